@@ -1,0 +1,161 @@
+# Every verb a person needs; `make help` lists them.
+
+MODE    ?= release
+PREFIX  ?= /usr/local
+DESTDIR ?=
+V       ?= 0
+Q       := $(if $(filter 1,$(V)),,@)
+CC      := $(if $(filter default,$(origin CC)),gcc,$(CC))
+PYTHON  ?= python3
+T       ?=
+FROM    ?=
+
+# pkg-config name and the Debian package that brings it
+LIBRARIES := libmicrohttpd:libmicrohttpd-dev jansson:libjansson-dev openblas:libopenblas-pthread-dev \
+             lapacke:liblapacke-dev libuv:libuv1-dev nettle:nettle-dev
+TEST_LIBRARIES := cmocka:libcmocka-dev
+pc_names  = $(foreach l,$(1),$(firstword $(subst :, ,$(l))))
+
+CFLAGS_release := -O2 -g
+CFLAGS_asan    := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+CFLAGS_tsan    := -O1 -g -fsanitize=thread -fno-omit-frame-pointer
+WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wvla -Wstrict-prototypes $(if $(CI),-Werror)
+
+# lib/ is where `make` puts what it makes; nothing is written outside of build/
+OUT      := build/$(MODE)
+SOURCES  := $(wildcard core/*.c proto/*.c server/*.c)
+OBJECTS  := $(SOURCES:%.c=$(OUT)/%.o)
+LIB_OBJECTS := $(filter-out $(OUT)/server/main.o,$(OBJECTS))
+TEST_SOURCES := $(wildcard tests/unit/test_*.c)
+TEST_PROGRAMS := $(TEST_SOURCES:%.c=$(OUT)/%)
+BINARY   := $(if $(filter release,$(MODE)),build/dgld,$(OUT)/dgld)
+
+BUILD_FLAGS = -std=c17 -D_POSIX_C_SOURCE=200809L $(WARNINGS) $(CFLAGS_$(MODE)) -I. -MMD -MP \
+              $(shell pkg-config --cflags $(call pc_names,$(LIBRARIES))) $(CFLAGS)
+BUILD_LIBS  = $(shell pkg-config --libs $(call pc_names,$(LIBRARIES))) -lm -lpthread $(LDFLAGS)
+
+.DEFAULT_GOAL := build
+.PHONY: help build run deps deps-test deps-lint test test-long unit-programs check-sanitizers lint format \
+        format-check bench pretrained data install clean check-libraries check-test-libraries
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 20
+
+build: check-libraries ## build build/dgld (default); MODE=asan or tsan for the sanitizers
+	$(Q)$(MAKE) --no-print-directory $(BINARY)
+
+run: deps ## install what is missing, build, and serve on 127.0.0.1:8080
+	$(Q)$(MAKE) --no-print-directory build
+	./build/dgld serve
+
+# ---- dependencies --------------------------------------------------------------------------------
+
+deps: ## install what building and running needs (Debian packages)
+	$(Q)deploy/install-deps.sh build
+
+deps-test: ## install what the tests need besides
+	$(Q)deploy/install-deps.sh build test
+
+deps-lint: ## install what `make lint` and `make bench` need besides
+	$(Q)deploy/install-deps.sh build test lint bench
+
+define require_libraries
+	$(Q)command -v pkg-config >/dev/null || \
+	    { echo "pkg-config is missing: apt-get install pkg-config, or make deps" >&2; exit 1; }
+	$(Q)for l in $(1); do pkg-config --exists "$${l%%:*}" || \
+	    { echo "$${l%%:*} is missing: apt-get install $${l##*:}, or make deps" >&2; exit 1; }; done
+endef
+
+check-libraries:
+	$(call require_libraries,$(LIBRARIES))
+
+check-test-libraries: check-libraries
+	$(call require_libraries,$(TEST_LIBRARIES))
+
+# ---- objects and programs ------------------------------------------------------------------------
+
+$(BINARY): $(OBJECTS)
+	@echo "  LD    $@"
+	$(Q)$(CC) $(CFLAGS_$(MODE)) -o $@ $(OBJECTS) $(BUILD_LIBS)
+
+$(OUT)/libdgld.a: $(LIB_OBJECTS)
+	@echo "  AR    $@"
+	$(Q)rm -f $@ && ar rcs $@ $(LIB_OBJECTS)
+
+$(OUT)/%.o: %.c Makefile
+	@echo "  CC    $<"
+	$(Q)mkdir -p $(@D) && $(CC) $(BUILD_FLAGS) -c -o $@ $<
+
+$(OUT)/tests/unit/%: $(OUT)/tests/unit/%.o $(OUT)/libdgld.a
+	@echo "  LD    $@"
+	$(Q)$(CC) $(CFLAGS_$(MODE)) -o $@ $< $(OUT)/libdgld.a $(BUILD_LIBS) \
+	    $(shell pkg-config --libs $(call pc_names,$(TEST_LIBRARIES)))
+
+unit-programs: $(TEST_PROGRAMS)
+
+-include $(OBJECTS:.o=.d) $(TEST_PROGRAMS:%=%.d)
+.PRECIOUS: $(OUT)/%.o
+
+# ---- tests ---------------------------------------------------------------------------------------
+
+test: deps-test ## install what is missing, build, and run all tests; T=name runs what matches
+	$(Q)$(MAKE) --no-print-directory check-test-libraries build
+	$(Q)$(MAKE) --no-print-directory unit-programs
+	$(Q)deploy/install-deps.sh python
+	$(Q)build/venv/bin/python tests/support/run_tests.py --mode release --match "$(T)"
+
+check-sanitizers: deps-test ## the C tests under ASan+UBSan, then under TSan
+	$(Q)$(MAKE) --no-print-directory check-test-libraries
+	$(Q)$(MAKE) --no-print-directory MODE=asan build/asan/dgld unit-programs
+	$(Q)$(MAKE) --no-print-directory MODE=tsan build/tsan/dgld unit-programs
+	$(Q)deploy/install-deps.sh python
+	$(Q)build/venv/bin/python tests/support/run_tests.py --mode asan --match "$(T)"
+	$(Q)build/venv/bin/python tests/support/run_tests.py --mode tsan --match "$(T)"
+
+test-long: test ## what takes longer than a minute or two: the sanitizers
+	$(Q)$(MAKE) --no-print-directory check-sanitizers
+
+# ---- quality -------------------------------------------------------------------------------------
+
+C_FILES := $(wildcard core/*.[ch] proto/*.[ch] server/*.[ch] tests/*/*.[ch])
+
+format: ## format all C files
+	$(Q)clang-format -i $(C_FILES)
+
+format-check:
+	$(Q)clang-format --dry-run -Werror $(C_FILES)
+
+lint: deps-lint ## format, include arrows, documented keys, cppcheck, clang-tidy
+	$(Q)$(MAKE) --no-print-directory format-check
+	$(Q)$(PYTHON) tests/support/lint.py
+	$(Q)cppcheck --quiet --std=c11 --language=c --error-exitcode=1 -I. -j2 \
+	    --enable=warning,performance,portability --inline-suppr --suppress=missingIncludeSystem \
+	    core proto server
+	$(Q)clang-tidy --quiet --warnings-as-errors='*' $(SOURCES) -- -std=c17 \
+	    -D_POSIX_C_SOURCE=200809L -I. $(shell pkg-config --cflags $(call pc_names,$(LIBRARIES))) \
+	    2>&1 | grep -vE '^[0-9]+ warnings? (generated|treated)|^Suppressed|^Use -' ; \
+	    exit $${PIPESTATUS[0]}
+lint: SHELL := /bin/bash
+
+bench: deps-lint ## measure speed beside nginx; a report, not a test
+	$(Q)$(MAKE) --no-print-directory build
+	$(Q)deploy/install-deps.sh python
+	$(Q)build/venv/bin/python tests/bench/bench.py
+
+# ---- data and models -----------------------------------------------------------------------------
+
+data: ## FROM=DIR links a copy of the reference's data into data/
+	$(Q)deploy/link-data.sh "$(FROM)"
+
+pretrained: build ## train the shipped predictors; FROM=DIR names the data (default ../shared/data/dgl)
+	$(Q)for s in nasbench201 fbnetv3; do \
+	    ./build/dgld train --search_space $$s --data_path "$(or $(FROM),../shared/data/dgl)" || exit 1; done
+
+install: build ## binary, default settings, device sheets and predictors; honours DESTDIR and PREFIX
+	install -D -m 0755 build/dgld $(DESTDIR)$(PREFIX)/bin/dgld
+	install -D -m 0644 config/dgld.json $(DESTDIR)$(PREFIX)/share/dgld/config/dgld.json
+	for f in data/devices/*.json result/*/*.safetensors; do \
+	    install -D -m 0644 "$$f" "$(DESTDIR)$(PREFIX)/share/dgld/$$f" || exit 1; done
+
+clean: ## remove build/
+	rm -rf build
