@@ -1,0 +1,68 @@
+#include "core/matrix.h"
+
+#include <cblas.h>
+#include <lapacke.h>
+
+/* LAPACK counts in columns: our row-major lower triangle is its upper one. */
+static const char lower_of_ours = 'U';
+
+enum err matrix_init(struct error *err)
+{
+    if (openblas_get_parallel() == OPENBLAS_SEQUENTIAL) {
+        return error_set(err, ERR_INTERNAL,
+                         "the OpenBLAS in use is its serial build, which is not safe to call from "
+                         "several threads; install libopenblas0-pthread");
+    }
+    openblas_set_num_threads(1);
+    return ERR_OK;
+}
+
+void matrix_gram(const double *x, size_t n, size_t p, double *gram)
+{
+    cblas_dsyrk(CblasRowMajor, CblasLower, CblasTrans, (int)p, (int)n, 1.0, x, (int)p, 0.0, gram,
+                (int)p);
+}
+
+enum err matrix_cholesky(double *a, size_t p, struct error *err)
+{
+    lapack_int info =
+        LAPACKE_dpotrf_work(LAPACK_COL_MAJOR, lower_of_ours, (lapack_int)p, a, (lapack_int)p);
+
+    if (info != 0) {
+        return error_set(err, ERR_NUMERIC, "a matrix of %zu rows is not positive definite", p);
+    }
+    return ERR_OK;
+}
+
+enum err matrix_invert_lower(double *l, size_t p, struct error *err)
+{
+    lapack_int info =
+        LAPACKE_dtrtri_work(LAPACK_COL_MAJOR, lower_of_ours, 'N', (lapack_int)p, l, (lapack_int)p);
+
+    if (info != 0) {
+        return error_set(err, ERR_NUMERIC, "a triangle of %zu rows is singular", p);
+    }
+    return ERR_OK;
+}
+
+void matrix_times_lower_transposed(double *x, size_t n, const double *l, size_t p)
+{
+    cblas_dtrmm(CblasRowMajor, CblasRight, CblasLower, CblasTrans, CblasNonUnit, (int)n, (int)p,
+                1.0, l, (int)p, x, (int)p);
+}
+
+void matrix_times_vector(const double *x, size_t n, size_t p, const double *b, double *y)
+{
+    cblas_dgemv(CblasRowMajor, CblasNoTrans, (int)n, (int)p, 1.0, x, (int)p, b, 1, 0.0, y, 1);
+}
+
+void matrix_transposed_times_vector(const double *x, size_t n, size_t p, const double *b, double *y)
+{
+    cblas_dgemv(CblasRowMajor, CblasTrans, (int)n, (int)p, 1.0, x, (int)p, b, 1, 0.0, y, 1);
+}
+
+void matrix_solve_cholesky(const double *l, size_t p, double *b)
+{
+    cblas_dtrsv(CblasRowMajor, CblasLower, CblasNoTrans, CblasNonUnit, (int)p, l, (int)p, b, 1);
+    cblas_dtrsv(CblasRowMajor, CblasLower, CblasTrans, CblasNonUnit, (int)p, l, (int)p, b, 1);
+}

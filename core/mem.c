@@ -1,0 +1,94 @@
+#include "core/mem.h"
+
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+static atomic_long live_blocks;
+static atomic_long fail_countdown; /* 0: the hook is off */
+static atomic_int fail_for_good;
+
+static int must_fail(void)
+{
+    long left = atomic_load_explicit(&fail_countdown, memory_order_relaxed);
+
+    if (left == 0) {
+        return 0;
+    }
+    if (left > 1) {
+        atomic_store(&fail_countdown, left - 1);
+        return 0;
+    }
+    if (!atomic_load(&fail_for_good)) {
+        atomic_store(&fail_countdown, 0);
+    }
+    return 1;
+}
+
+void *mem_calloc(size_t n, size_t size)
+{
+    void *block;
+
+    if (must_fail()) {
+        return NULL;
+    }
+    block = calloc(n > 0 ? n : 1, size > 0 ? size : 1); /* calloc checks the product */
+    if (block != NULL) {
+        atomic_fetch_add_explicit(&live_blocks, 1, memory_order_relaxed);
+    }
+    return block;
+}
+
+void *mem_resize(void *block, size_t n, size_t size)
+{
+    void *grown;
+    size_t bytes;
+
+    if (size != 0 && n > SIZE_MAX / size) {
+        return NULL;
+    }
+    if (must_fail()) {
+        return NULL;
+    }
+    bytes = n * size;
+    grown = realloc(block, bytes > 0 ? bytes : 1);
+    if (grown != NULL && block == NULL) {
+        atomic_fetch_add_explicit(&live_blocks, 1, memory_order_relaxed);
+    }
+    return grown;
+}
+
+char *mem_strndup(const char *text, size_t length)
+{
+    char *copy = length < SIZE_MAX ? mem_calloc(length + 1, 1) : NULL;
+
+    if (copy != NULL) {
+        memcpy(copy, text, length);
+    }
+    return copy;
+}
+
+char *mem_strdup(const char *text)
+{
+    return mem_strndup(text, strlen(text));
+}
+
+void mem_free(void *block)
+{
+    if (block != NULL) {
+        atomic_fetch_sub_explicit(&live_blocks, 1, memory_order_relaxed);
+        free(block);
+    }
+}
+
+void mem_fail_after(long countdown, int for_good)
+{
+    atomic_store(&fail_for_good, for_good);
+    atomic_store(&fail_countdown, countdown);
+}
+
+long mem_live_blocks(void)
+{
+    return atomic_load(&live_blocks);
+}

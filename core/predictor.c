@@ -1,0 +1,107 @@
+#include "core/predictor.h"
+
+#include <string.h>
+
+#include "core/mem.h"
+
+const struct predictor_kind *const predictor_kinds[] = {&predictor_kind_cost, NULL};
+
+const struct predictor_kind *predictor_kind_find(const char *name)
+{
+    for (const struct predictor_kind *const *kind = predictor_kinds; *kind != NULL; kind++) {
+        if (strcmp((*kind)->name, name) == 0) {
+            return *kind;
+        }
+    }
+    return NULL;
+}
+
+enum err predictor_fit(const struct predictor_kind *kind, const struct space *space,
+                       const int32_t *genes, const double *a, size_t n,
+                       const struct fit_options *options, struct predictor **out,
+                       struct fit_report *report, struct error *err)
+{
+    return kind->fit(space, genes, a, n, options, out, report, err);
+}
+
+void fit_report_close(struct fit_report *report)
+{
+    mem_free(report->distrusted);
+    memset(report, 0, sizeof *report);
+}
+
+/* Rows of one side of a split. */
+struct part {
+    size_t n;
+    size_t *rows;   /* (n): where they stand in the whole */
+    int32_t *genes; /* (n, n_genes) */
+    double *a, *sd; /* (n) */
+};
+
+/* Collects the rows inside the fold, or those outside of it. */
+static void collect_part(const struct space *space, const int32_t *genes, const double *a, size_t n,
+                         const size_t *fold, size_t wanted, bool is_inside, struct part *part)
+{
+    part->n = 0;
+    for (size_t i = 0; i < n; i++) {
+        if ((fold[i] == wanted) == is_inside) {
+            memcpy(part->genes + part->n * space->n_genes, genes + i * space->n_genes,
+                   space->n_genes * sizeof *genes);
+            part->a[part->n] = a[i];
+            part->rows[part->n++] = i;
+        }
+    }
+}
+
+enum err predictor_cross_validate(const struct predictor_kind *kind, const struct space *space,
+                                  const int32_t *genes, const double *a, size_t n,
+                                  const size_t *fold, size_t n_folds,
+                                  const struct fit_options *options, double *predicted, double *sd,
+                                  struct error *err)
+{
+    struct part part = {
+        .rows = mem_calloc(n, sizeof *part.rows),
+        .genes = mem_calloc(n, space->n_genes * sizeof *part.genes),
+        .a = mem_calloc(n, sizeof *part.a),
+        .sd = mem_calloc(n, sizeof *part.sd),
+    };
+    enum err rc = ERR_OK;
+
+    if (part.rows == NULL || part.genes == NULL || part.a == NULL || part.sd == NULL) {
+        rc = error_set(err, ERR_NOMEM, "no memory to cross-validate %zu rows", n);
+    }
+    for (size_t f = 0; rc == ERR_OK && f < n_folds; f++) {
+        struct predictor *predictor = NULL;
+        collect_part(space, genes, a, n, fold, f, false, &part);
+        rc = kind->fit(space, part.genes, part.a, part.n, options, &predictor, NULL, err);
+        if (rc == ERR_OK) {
+            collect_part(space, genes, a, n, fold, f, true, &part);
+            rc = predictor_predict(predictor, part.genes, part.n, part.a, part.sd, err);
+        }
+        for (size_t i = 0; rc == ERR_OK && i < part.n; i++) {
+            predicted[part.rows[i]] = part.a[i];
+            if (sd != NULL) {
+                sd[part.rows[i]] = part.sd[i];
+            }
+        }
+        predictor_destroy(predictor);
+    }
+    mem_free(part.rows);
+    mem_free(part.genes);
+    mem_free(part.a);
+    mem_free(part.sd);
+    return rc;
+}
+
+enum err predictor_predict(const struct predictor *predictor, const int32_t *genes, size_t n,
+                           double *a, double *sd, struct error *err)
+{
+    return predictor->kind->predict(predictor, genes, n, a, sd, err);
+}
+
+void predictor_destroy(struct predictor *predictor)
+{
+    if (predictor != NULL) {
+        predictor->kind->destroy(predictor);
+    }
+}

@@ -1,0 +1,23 @@
+/* The default predictor, predictor_kind_cost: a robust Bayesian linear model on operator costs.
+ *
+ *     log A = level + log c(arch) + phi(arch) . beta + noise
+ *
+ * c is the nominal cost and phi = [1, standardised features] of the search space (struct
+ * space_features). beta_j ~ N(0, v_g) with one prior variance v_g a feature group, set by the
+ * evidence (MacKay, Neural Computation 4, 1992); the noise is Student's t with 4 degrees of
+ * freedom, whose EM weights (Lange, Little and Taylor, JASA 1989) let wild rows go; rows whose
+ * leave-one-out residual is beyond 6 predictive scales are distrusted: named, and left out. The fit
+ * is deterministic, without random numbers; standardisation is a property of the space, not of the
+ * rows, so any number of rows from 1 gives a finite model. */
+#ifndef DGLD_CORE_PREDICTOR_COST_H
+#define DGLD_CORE_PREDICTOR_COST_H
+
+#include "core/predictor.h"
+
+/* More rows than this are refused: the fit holds them all in memory, twice. */
+#define COST_FIT_MAX_ROWS ((size_t)200000)
+
+/* Degrees of freedom of the noise. A predictive standard deviation is sqrt(2) scales of the t. */
+#define COST_NOISE_DOF 4.0
+
+#endif

@@ -1,0 +1,204 @@
+#include "core/space.h"
+
+#include <stdio.h>
+#include <string.h>
+
+const struct space *const spaces[] = {&space_nasbench201, &space_fbnetv3, NULL};
+
+const struct space *space_find(const char *name)
+{
+    for (const struct space *const *s = spaces; *s != NULL; s++) {
+        if (strcmp((*s)->name, name) == 0) {
+            return *s;
+        }
+    }
+    return NULL;
+}
+
+const char *space_names(void)
+{
+    return "nasbench201, fbnetv3";
+}
+
+int32_t gene_index(const struct gene *gene, int32_t value)
+{
+    int64_t offset = (int64_t)value - gene->first;
+
+    if (offset < 0 || offset % gene->step != 0 || offset / gene->step >= gene->n_values) {
+        return -1;
+    }
+    return (int32_t)(offset / gene->step);
+}
+
+static void print_domain(const struct gene *gene, char *text, size_t size)
+{
+    int32_t last = gene->first + (gene->n_values - 1) * gene->step;
+
+    if (gene->n_values == 1) {
+        (void)snprintf(text, size, "%d", gene->first);
+    } else if (gene->n_values == 2) {
+        (void)snprintf(text, size, "%d or %d", gene->first, last);
+    } else if (gene->step == 1) {
+        (void)snprintf(text, size, "%d to %d", gene->first, last);
+    } else {
+        (void)snprintf(text, size, "%d to %d in steps of %d", gene->first, last, gene->step);
+    }
+}
+
+enum err space_validate(const struct space *space, const int32_t *genes, size_t *bad_gene,
+                        struct error *err)
+{
+    for (size_t i = 0; i < space->n_genes; i++) {
+        const struct gene *gene = &space->genes[i];
+        if (gene_index(gene, genes[i]) < 0) {
+            char domain[64];
+            if (bad_gene != NULL) {
+                *bad_gene = i;
+            }
+            print_domain(gene, domain, sizeof domain);
+            return error_set(err, ERR_INVALID, "gene %zu of %s must be %s, not %d (it is the %s)",
+                             i + 1, space->name, domain, genes[i], gene->name);
+        }
+    }
+    return ERR_OK;
+}
+
+static bool is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
+static bool is_separator(char c)
+{
+    return c == ' ' || c == '\t' || c == ',';
+}
+
+/* "444244": only where every gene of the space has one digit. */
+static bool parse_digits(const struct space *space, const char *text, size_t length, int32_t *genes)
+{
+    if (length != space->n_genes) {
+        return false;
+    }
+    for (size_t i = 0; i < length; i++) {
+        const struct gene *gene = &space->genes[i];
+        if (!is_digit(text[i]) || gene->first + (gene->n_values - 1) * gene->step > 9) {
+            return false;
+        }
+        genes[i] = text[i] - '0';
+    }
+    return true;
+}
+
+/* Reads one whole number at *at; a value beyond int32_t is cut to its bound, which no domain has.
+ */
+static bool parse_integer(const char *text, size_t length, size_t *at, int32_t *value)
+{
+    bool is_negative = *at < length && text[*at] == '-';
+    int64_t magnitude = 0;
+    size_t start;
+
+    *at += is_negative ? 1 : 0;
+    start = *at;
+    while (*at < length && is_digit(text[*at])) {
+        magnitude = magnitude * 10 + (text[*at] - '0');
+        magnitude = magnitude > INT32_MAX ? INT32_MAX : magnitude;
+        (*at)++;
+    }
+    *value = (int32_t)(is_negative ? -magnitude : magnitude);
+    return *at > start;
+}
+
+static enum err parse_list(const struct space *space, const char *text, size_t length,
+                           int32_t *genes, struct error *err)
+{
+    size_t n = 0;
+    size_t at = 0;
+
+    if (length >= 2 && text[0] == '[' && text[length - 1] == ']') {
+        text++;
+        length -= 2;
+    }
+    for (;;) {
+        int32_t value;
+        while (at < length && is_separator(text[at])) {
+            at++;
+        }
+        if (at == length) {
+            break;
+        }
+        if (!parse_integer(text, length, &at, &value) || (at < length && !is_separator(text[at]))) {
+            return error_set(err, ERR_SYNTAX, "\"%.*s\" is no architecture of %s: %s",
+                             (int)(length < 80 ? length : 80), text, space->name, space->notation);
+        }
+        if (n < space->n_genes) {
+            genes[n] = value;
+        }
+        n++;
+    }
+    if (n != space->n_genes) {
+        return error_set(err, ERR_SYNTAX, "an architecture of %s has %zu genes, not %zu: %s",
+                         space->name, space->n_genes, n, space->notation);
+    }
+    return ERR_OK;
+}
+
+enum err space_read(const struct space *space, const char *text, size_t length, int32_t *genes,
+                    struct error *err)
+{
+    enum err rc = ERR_NOT_FOUND;
+
+    if (parse_digits(space, text, length, genes)) {
+        return ERR_OK;
+    }
+    if (space->parse_own != NULL) {
+        rc = space->parse_own(text, length, genes, err);
+    }
+    return rc == ERR_NOT_FOUND ? parse_list(space, text, length, genes, err) : rc;
+}
+
+enum err space_parse(const struct space *space, const char *text, size_t length, int32_t *genes,
+                     size_t *bad_gene, struct error *err)
+{
+    enum err rc = space_read(space, text, length, genes, err);
+
+    if (rc != ERR_OK) {
+        if (bad_gene != NULL) {
+            *bad_gene = SIZE_MAX;
+        }
+        return rc;
+    }
+    return space_validate(space, genes, bad_gene, err);
+}
+
+enum err space_count(const struct space *space, const int32_t *genes, struct cost *cost,
+                     struct error *err)
+{
+    enum err rc = space->check_countable(genes, err);
+
+    if (rc != ERR_OK) {
+        return rc;
+    }
+    memset(cost, 0, sizeof *cost);
+    space->count(genes, cost);
+    return ERR_OK;
+}
+
+size_t space_rank(const struct space *space, const int32_t *genes)
+{
+    size_t rank = 0;
+
+    for (size_t i = 0; i < space->n_genes; i++) {
+        rank = rank * (size_t)space->genes[i].n_values +
+               (size_t)gene_index(&space->genes[i], genes[i]);
+    }
+    return rank;
+}
+
+void space_unrank(const struct space *space, size_t rank, int32_t *genes)
+{
+    for (size_t i = space->n_genes; i-- > 0;) {
+        size_t n_values = (size_t)space->genes[i].n_values;
+        genes[i] = space->genes[i].first + (int32_t)(rank % n_values) * space->genes[i].step;
+        rank /= n_values;
+    }
+}

@@ -1,0 +1,28 @@
+/* What other modules of core need to know of the NAS-Bench-201 cell: its operators and edges. */
+#ifndef DGLD_CORE_SPACE_NASBENCH201_H
+#define DGLD_CORE_SPACE_NASBENCH201_H
+
+#include "core/space.h"
+
+enum { NASBENCH201_N_EDGES = 6, NASBENCH201_N_OPERATORS = 5 };
+
+/* Values of a gene. */
+enum nasbench201_operator {
+    NASBENCH201_NONE = 1,
+    NASBENCH201_SKIP = 2,
+    NASBENCH201_CONV1 = 3,
+    NASBENCH201_CONV3 = 4,
+    NASBENCH201_POOL = 5,
+};
+
+/* Edge e runs from node `from` to node `to`; node 0 is the cell's input, node 3 its output. */
+struct nasbench201_edge {
+    int from, to;
+};
+
+extern const struct nasbench201_edge nasbench201_edges[NASBENCH201_N_EDGES];
+
+/* Features for the predictor `cost`: core/features_nasbench201.c. */
+extern const struct space_features nasbench201_features;
+
+#endif
