@@ -1,0 +1,27 @@
+/* What is wrong with which field of a message: a JSON pointer (RFC 6901) and a sentence each.
+ * A list belongs to one thread. */
+#ifndef DGLD_PROTO_FIELD_ERROR_H
+#define DGLD_PROTO_FIELD_ERROR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct field_error {
+    size_t index; /* of the architecture concerned, where the error is one of those */
+    char *pointer, *detail;
+};
+
+struct field_errors {
+    struct field_error *items; /* owned */
+    size_t n, capacity;
+    bool has_failed; /* an allocation failed: the list is incomplete */
+};
+
+/* `pointer` and the formatted detail are copied. */
+void field_errors_add(struct field_errors *errors, size_t index, const char *pointer,
+                      const char *format, ...) __attribute__((format(printf, 4, 5)));
+
+/* Accepts a zeroed struct. */
+void field_errors_close(struct field_errors *errors);
+
+#endif

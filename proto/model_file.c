@@ -1,0 +1,252 @@
+#include "proto/model_file.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <jansson.h>
+
+#include "core/device.h"
+#include "core/mem.h"
+#include "proto/safetensors.h"
+#include "proto/text.h"
+
+/* Value of the metadata key "format"; changes when older programs could misread a file. */
+static const char format_name[] = "dgld-predictor-1";
+
+void model_version(const struct predictor *predictor, char version[MODEL_VERSION_BYTES])
+{
+    struct tensor tensors[PREDICTOR_MAX_TENSORS];
+    struct digest_part parts[PREDICTOR_MAX_TENSORS];
+    size_t n = predictor->kind->weights(predictor, tensors);
+    char digest[DIGEST_HEX_BYTES];
+
+    for (size_t i = 0; i < n; i++) {
+        size_t count = 0;
+        (void)tensor_count(&tensors[i], &count);
+        parts[i].bytes = tensors[i].data;
+        parts[i].size = count * tensor_type_bytes(tensors[i].type);
+    }
+    digest_hex(parts, n, digest);
+    (void)snprintf(version, MODEL_VERSION_BYTES, "%.16s-%.12s", predictor->kind->name, digest);
+}
+
+static void free_devices(struct model_info *info)
+{
+    for (size_t i = 0; i < info->n_devices; i++) {
+        mem_free(info->devices[i]);
+    }
+    mem_free(info->devices);
+    info->devices = NULL;
+    info->n_devices = 0;
+}
+
+enum err model_info_set_devices(struct model_info *info, char *const *names, size_t n,
+                                struct error *err)
+{
+    free_devices(info);
+    info->devices = mem_calloc(n, sizeof *info->devices);
+    for (size_t i = 0; info->devices != NULL && i < n; i++) {
+        info->devices[i] = mem_strdup(names[i]);
+        if (info->devices[i] == NULL) {
+            break;
+        }
+        info->n_devices++;
+    }
+    if (info->devices == NULL || info->n_devices < n) {
+        free_devices(info);
+        return error_set(err, ERR_NOMEM, "no memory for %zu device names", n);
+    }
+    return ERR_OK;
+}
+
+/* The list of devices as JSON text; NULL for want of memory. The caller mem_free()s it. */
+static char *encode_devices(const struct model_info *info)
+{
+    struct text text = {0};
+    size_t size;
+
+    text_puts(&text, "[");
+    for (size_t i = 0; i < info->n_devices; i++) {
+        text_puts(&text, i > 0 ? "," : "");
+        text_put_json_string(&text, info->devices[i]);
+    }
+    text_puts(&text, "]");
+    return text_take(&text, &size);
+}
+
+enum err model_encode(const struct model *model, char **bytes, size_t *size, struct error *err)
+{
+    const struct model_info *info = &model->info;
+    struct tensor tensors[PREDICTOR_MAX_TENSORS];
+    size_t n_tensors = model->predictor->kind->weights(model->predictor, tensors);
+    char *devices = encode_devices(info);
+    char n_rows[24];
+    char seed[24];
+    char r[32];
+    const struct safetensors_meta meta[] = {
+        {(char *)"format",        (char *)format_name                  },
+        {(char *)"kind",          (char *)model->predictor->kind->name },
+        {(char *)"search_space",  (char *)model->predictor->space->name},
+        {(char *)"version",       (char *)info->version                },
+        {(char *)"source",        (char *)info->source                 },
+        {(char *)"train_devices", devices                              },
+        {(char *)"n_rows",        n_rows                               },
+        {(char *)"data_sha256",   (char *)info->data_sha256            },
+        {(char *)"seed",          seed                                 },
+        {(char *)"r_10fold",      r                                    },
+    };
+    enum err rc;
+
+    if (devices == NULL) {
+        return error_set(err, ERR_NOMEM, "no memory to encode a model");
+    }
+    (void)snprintf(n_rows, sizeof n_rows, "%zu", info->n_rows);
+    (void)snprintf(seed, sizeof seed, "%" PRIu64, info->seed);
+    (void)snprintf(r, sizeof r, "%.6f", info->r_10fold);
+    rc = safetensors_encode(tensors, n_tensors, meta, sizeof meta / sizeof *meta, bytes, size, err);
+    mem_free(devices);
+    return rc;
+}
+
+static enum err decode_text(const struct safetensors *st, const char *key, char *out, size_t size,
+                            struct error *err)
+{
+    const char *value = safetensors_meta(st, key);
+
+    if (value == NULL || strlen(value) == 0 || strlen(value) >= size) {
+        return error_set(err, ERR_INVALID, "the metadata's %s must be 1 to %zu characters", key,
+                         size - 1);
+    }
+    for (const char *c = value; *c != '\0'; c++) {
+        if (strchr("abcdefghijklmnopqrstuvwxyz0123456789.-", *c) == NULL) {
+            return error_set(err, ERR_INVALID,
+                             "the metadata's %s may hold a-z, 0-9, dot and dash only", key);
+        }
+    }
+    memcpy(out, value, strlen(value) + 1);
+    return ERR_OK;
+}
+
+static enum err decode_whole(const struct safetensors *st, const char *key, uint64_t *out,
+                             struct error *err)
+{
+    const char *value = safetensors_meta(st, key);
+    char *end = NULL;
+
+    errno = 0;
+    if (value != NULL && value[0] >= '0' && value[0] <= '9') {
+        *out = strtoull(value, &end, 10);
+    }
+    if (end == NULL || *end != '\0' || errno != 0) {
+        return error_set(err, ERR_INVALID, "the metadata's %s must be a whole number", key);
+    }
+    return ERR_OK;
+}
+
+static enum err decode_devices(const struct safetensors *st, struct model_info *info,
+                               struct error *err)
+{
+    const char *value = safetensors_meta(st, "train_devices");
+    json_t *list = value != NULL ? json_loads(value, 0, NULL) : NULL;
+    size_t n = json_array_size(list);
+    char *names[MODEL_MAX_DEVICES] = {NULL};
+    enum err rc = ERR_OK;
+
+    if (!json_is_array(list) || n > MODEL_MAX_DEVICES) {
+        rc = error_set(err, ERR_INVALID,
+                       "the metadata's train_devices must be a list of at most %d names",
+                       MODEL_MAX_DEVICES);
+    }
+    for (size_t i = 0; rc == ERR_OK && i < n; i++) {
+        names[i] = (char *)json_string_value(json_array_get(list, i));
+        rc = names[i] == NULL
+                 ? error_set(err, ERR_INVALID, "the metadata's train_devices must hold names")
+                 : device_name_validate(names[i], err);
+    }
+    if (rc == ERR_OK) {
+        rc = model_info_set_devices(info, names, n, err);
+    }
+    json_decref(list);
+    return rc;
+}
+
+static enum err decode_info(const struct safetensors *st, struct model_info *info,
+                            struct error *err)
+{
+    const char *r = safetensors_meta(st, "r_10fold");
+    uint64_t n_rows = 0;
+    enum err rc = decode_text(st, "version", info->version, sizeof info->version, err);
+
+    rc = rc != ERR_OK ? rc : decode_text(st, "source", info->source, sizeof info->source, err);
+    rc = rc != ERR_OK
+             ? rc
+             : decode_text(st, "data_sha256", info->data_sha256, sizeof info->data_sha256, err);
+    rc = rc != ERR_OK ? rc : decode_whole(st, "n_rows", &n_rows, err);
+    rc = rc != ERR_OK ? rc : decode_whole(st, "seed", &info->seed, err);
+    rc = rc != ERR_OK ? rc : decode_devices(st, info, err);
+    info->n_rows = (size_t)n_rows;
+    info->r_10fold = r != NULL ? strtod(r, NULL) : NAN;
+    return rc;
+}
+
+/* Checks what the file says it is and makes the predictor. */
+static enum err decode_predictor(const struct safetensors *st, const struct space *space,
+                                 struct predictor **out, struct error *err)
+{
+    const char *format = safetensors_meta(st, "format");
+    const char *kind_name = safetensors_meta(st, "kind");
+    const char *space_name = safetensors_meta(st, "search_space");
+    const struct predictor_kind *kind;
+
+    if (format == NULL || strcmp(format, format_name) != 0) {
+        return error_set(err, ERR_INVALID,
+                         "not a predictor of this program: the metadata's format must be %s, not "
+                         "%.40s",
+                         format_name, format != NULL ? format : "absent");
+    }
+    kind = kind_name != NULL ? predictor_kind_find(kind_name) : NULL;
+    if (kind == NULL) {
+        return error_set(err, ERR_INVALID, "there is no predictor of kind \"%.40s\"",
+                         kind_name != NULL ? kind_name : "");
+    }
+    if (space_name == NULL || strcmp(space_name, space->name) != 0) {
+        return error_set(err, ERR_INVALID,
+                         "the predictor is for the search space \"%.40s\", not %s",
+                         space_name != NULL ? space_name : "", space->name);
+    }
+    return kind->load(space, st->tensors, st->n_tensors, out, err);
+}
+
+enum err model_decode(const char *bytes, size_t size, const struct space *space, struct model *out,
+                      struct error *err)
+{
+    struct safetensors st = {0};
+    struct model model = {0};
+    enum err rc = safetensors_parse(bytes, size, &st, err);
+
+    if (rc != ERR_OK) {
+        return rc;
+    }
+    rc = decode_info(&st, &model.info, err);
+    if (rc == ERR_OK) {
+        rc = decode_predictor(&st, space, &model.predictor, err);
+    }
+    safetensors_close(&st);
+    if (rc != ERR_OK) {
+        model_close(&model);
+        return rc;
+    }
+    *out = model;
+    return ERR_OK;
+}
+
+void model_close(struct model *model)
+{
+    predictor_destroy(model->predictor);
+    free_devices(&model->info);
+    memset(model, 0, sizeof *model);
+}

@@ -1,0 +1,49 @@
+/* A trained predictor with its papers, as one safetensors file.
+ *
+ * A struct model is immutable once made; its owner ends it with model_close(). Thread-safe. */
+#ifndef DGLD_PROTO_MODEL_FILE_H
+#define DGLD_PROTO_MODEL_FILE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/error.h"
+#include "core/predictor.h"
+#include "proto/digest.h"
+
+enum { MODEL_VERSION_BYTES = 40, MODEL_SOURCE_BYTES = 16, MODEL_MAX_DEVICES = 256 };
+
+struct model_info {
+    char version[MODEL_VERSION_BYTES]; /* "cost-" and the first digits of its weights' digest */
+    char source[MODEL_SOURCE_BYTES];   /* what it learned from: "a.txt" or "latency" */
+    size_t n_rows;                     /* architectures in the training data */
+    char data_sha256[DIGEST_HEX_BYTES];
+    uint64_t seed;
+    double r_10fold; /* held-out R(A); NaN where it was not computed */
+    char **devices;  /* (n_devices), owned: whose latencies it learned from */
+    size_t n_devices;
+};
+
+struct model {
+    struct predictor *predictor; /* owned */
+    struct model_info info;
+};
+
+/* Copies the names into info->devices. ERR_NOMEM. */
+enum err model_info_set_devices(struct model_info *info, char *const *names, size_t n,
+                                struct error *err);
+
+/* Names a predictor after its weights: the same weights give the same version. */
+void model_version(const struct predictor *predictor, char version[MODEL_VERSION_BYTES]);
+
+/* Writes the model into a fresh block (mem_free() it); the same model gives the same bytes. */
+enum err model_encode(const struct model *model, char **bytes, size_t *size, struct error *err);
+
+/* Reads a file's bytes, trusting nothing; the model must be for `space`. */
+enum err model_decode(const char *bytes, size_t size, const struct space *space, struct model *out,
+                      struct error *err);
+
+/* Accepts a zeroed struct. */
+void model_close(struct model *model);
+
+#endif

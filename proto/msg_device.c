@@ -1,0 +1,165 @@
+#include "proto/msg_device.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Reads a JSON number into vector[field]. */
+static void read_number(const struct json_reader *reader, const json_t *value, size_t field,
+                        double *vector)
+{
+    if (!json_is_number(value)) {
+        field_errors_add(reader->errors, 0, reader->pointer, "%s must be a number, not %s",
+                         hardware_fields[field].name, json_spec_kind(value));
+        return;
+    }
+    vector[field] = json_number_value(value);
+}
+
+static void read_frequency(const struct json_reader *reader, const json_t *value)
+{
+    read_number(reader, value, 0, reader->out);
+}
+
+static void read_dispatch_width(const struct json_reader *reader, const json_t *value)
+{
+    read_number(reader, value, 1, reader->out);
+}
+
+static void read_cache(const struct json_reader *reader, const json_t *value)
+{
+    read_number(reader, value, 2, reader->out);
+}
+
+static void read_memory_bandwidth(const struct json_reader *reader, const json_t *value)
+{
+    read_number(reader, value, 3, reader->out);
+}
+
+/* In the order of hardware_fields. */
+static const struct json_field object_fields[HARDWARE_N_FIELDS] = {
+    {"frequency_ghz",        true, read_frequency       },
+    {"dispatch_width",       true, read_dispatch_width  },
+    {"cache_mb",             true, read_cache           },
+    {"memory_bandwidth_gbs", true, read_memory_bandwidth},
+};
+
+static void read_vector(const struct json_reader *reader, const json_t *value, double *vector)
+{
+    if (json_array_size(value) != HARDWARE_N_FIELDS) {
+        field_errors_add(reader->errors, 0, reader->pointer,
+                         "hardware must be 4 numbers (frequency in GHz, dispatch width, cache in "
+                         "MB, memory bandwidth in GB/s), not %zu",
+                         json_array_size(value));
+        return;
+    }
+    for (size_t i = 0; i < HARDWARE_N_FIELDS; i++) {
+        char at[JSON_POINTER_BYTES];
+        struct json_reader inner = {vector, reader->errors, at};
+        (void)snprintf(at, sizeof at, "%.*s/%zu", JSON_POINTER_BYTES - 24, reader->pointer, i);
+        read_number(&inner, json_array_get(value, i), i, vector);
+    }
+}
+
+void msg_hardware_read(const struct json_reader *reader, const json_t *value, struct hardware *out)
+{
+    double vector[HARDWARE_N_FIELDS] = {0};
+    size_t n_errors = reader->errors->n;
+    size_t bad_field = 0;
+    struct error why;
+
+    if (json_is_array(value)) {
+        read_vector(reader, value, vector);
+    } else if (json_is_object(value)) {
+        json_spec_read(value, object_fields, HARDWARE_N_FIELDS, reader->pointer, vector,
+                       reader->errors);
+    } else {
+        field_errors_add(reader->errors, 0, reader->pointer,
+                         "hardware must be a vector of 4 numbers or an object, not %s",
+                         json_spec_kind(value));
+    }
+    if (reader->errors->n > n_errors || reader->errors->has_failed) {
+        return;
+    }
+    *out = hardware_from_vector(vector);
+    if (hardware_validate(out, &bad_field, &why) != ERR_OK) {
+        char at[JSON_POINTER_BYTES];
+        char place[24];
+        (void)snprintf(place, sizeof place, "%zu", bad_field);
+        (void)snprintf(at, sizeof at, "%.*s/%s", JSON_POINTER_BYTES - 32, reader->pointer,
+                       json_is_array(value) ? place : hardware_fields[bad_field].name);
+        field_errors_add(reader->errors, 0, at, "%s", why.text);
+    }
+}
+
+static void read_hardware(const struct json_reader *reader, const json_t *value)
+{
+    struct device_sheet *sheet = reader->out;
+
+    msg_hardware_read(reader, value, &sheet->hardware);
+}
+
+static void read_text(const struct json_reader *reader, const json_t *value, char *out)
+{
+    if (!json_is_string(value) || json_string_length(value) >= SHEET_TEXT_BYTES) {
+        field_errors_add(reader->errors, 0, reader->pointer, "must be a string of at most %d bytes",
+                         SHEET_TEXT_BYTES - 1);
+        return;
+    }
+    (void)snprintf(out, SHEET_TEXT_BYTES, "%s", json_string_value(value));
+}
+
+static void read_chip(const struct json_reader *reader, const json_t *value)
+{
+    read_text(reader, value, ((struct device_sheet *)reader->out)->chip);
+}
+
+static void read_source(const struct json_reader *reader, const json_t *value)
+{
+    read_text(reader, value, ((struct device_sheet *)reader->out)->source);
+}
+
+static void read_estimated(const struct json_reader *reader, const json_t *value)
+{
+    struct device_sheet *sheet = reader->out;
+
+    if (!json_is_boolean(value)) {
+        field_errors_add(reader->errors, 0, reader->pointer, "must be true or false, not %s",
+                         json_spec_kind(value));
+        return;
+    }
+    sheet->is_estimated = json_is_true(value);
+}
+
+static const struct json_field sheet_fields[] = {
+    {"hardware",  true,  read_hardware },
+    {"chip",      false, read_chip     },
+    {"estimated", false, read_estimated},
+    {"source",    false, read_source   },
+};
+
+enum err msg_device_decode(const char *bytes, size_t size, struct device_sheet *out,
+                           struct error *err)
+{
+    struct device_sheet sheet = {0};
+    struct field_errors errors = {0};
+    json_t *root = NULL;
+    enum err rc = json_spec_load(bytes, size, &root, err);
+
+    if (rc != ERR_OK) {
+        return rc;
+    }
+    json_spec_read(root, sheet_fields, sizeof sheet_fields / sizeof *sheet_fields, "", &sheet,
+                   &errors);
+    if (errors.has_failed) {
+        rc = error_set(err, ERR_NOMEM, "no memory to read the device sheet");
+    } else if (errors.n > 0) {
+        rc = error_set(err, ERR_INVALID, "%s: %s", errors.items[0].pointer, errors.items[0].detail);
+    } else {
+        memcpy(sheet.name, out->name, sizeof sheet.name);
+        *out = sheet;
+    }
+    field_errors_close(&errors);
+    json_decref(root);
+    return rc;
+}

@@ -1,0 +1,63 @@
+/* POST /v1/predict: architectures and devices in, latencies out.
+ *
+ *   {"search_space": "nasbench201", "hardware": [2.0, 3, 1, 7.46], "architectures": ["444244",
+ * ...]}
+ *
+ * Exactly one of "hardware" (vector F, D, C, M or object), "device" (a name) and "devices" (a list
+ * of names, vectors or objects). With "on_error": "null" a bad architecture yields null and an
+ * entry in the reply's "errors"; else it refuses the whole call. A struct belongs to one thread. */
+#ifndef DGLD_PROTO_MSG_PREDICT_H
+#define DGLD_PROTO_MSG_PREDICT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/device.h"
+#include "core/space.h"
+#include "proto/field_error.h"
+#include "proto/text.h"
+
+#define PREDICT_MAX_DEVICES 1024
+#define PREDICT_MAX_VALUES  ((size_t)1 << 24) /* devices times architectures of one call */
+
+/* A device to predict for: named, to be looked up, or described. */
+struct predict_target {
+    bool is_named;
+    char name[DEVICE_NAME_BYTES]; /* valid by device_name_validate() */
+    char pointer[32];             /* of the field that named it */
+    struct hardware hardware;     /* where it is not named, or once it was looked up */
+};
+
+struct predict_request {
+    const struct space *space;
+    struct predict_target *targets; /* (n_targets), owned */
+    size_t n_targets;
+    bool has_device_list; /* "devices" was used: the reply has one row a device */
+    bool is_null_on_error;
+    int32_t *genes; /* (n_architectures, space->n_genes), owned; a bad row holds a valid dummy */
+    bool *is_bad;   /* (n_architectures), owned; only with is_null_on_error is one ever set */
+    size_t n_architectures;
+    struct field_errors errors;  /* what is wrong with the message ... */
+    struct field_errors skipped; /* ... and the bad architectures that on_error: null lets pass */
+};
+
+/* Reads a body. ERR_SYNTAX where it is no JSON; ERR_INVALID where it is not acceptable: then
+ * `out->errors` says why by pointer. The caller ends `out` with msg_predict_close() in every case.
+ */
+enum err msg_predict_decode(const char *bytes, size_t size, struct predict_request *out,
+                            struct error *err);
+
+void msg_predict_close(struct predict_request *request);
+
+struct predict_reply {
+    const struct predict_request *request;
+    const char *version, *predictor; /* of the model that answered */
+    const double *parameter;         /* A of each architecture (n_architectures) */
+    const double *factors;           /* k of each target (n_targets) */
+};
+
+/* Appends the reply's JSON. */
+void msg_predict_encode(const struct predict_reply *reply, struct text *out);
+
+#endif

@@ -1,0 +1,30 @@
+/* Errors as clients see them: application/problem+json (RFC 9457). Thread-safe. */
+#ifndef DGLD_PROTO_MSG_PROBLEM_H
+#define DGLD_PROTO_MSG_PROBLEM_H
+
+#include "proto/field_error.h"
+#include "proto/text.h"
+
+/* status, name (ends the problem's type), title */
+#define PROBLEM_LIST(X)                                                                      \
+    X(400, "malformed-request", "The request cannot be parsed")                              \
+    X(404, "not-found", "There is nothing at this address")                                  \
+    X(405, "method-not-allowed", "This address does not take that method")                   \
+    X(408, "request-timeout", "The request took too long to arrive")                         \
+    X(413, "content-too-large", "The request is larger than this service accepts")           \
+    X(415, "unsupported-media-type", "The request is not of a type that is understood here") \
+    X(422, "invalid-request", "The request was understood but cannot be carried out")        \
+    X(500, "internal-error", "The service failed")                                           \
+    X(503, "unavailable", "The service cannot answer this now")
+
+struct problem {
+    int status;
+    const char *detail;                /* one sentence, or NULL */
+    const char *instance;              /* the request's path, or NULL */
+    const struct field_errors *errors; /* or NULL */
+};
+
+/* Appends the problem's JSON. A status outside the table is written as 500. */
+void msg_problem_encode(const struct problem *problem, struct text *out);
+
+#endif

@@ -1,0 +1,49 @@
+/* What a training and a test report, as values and as JSON. Structs belong to their creator. */
+#ifndef DGLD_PROTO_MSG_REPORT_H
+#define DGLD_PROTO_MSG_REPORT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "core/device.h"
+#include "core/metrics.h"
+#include "core/predictor.h"
+#include "proto/model_file.h"
+#include "proto/text.h"
+
+struct train_report {
+    const struct model *model; /* borrowed */
+    const char *reason;        /* why it learned from that source; borrowed */
+    const char *file;          /* where the model was written, or NULL; borrowed */
+    struct fit_report fit;     /* owned */
+    size_t n_folds;            /* of the validation; 0 where there were too few architectures */
+    struct metrics held_out;   /* of A over the rows that the fit trusts; set where n_folds > 0 */
+    double r_all_rows;         /* R(A) with the distrusted rows too; likewise */
+    double fit_seconds;
+};
+
+void msg_train_encode(const struct train_report *report, struct text *out);
+void train_report_close(struct train_report *report);
+
+struct device_report {
+    char name[DEVICE_NAME_BYTES];
+    struct metrics metrics; /* RMSE and MAE in ms */
+    double *predicted_ms;   /* (n_rows), owned */
+};
+
+struct test_report {
+    const struct space *space;
+    const char *predictor; /* static */
+    bool is_holdout;
+    struct device_report *devices; /* (n_devices), owned */
+    size_t n_devices;
+    size_t n_rows;
+};
+
+/* The reference speaks of RMSE and MAE in hundreds of ms, for both spaces. */
+#define REFERENCE_UNIT_MS 100.0
+
+void msg_test_encode(const struct test_report *report, struct text *out);
+void test_report_close(struct test_report *report);
+
+#endif

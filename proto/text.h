@@ -1,0 +1,37 @@
+/* A growing text, for replies that are written faster than a JSON tree could be built.
+ * Allocation failures are remembered: write on, and look once at the end. A struct text belongs to
+ * one thread. */
+#ifndef DGLD_PROTO_TEXT_H
+#define DGLD_PROTO_TEXT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct text {
+    char *bytes; /* owned; terminated once anything was written */
+    size_t size; /* without the terminator */
+    size_t capacity;
+    bool has_failed;
+};
+
+/* Makes room for `more` further bytes in one step. */
+void text_reserve(struct text *text, size_t more);
+
+void text_put(struct text *text, const char *bytes, size_t size);
+void text_puts(struct text *text, const char *string);
+void text_printf(struct text *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* A JSON string with its quotes; `string` is UTF-8. */
+void text_put_json_string(struct text *text, const char *string);
+
+/* A JSON number of 9 significant digits; null where it is not finite. */
+void text_put_json_number(struct text *text, double value);
+
+/* Hands the block over (mem_free() it) and leaves an empty text; NULL where an allocation failed.
+ */
+char *text_take(struct text *text, size_t *size);
+
+/* Accepts a zeroed struct. */
+void text_close(struct text *text);
+
+#endif
