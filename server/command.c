@@ -1,0 +1,156 @@
+#include "server/command.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "core/file.h"
+#include "core/mem.h"
+
+#define MAX_ARCHITECTURE_FILE_BYTES ((size_t)1 << 30)
+
+enum err command_space(const struct options *options, const struct space **out, struct error *err)
+{
+    if (options->search_space == NULL) {
+        return error_set(err, ERR_USAGE, "%s needs --search_space: %s",
+                         command_name(options->command), space_names());
+    }
+    *out = space_find(options->search_space);
+    if (*out == NULL) {
+        return error_set(err, ERR_USAGE, "there is no search space \"%.60s\"; there are %s",
+                         options->search_space, space_names());
+    }
+    return ERR_OK;
+}
+
+/* Architectures as they come in. */
+struct list {
+    const struct space *space;
+    bool is_domain_free;
+    int32_t *genes;
+    size_t n, capacity;
+};
+
+static enum err add_architecture(struct list *list, const char *text, size_t length,
+                                 struct error *err)
+{
+    const struct space *space = list->space;
+    int32_t *genes;
+
+    if (list->n == list->capacity) {
+        size_t capacity = list->capacity > 0 ? 2 * list->capacity : 64;
+        genes = mem_resize(list->genes, capacity, space->n_genes * sizeof *genes);
+        if (genes == NULL) {
+            return error_set(err, ERR_NOMEM, "no memory for %zu architectures", capacity);
+        }
+        list->genes = genes;
+        list->capacity = capacity;
+    }
+    genes = list->genes + list->n++ * space->n_genes;
+    return list->is_domain_free ? space_read(space, text, length, genes, err)
+                                : space_parse(space, text, length, genes, NULL, err);
+}
+
+/* Standard input until its end; a block to be mem_free()d. */
+static enum err read_stdin(char **bytes, size_t *size, struct error *err)
+{
+    size_t capacity = (size_t)1 << 16;
+    char *block = mem_resize(NULL, capacity, 1);
+
+    *size = 0;
+    while (block != NULL && *size < MAX_ARCHITECTURE_FILE_BYTES) {
+        size_t n = fread(block + *size, 1, capacity - *size, stdin);
+        *size += n;
+        if (n == 0) {
+            break;
+        }
+        if (*size == capacity) {
+            char *grown = mem_resize(block, capacity * 2, 1);
+            if (grown == NULL) {
+                mem_free(block);
+                block = NULL;
+            }
+            block = grown;
+            capacity *= 2;
+        }
+    }
+    if (block == NULL) {
+        return error_set(err, ERR_NOMEM, "no memory for standard input");
+    }
+    if (ferror(stdin) != 0 || !feof(stdin)) {
+        mem_free(block);
+        return error_set(err, ERR_IO, "cannot read standard input whole");
+    }
+    *bytes = block;
+    return ERR_OK;
+}
+
+/* One architecture a line; blank lines are passed over. */
+static enum err add_lines(struct list *list, const char *path, const char *bytes, size_t size,
+                          struct error *err)
+{
+    const char *end = bytes + size;
+    size_t line = 0;
+    enum err rc = ERR_OK;
+
+    for (const char *at = bytes; rc == ERR_OK && at < end;) {
+        const char *newline = memchr(at, '\n', (size_t)(end - at));
+        const char *next = newline != NULL ? newline + 1 : end;
+        size_t length = (size_t)((newline != NULL ? newline : end) - at);
+        line++;
+        while (length > 0 &&
+               (at[length - 1] == '\r' || at[length - 1] == ' ' || at[length - 1] == '\t')) {
+            length--;
+        }
+        if (length > 0) {
+            rc = add_architecture(list, at, length, err);
+            if (rc != ERR_OK) {
+                error_wrap(err, "%s:%zu", path, line);
+            }
+        }
+        at = next;
+    }
+    return rc;
+}
+
+static enum err add_file(struct list *list, const char *path, struct error *err)
+{
+    bool is_stdin = strcmp(path, "-") == 0;
+    char *bytes = NULL;
+    size_t size = 0;
+    enum err rc = is_stdin ? read_stdin(&bytes, &size, err)
+                           : file_read(path, MAX_ARCHITECTURE_FILE_BYTES, &bytes, &size, err);
+
+    if (rc == ERR_OK) {
+        rc = add_lines(list, is_stdin ? "standard input" : path, bytes, size, err);
+    }
+    mem_free(bytes);
+    return rc;
+}
+
+enum err command_architectures(const struct options *options, const struct space *space,
+                               bool is_domain_free, int32_t **genes, size_t *n, struct error *err)
+{
+    struct list list = {.space = space, .is_domain_free = is_domain_free};
+    enum err rc = ERR_OK;
+
+    for (size_t i = 0; rc == ERR_OK && i < options->n_architectures; i++) {
+        rc = add_architecture(&list, options->architectures[i], strlen(options->architectures[i]),
+                              err);
+    }
+    if (rc == ERR_OK && options->architectures_file != NULL) {
+        rc = add_file(&list, options->architectures_file, err);
+    }
+    if (rc == ERR_OK && list.n == 0) {
+        rc = error_set(err, ERR_USAGE,
+                       "%s needs architectures: as arguments, or one a line with --architectures "
+                       "FILE; %s",
+                       command_name(options->command), space->notation);
+    }
+    if (rc != ERR_OK) {
+        mem_free(list.genes);
+        return rc;
+    }
+    *genes = list.genes;
+    *n = list.n;
+    return ERR_OK;
+}

@@ -1,0 +1,24 @@
+/* The commands of the command line, and what they share. Each returns an error for main() to print;
+ * `exit_code` of main() follows from its kind. */
+#ifndef DGLD_SERVER_COMMAND_H
+#define DGLD_SERVER_COMMAND_H
+
+#include "core/error.h"
+#include "core/space.h"
+#include "server/options.h"
+
+enum err command_serve(const struct options *options, struct error *err);
+enum err command_train(const struct options *options, struct error *err);
+enum err command_test(const struct options *options, struct error *err);
+enum err command_predict(const struct options *options, struct error *err);
+enum err command_costs(const struct options *options, struct error *err);
+
+/* The space that --search_space names; ERR_USAGE where it is missing or unknown. */
+enum err command_space(const struct options *options, const struct space **out, struct error *err);
+
+/* The architectures of the arguments and of --architectures: (n, n_genes), to be mem_free()d. With
+ * `is_domain_free`, genes outside of the domain are read too, as long as they can be counted. */
+enum err command_architectures(const struct options *options, const struct space *space,
+                               bool is_domain_free, int32_t **genes, size_t *n, struct error *err);
+
+#endif

@@ -1,0 +1,67 @@
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "core/mem.h"
+#include "server/command.h"
+
+static void print_json(const struct space *space, const int32_t *genes, const struct cost *cost)
+{
+    char notation[SPACE_TEXT_BYTES];
+
+    space->print(genes, notation);
+    (void)printf("{\"search_space\":\"%s\",\"architecture\":\"%s\",\"macs\":%" PRIu64
+                 ",\"params\":%" PRIu64 ",\"traffic_bytes\":%" PRIu64 ",\"macs_by_kind\":{",
+                 space->name, notation, cost_total_macs(cost), cost->params,
+                 cost_total_traffic_bytes(cost));
+    for (unsigned kind = 0; kind < COST_N_KINDS; kind++) {
+        (void)printf("%s\"%s\":[", kind > 0 ? "," : "", cost_kind_name((enum cost_kind)kind));
+        for (size_t stage = 0; stage < space->n_stages; stage++) {
+            (void)printf("%s%" PRIu64, stage > 0 ? "," : "", cost->macs[kind][stage]);
+        }
+        (void)printf("]");
+    }
+    (void)printf("}}\n");
+}
+
+static void print_table(const struct space *space, const int32_t *genes, const struct cost *cost)
+{
+    char notation[SPACE_TEXT_BYTES];
+
+    space->print(genes, notation);
+    (void)printf("%s\n  MACs        %" PRIu64 "\n  parameters  %" PRIu64 "\n  traffic     %" PRIu64
+                 " bytes\n",
+                 notation, cost_total_macs(cost), cost->params, cost_total_traffic_bytes(cost));
+    for (unsigned kind = 0; kind < COST_N_KINDS; kind++) {
+        uint64_t macs = cost_kind_macs(cost, (enum cost_kind)kind);
+        if (macs > 0) {
+            (void)printf("  %-14s %12" PRIu64 " MACs:", cost_kind_name((enum cost_kind)kind), macs);
+            for (size_t stage = 0; stage < space->n_stages; stage++) {
+                if (cost->macs[kind][stage] > 0) {
+                    (void)printf("  %s %" PRIu64, space->stage_names[stage],
+                                 cost->macs[kind][stage]);
+                }
+            }
+            (void)printf("\n");
+        }
+    }
+}
+
+enum err command_costs(const struct options *options, struct error *err)
+{
+    const struct space *space;
+    int32_t *genes = NULL;
+    size_t n = 0;
+    enum err rc = command_space(options, &space, err);
+
+    rc = rc != ERR_OK ? rc : command_architectures(options, space, true, &genes, &n, err);
+    for (size_t i = 0; rc == ERR_OK && i < n; i++) {
+        const int32_t *row = genes + i * space->n_genes;
+        struct cost cost;
+        rc = space_count(space, row, &cost, err);
+        if (rc == ERR_OK) {
+            (options->is_json ? print_json : print_table)(space, row, &cost);
+        }
+    }
+    mem_free(genes);
+    return rc;
+}

@@ -1,0 +1,108 @@
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <jansson.h>
+
+#include "core/matrix.h"
+#include "core/mem.h"
+#include "server/app.h"
+#include "server/command.h"
+#include "server/http.h"
+#include "server/log.h"
+#include "server/loop.h"
+#include "server/model_store.h"
+
+/* Defaults, then the file, then the flags. */
+static enum err read_config(const struct options *options, struct config *config, struct error *err)
+{
+    char path[PATH_BYTES];
+    enum err rc = options->config != NULL
+                      ? path_format(path, err, "%s", options->config)
+                      : path_format(path, err, "%s/config/dgld.json", options->root);
+
+    config_init(config);
+    rc = rc != ERR_OK ? rc : config_load(path, config, err);
+    if (rc == ERR_NOT_FOUND && options->config == NULL) {
+        rc = ERR_OK; /* the defaults will do */
+    }
+    if (rc != ERR_OK) {
+        return rc;
+    }
+    if (options->bind != NULL) {
+        (void)snprintf(config->bind, sizeof config->bind, "%s", options->bind);
+    }
+    if (options->port >= 0) {
+        config->port = options->port;
+    }
+    return config_check(config, err);
+}
+
+/* Loads the served predictor of a space. One that is absent is no error, a malformed one is. */
+static enum err load_model(struct app *app, const struct space *space, struct error *err)
+{
+    struct model model = {0};
+    char path[PATH_BYTES];
+    enum err rc = model_store_path(app->tree.root, space, path, err);
+
+    rc = rc != ERR_OK ? rc : model_store_load(path, space, &model, NULL, err);
+    if (rc == ERR_NOT_FOUND) {
+        log_write(LOG_WARNING, "%s is not served: %s", space->name, err->text);
+        return ERR_OK;
+    }
+    if (rc != ERR_OK) {
+        return rc;
+    }
+    log_write(LOG_INFO, "serving %s with %s", space->name, model.info.version);
+    rc = model_registry_put(&app->models, &model, err);
+    if (rc == ERR_OK) {
+        atomic_store(&app->is_ready, true);
+    }
+    model_close(&model);
+    return rc;
+}
+
+/* The app exists; runs it until it is told to stop. */
+static enum err run_app(struct app *app, struct error *err)
+{
+    struct http_server *http = NULL;
+    enum err rc = ERR_OK;
+
+    for (size_t i = 0; rc == ERR_OK && spaces[i] != NULL; i++) {
+        rc = load_model(app, spaces[i], err);
+    }
+    rc = rc != ERR_OK ? rc : http_start(app, &http, err);
+    if (rc == ERR_OK) {
+        bool is_v6 = strchr(app->config.bind, ':') != NULL;
+        log_write(LOG_INFO, "listening on http://%s%s%s:%u", is_v6 ? "[" : "", app->config.bind,
+                  is_v6 ? "]" : "", http_port(http));
+        rc = loop_run(app, http, err);
+    }
+    http_stop(http);
+    return rc;
+}
+
+enum err command_serve(const struct options *options, struct error *err)
+{
+    struct app *app = mem_calloc(1, sizeof *app);
+    enum err rc;
+
+    if (app == NULL) {
+        return error_set(err, ERR_NOMEM, "no memory for the service");
+    }
+    (void)signal(SIGPIPE, SIG_IGN);
+    json_object_seed(0); /* before the first thread: jansson's hash must not race for its seed */
+    rc = read_config(options, &app->config, err);
+    rc = rc != ERR_OK ? rc : matrix_init(err);
+    rc = rc != ERR_OK ? rc : data_tree_init(&app->tree, options->root, options->data_path, err);
+    rc = rc != ERR_OK ? rc : model_registry_init(&app->models, err);
+    if (rc == ERR_OK) {
+        rc = run_app(app, err);
+        model_registry_close(&app->models);
+    }
+    if (rc == ERR_OK) {
+        log_write(LOG_INFO, "stopped");
+    }
+    mem_free(app);
+    return rc;
+}

@@ -1,0 +1,237 @@
+#include <stdio.h>
+#include <string.h>
+
+#include "core/matrix.h"
+#include "core/mem.h"
+#include "proto/text.h"
+#include "server/command.h"
+#include "server/data_tree.h"
+#include "server/model_store.h"
+#include "server/run_test.h"
+#include "server/run_train.h"
+#include "server/training_set.h"
+
+/* What a test runs on: A of each row of net.txt, and who made it. */
+struct subject {
+    const struct space *space;
+    struct data_tree tree;
+    struct model model; /* the served one, or that of --load_path; zeroed where there is none */
+    struct names train_devices;
+    struct names test_devices;
+    double *a;
+    size_t n_rows;
+    const char *predictor;
+};
+
+static void subject_close(struct subject *s)
+{
+    model_close(&s->model);
+    names_close(&s->train_devices);
+    names_close(&s->test_devices);
+    mem_free(s->a);
+}
+
+static enum err load_model(const struct options *options, struct subject *s, struct error *err)
+{
+    char path[PATH_BYTES];
+    char substitute[PATH_BYTES];
+    enum err rc = options->load_path != NULL ? path_format(path, err, "%s", options->load_path)
+                                             : model_store_path(options->root, s->space, path, err);
+
+    rc = rc != ERR_OK ? rc : model_store_load(path, s->space, &s->model, substitute, err);
+    if (rc == ERR_NOT_FOUND && options->is_holdout && options->load_path == NULL) {
+        return ERR_OK; /* a held-out test trains its own models */
+    }
+    if (rc == ERR_NOT_FOUND) {
+        error_wrap(err, "there is no trained predictor; run dgld train");
+    }
+    if (rc == ERR_OK && substitute[0] != '\0') {
+        (void)fprintf(stderr, "dgld: %s does not exist; using %s\n", path, substitute);
+    }
+    return rc;
+}
+
+/* Devices that were trained on: named, or those of the model, or the paper's twelve. */
+static enum err find_train_devices(const struct options *options, struct subject *s,
+                                   struct error *err)
+{
+    enum err rc = ERR_OK;
+
+    if (options->train_devices == NULL && s->model.predictor != NULL) {
+        for (size_t i = 0; rc == ERR_OK && i < s->model.info.n_devices; i++) {
+            rc = names_add(&s->train_devices, s->model.info.devices[i], err);
+        }
+        return rc;
+    }
+    rc = names_split(options->train_devices != NULL ? options->train_devices
+                                                    : training_default_devices,
+                     &s->train_devices, err);
+    if (rc != ERR_OK) {
+        error_wrap(err, "--train_devices");
+        return ERR_USAGE;
+    }
+    return ERR_OK;
+}
+
+/* All measured devices that were not trained on. */
+static enum err find_unseen(struct subject *s, struct error *err)
+{
+    struct names measured = {0};
+    enum err rc = data_list_measured(&s->tree, s->space, &measured, err);
+
+    for (size_t i = 0; rc == ERR_OK && i < measured.n; i++) {
+        const struct names one = {&measured.items[i], 1};
+        if (training_check_unseen(&s->train_devices, &one, NULL) == ERR_OK) {
+            rc = names_add(&s->test_devices, measured.items[i], err);
+        }
+    }
+    names_close(&measured);
+    if (rc == ERR_OK && s->test_devices.n == 0) {
+        rc = error_set(err, ERR_NOT_FOUND,
+                       "there is no unseen device with measured latencies in latency/ of %s; get "
+                       "the data with: make data FROM=<a copy of the reference's data>, or name "
+                       "its place with --data_path",
+                       s->space->name);
+    }
+    return rc;
+}
+
+static enum err find_test_devices(const struct options *options, struct subject *s,
+                                  struct error *err)
+{
+    enum err rc;
+
+    if (options->test_devices == NULL) {
+        return find_unseen(s, err);
+    }
+    rc = names_split(options->test_devices, &s->test_devices, err);
+    if (rc != ERR_OK) {
+        error_wrap(err, "--test_devices");
+        return ERR_USAGE;
+    }
+    return training_check_unseen(&s->train_devices, &s->test_devices, err) == ERR_OK ? ERR_OK
+                                                                                     : ERR_USAGE;
+}
+
+/* A of every row by the loaded model. */
+static enum err predict_rows(struct subject *s, struct error *err)
+{
+    struct dataset rows = {0};
+    enum err rc = data_load_architectures(&s->tree, s->space, &rows, err);
+
+    if (rc != ERR_OK) {
+        return rc;
+    }
+    s->n_rows = rows.n_rows;
+    s->predictor = s->model.predictor->kind->name;
+    s->a = mem_calloc(rows.n_rows, sizeof *s->a);
+    rc = s->a == NULL
+             ? error_set(err, ERR_NOMEM, "no memory for %zu predictions", rows.n_rows)
+             : predictor_predict(s->model.predictor, rows.genes, rows.n_rows, s->a, NULL, err);
+    dataset_close(&rows);
+    return rc;
+}
+
+/* A of every row by models that never saw it. */
+static enum err hold_out_rows(const struct options *options, struct subject *s, struct error *err)
+{
+    const char *kind_name = options->predictor != NULL   ? options->predictor
+                            : s->model.predictor != NULL ? s->model.predictor->kind->name
+                                                         : "cost";
+    const struct predictor_kind *kind = predictor_kind_find(kind_name);
+    const struct fit_options fit_options = {.seed = (uint64_t)options->seed};
+    struct training_set set = {0};
+    size_t n_folds = 0;
+    enum err rc;
+
+    if (kind == NULL) {
+        return error_set(err, ERR_USAGE, "there is no predictor \"%.60s\"; there is cost",
+                         kind_name);
+    }
+    rc = training_set_load(&s->tree, s->space, &s->train_devices, &set, err);
+    if (rc != ERR_OK) {
+        return rc;
+    }
+    s->predictor = kind->name;
+    s->n_rows = set.architectures.n_rows;
+    s->a = mem_calloc(s->n_rows, sizeof *s->a);
+    rc = s->a == NULL ? error_set(err, ERR_NOMEM, "no memory for %zu predictions", s->n_rows)
+                      : run_holdout(&set, kind, &fit_options, s->a, &n_folds, err);
+    if (rc == ERR_OK && !options->is_json) {
+        (void)printf("held out: each architecture is predicted by a model that never saw it "
+                     "(%zu-fold), trained on %s\n",
+                     n_folds, set.source);
+    }
+    training_set_close(&set);
+    return rc;
+}
+
+static void print_table(const struct test_report *report)
+{
+    (void)printf("%s, predictor %s, %s architectures, unseen devices, no measurement\n",
+                 report->space->name, report->predictor,
+                 report->is_holdout ? "held-out" : "seen and unseen");
+    (void)printf("%-28s %5s %7s %9s %9s %7s %7s %9s %8s\n", "device", "n", "R", "RMSE ms", "MAE ms",
+                 "MAPE", "in 10%", "Spearman", "Kendall");
+    for (size_t i = 0; i < report->n_devices; i++) {
+        const struct metrics *m = &report->devices[i].metrics;
+        (void)printf("%-28s %5zu %7.4f %9.2f %9.2f %6.1f%% %6.1f%% %9.4f %8.4f\n",
+                     report->devices[i].name, m->n, m->r, m->rmse, m->mae, 100.0 * m->mape,
+                     100.0 * m->within_10_percent, m->spearman, m->kendall);
+    }
+}
+
+static enum err print_json(const struct test_report *report, struct error *err)
+{
+    struct text text = {0};
+
+    msg_test_encode(report, &text);
+    if (text.has_failed) {
+        text_close(&text);
+        return error_set(err, ERR_NOMEM, "no memory to print the report");
+    }
+    (void)fputs(text.bytes, stdout);
+    text_close(&text);
+    return ERR_OK;
+}
+
+static enum err test_and_save(const struct options *options, const struct subject *s,
+                              struct error *err)
+{
+    struct test_report report;
+    enum err rc = run_test(&s->tree, s->space, s->a, s->n_rows, &s->test_devices, &report, err);
+
+    if (rc != ERR_OK) {
+        return rc;
+    }
+    report.predictor = s->predictor;
+    report.is_holdout = options->is_holdout;
+    rc = run_test_save(options->root, &report, err);
+    if (rc == ERR_OK && options->is_json) {
+        rc = print_json(&report, err);
+    } else if (rc == ERR_OK) {
+        print_table(&report);
+        (void)printf("predictions are in %s/result/%s/<device>_timepre.txt\n", options->root,
+                     s->space->name);
+    }
+    test_report_close(&report);
+    return rc;
+}
+
+enum err command_test(const struct options *options, struct error *err)
+{
+    struct subject s = {0};
+    enum err rc = command_space(options, &s.space, err);
+
+    rc = rc != ERR_OK ? rc : matrix_init(err);
+    rc = rc != ERR_OK ? rc : data_tree_init(&s.tree, options->root, options->data_path, err);
+    rc = rc != ERR_OK ? rc : load_model(options, &s, err);
+    rc = rc != ERR_OK ? rc : find_train_devices(options, &s, err);
+    rc = rc != ERR_OK ? rc : find_test_devices(options, &s, err);
+    if (rc == ERR_OK) {
+        rc = options->is_holdout ? hold_out_rows(options, &s, err) : predict_rows(&s, err);
+    }
+    rc = rc != ERR_OK ? rc : test_and_save(options, &s, err);
+    subject_close(&s);
+    return rc;
+}

@@ -1,0 +1,129 @@
+#include <stdio.h>
+#include <string.h>
+
+#include "core/matrix.h"
+#include "proto/text.h"
+#include "server/command.h"
+#include "server/data_tree.h"
+#include "server/model_store.h"
+#include "server/names.h"
+#include "server/run_train.h"
+#include "server/training_set.h"
+
+static void print_rows(const struct fit_report *fit)
+{
+    enum { MOST_PRINTED = 20 };
+
+    (void)printf("distrusted rows   %zu", fit->n_distrusted);
+    for (size_t i = 0; i < fit->n_distrusted && i < MOST_PRINTED; i++) {
+        (void)printf("%s%zu", i == 0 ? ": " : ", ", fit->distrusted[i] + 1);
+    }
+    (void)printf("%s\n", fit->n_distrusted > MOST_PRINTED ? ", ..." : "");
+}
+
+static void print_report(const struct train_report *report)
+{
+    const struct model_info *info = &report->model->info;
+
+    (void)printf("search space      %s\n", report->model->predictor->space->name);
+    (void)printf("predictor         %s, version %s\n", report->model->predictor->kind->name,
+                 info->version);
+    (void)printf("learned from      %s, %zu rows (%s)\n",
+                 strcmp(info->source, "latency") == 0 ? "latency/ of the training devices"
+                                                      : "a.txt",
+                 info->n_rows, report->reason);
+    print_rows(&report->fit);
+    if (report->n_folds > 0) {
+        (void)printf("held-out R(A)     %.4f on the %zu trusted rows, %.4f on all (%zu-fold)\n",
+                     report->held_out.r, report->held_out.n, report->r_all_rows, report->n_folds);
+    } else {
+        (void)printf("held-out R(A)     unknown: too few distinct architectures\n");
+    }
+    (void)printf("fit took          %.3f s\n", report->fit_seconds);
+    (void)printf("written to        %s\n", report->file);
+}
+
+static enum err print_json(const struct train_report *report, struct error *err)
+{
+    struct text text = {0};
+
+    msg_train_encode(report, &text);
+    if (text.has_failed) {
+        text_close(&text);
+        return error_set(err, ERR_NOMEM, "no memory to print the report");
+    }
+    (void)fputs(text.bytes, stdout);
+    text_close(&text);
+    return ERR_OK;
+}
+
+/* The training devices of the command line, checked against its test devices. */
+static enum err read_devices(const struct options *options, struct names *out, struct error *err)
+{
+    struct names tested = {0};
+    enum err rc = names_split(options->train_devices != NULL ? options->train_devices
+                                                             : training_default_devices,
+                              out, err);
+
+    if (rc != ERR_OK) {
+        error_wrap(err, "--train_devices");
+        return ERR_USAGE;
+    }
+    if (options->test_devices != NULL) {
+        rc = names_split(options->test_devices, &tested, err);
+        if (rc == ERR_OK) {
+            rc = training_check_unseen(out, &tested, err);
+        }
+        names_close(&tested);
+    }
+    return rc == ERR_OK ? ERR_OK : ERR_USAGE;
+}
+
+static enum err train_and_save(const struct options *options, const struct training_set *set,
+                               const struct predictor_kind *kind, struct error *err)
+{
+    const struct fit_options fit_options = {.seed = (uint64_t)options->seed};
+    struct model model = {0};
+    struct train_report report = {0};
+    char path[PATH_BYTES];
+    enum err rc = run_train(set, kind, &fit_options, &model, &report, err);
+
+    if (rc != ERR_OK) {
+        return rc;
+    }
+    rc = model_store_save(options->root, &model, path, err);
+    if (rc == ERR_OK) {
+        report.file = path;
+        if (options->is_json) {
+            rc = print_json(&report, err);
+        } else {
+            print_report(&report);
+        }
+    }
+    train_report_close(&report);
+    model_close(&model);
+    return rc;
+}
+
+enum err command_train(const struct options *options, struct error *err)
+{
+    const char *kind_name = options->predictor != NULL ? options->predictor : "cost";
+    const struct predictor_kind *kind = predictor_kind_find(kind_name);
+    const struct space *space;
+    struct data_tree tree;
+    struct names devices = {0};
+    struct training_set set = {0};
+    enum err rc = command_space(options, &space, err);
+
+    if (rc == ERR_OK && kind == NULL) {
+        rc = error_set(err, ERR_USAGE, "there is no predictor \"%.60s\"; there is cost", kind_name);
+    }
+    rc = rc != ERR_OK ? rc : matrix_init(err);
+    rc = rc != ERR_OK ? rc : data_tree_init(&tree, options->root, options->data_path, err);
+    rc = rc != ERR_OK ? rc : read_devices(options, &devices, err);
+    rc = rc != ERR_OK ? rc : training_set_load(&tree, space, &devices, &set, err);
+    rc = rc != ERR_OK ? rc : train_and_save(options, &set, kind, err);
+    training_set_close(&set);
+    names_close(&devices);
+    return rc;
+}

@@ -1,0 +1,88 @@
+/* POST /v1/predict. */
+#include "core/mem.h"
+#include "proto/msg_predict.h"
+#include "server/app.h"
+#include "server/respond.h"
+
+/* Looks up the devices that were named. What is wrong goes to the request's errors by pointer. */
+static enum err find_targets(const struct app *app, struct predict_request *predict,
+                             struct error *err)
+{
+    for (size_t i = 0; i < predict->n_targets; i++) {
+        struct predict_target *target = &predict->targets[i];
+        struct device_sheet sheet;
+        enum err rc;
+        if (!target->is_named) {
+            continue;
+        }
+        rc = data_find_device(&app->tree, predict->space, target->name, &sheet, err);
+        if (rc == ERR_NOT_FOUND || rc == ERR_INVALID || rc == ERR_SYNTAX) {
+            field_errors_add(&predict->errors, i, target->pointer, "%s", err->text);
+        } else if (rc != ERR_OK) {
+            return rc;
+        } else {
+            target->hardware = sheet.hardware;
+        }
+    }
+    return predict->errors.n > 0 ? ERR_INVALID : ERR_OK;
+}
+
+/* Predicts with a model that is held for the call, and writes the reply. */
+static enum err predict_with(const struct model *model, const struct predict_request *predict,
+                             struct text *out, struct error *err)
+{
+    const size_t n = predict->n_architectures;
+    double *block = mem_calloc(n + predict->n_targets, sizeof *block);
+    struct predict_reply reply = {
+        .request = predict,
+        .version = model->info.version,
+        .predictor = model->predictor->kind->name,
+        .parameter = block,
+    };
+    enum err rc;
+
+    if (block == NULL) {
+        return error_set(err, ERR_NOMEM, "no memory for %zu predictions", n);
+    }
+    reply.factors = block + n;
+    for (size_t i = 0; i < predict->n_targets; i++) {
+        block[n + i] = hardware_factor(&predict->targets[i].hardware);
+    }
+    rc = predictor_predict(model->predictor, predict->genes, n, block, NULL, err);
+    if (rc == ERR_OK) {
+        msg_predict_encode(&reply, out);
+    }
+    mem_free(block);
+    return rc;
+}
+
+void predict_post(struct app *app, const struct request *request, struct reply *reply)
+{
+    struct predict_request predict;
+    const struct model *model = NULL;
+    struct text text = {0};
+    struct error err;
+    enum err rc = msg_predict_decode(request->body, request->body_size, &predict, &err);
+
+    if (rc == ERR_OK) {
+        rc = find_targets(app, &predict, &err);
+    }
+    if (rc == ERR_OK) {
+        model = model_registry_acquire(&app->models, predict.space);
+        if (model == NULL) {
+            respond_problem(reply, request, 503,
+                            "no predictor is loaded for this search space; run dgld train", NULL);
+            msg_predict_close(&predict);
+            return;
+        }
+        rc = predict_with(model, &predict, &text, &err);
+        model_registry_release(&app->models, model);
+    }
+    if (rc == ERR_OK) {
+        respond_json(reply, 200, &text);
+    } else {
+        respond_error(reply, request, &err, &predict.errors);
+    }
+    text_close(&text);
+    msg_predict_close(&predict);
+}

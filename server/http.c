@@ -1,0 +1,418 @@
+#include "server/http.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <microhttpd.h>
+
+#include "core/mem.h"
+#include "server/app.h"
+#include "server/log.h"
+#include "server/respond.h"
+#include "server/routes.h"
+
+struct http_server {
+    struct app *app;
+    struct MHD_Daemon *daemon;
+    int listen_fd; /* ours from http_quiesce() on, else -1 */
+    atomic_size_t n_in_flight;
+};
+
+/* A request from its first line to the last byte of its reply. */
+struct context {
+    const struct route *route; /* NULL: `refusal` will be the reply */
+    struct reply refusal;
+    char *body;
+    size_t body_size, body_capacity;
+};
+
+/* A body that is refused is read and dropped up to this size, so that the client gets to read the
+ * reply and keeps its connection; a larger one ends it. */
+enum { DROPPED_BODY_BYTES = 1 << 20, FIRST_BODY_BYTES = 4096 };
+
+static void free_context(struct context *context)
+{
+    mem_free(context->refusal.body);
+    mem_free(context->body);
+    mem_free(context);
+}
+
+/* ---- replies ------------------------------------------------------------------------------------
+ */
+
+static enum MHD_Result add_headers(struct MHD_Response *response, const struct reply *reply,
+                                   bool is_closing)
+{
+    enum MHD_Result ok = MHD_YES;
+    char seconds[16];
+
+    if (reply->content_type != NULL) {
+        ok &= MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, reply->content_type);
+    }
+    if (reply->allow != NULL) {
+        ok &= MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, reply->allow);
+    }
+    if (reply->retry_after_s > 0) {
+        (void)snprintf(seconds, sizeof seconds, "%d", reply->retry_after_s);
+        ok &= MHD_add_response_header(response, MHD_HTTP_HEADER_RETRY_AFTER, seconds);
+    }
+    if (is_closing) {
+        ok &= MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
+    }
+    return ok;
+}
+
+/* Sends a reply; its body is taken over. MHD_NO closes the connection. */
+static enum MHD_Result send_reply(const struct http_server *server,
+                                  struct MHD_Connection *connection, struct reply *reply)
+{
+    struct MHD_Response *response =
+        MHD_create_response_from_buffer_with_free_callback(reply->body_size, reply->body, mem_free);
+    enum MHD_Result ok;
+
+    if (response == NULL) {
+        mem_free(reply->body);
+        reply->body = NULL;
+        return MHD_NO;
+    }
+    reply->body = NULL;
+    ok = add_headers(response, reply, atomic_load(&server->app->is_draining));
+    if (ok == MHD_YES) {
+        ok = MHD_queue_response(connection, reply->status, response);
+    }
+    MHD_destroy_response(response);
+    return ok;
+}
+
+/* ---- requests -----------------------------------------------------------------------------------
+ */
+
+static const char *header(struct MHD_Connection *connection, const char *name)
+{
+    return MHD_lookup_connection_value(connection, MHD_HEADER_KIND, name);
+}
+
+/* Whether a Content-Type says JSON; none at all passes too. Parameters are of no meaning for JSON.
+ */
+static bool is_json_type(const char *type)
+{
+    static const char json[] = "application/json";
+    size_t length = sizeof json - 1;
+
+    return type == NULL || (strncasecmp(type, json, length) == 0 &&
+                            (type[length] == '\0' || strchr("; \t", type[length]) != NULL));
+}
+
+/* Length that the client announces: 0 where it announces none. MHD has checked that it is a number.
+ */
+static unsigned long long announced_length(struct MHD_Connection *connection)
+{
+    const char *text = header(connection, MHD_HTTP_HEADER_CONTENT_LENGTH);
+
+    return text != NULL ? strtoull(text, NULL, 10) : 0;
+}
+
+static void refuse_too_large(const struct http_server *server, const struct request *request,
+                             struct context *context)
+{
+    char detail[128];
+
+    (void)snprintf(detail, sizeof detail,
+                   "the body is larger than body_max_bytes, which is %lld here",
+                   (long long)server->app->config.body_max_bytes);
+    context->route = NULL;
+    mem_free(context->refusal.body);
+    memset(&context->refusal, 0, sizeof context->refusal);
+    respond_problem(&context->refusal, request, 413, detail, NULL);
+}
+
+/* Decides on the headers alone whether the request will be carried out. */
+static void judge(const struct http_server *server, struct MHD_Connection *connection,
+                  const struct request *request, struct context *context)
+{
+    const char *allow;
+
+    context->route = route_match(request->method, request->path, &allow);
+    if (context->route == NULL && allow == NULL) {
+        respond_problem(&context->refusal, request, 404, "there is nothing at this path", NULL);
+    } else if (context->route == NULL) {
+        respond_problem(&context->refusal, request, 405, "this path does not take that method",
+                        NULL);
+        context->refusal.allow = allow;
+    } else if (context->route->body == BODY_JSON &&
+               !is_json_type(header(connection, MHD_HTTP_HEADER_CONTENT_TYPE))) {
+        context->route = NULL;
+        respond_problem(&context->refusal, request, 415,
+                        "send the body as Content-Type: application/json", NULL);
+    } else if (announced_length(connection) >
+               (unsigned long long)server->app->config.body_max_bytes) {
+        refuse_too_large(server, request, context);
+    }
+}
+
+static enum MHD_Result begin(struct http_server *server, struct MHD_Connection *connection,
+                             const struct request *request, void **slot)
+{
+    struct context *context = mem_calloc(1, sizeof *context);
+
+    if (context == NULL) {
+        return MHD_NO;
+    }
+    *slot = context;
+    atomic_fetch_add(&server->n_in_flight, 1);
+    judge(server, connection, request, context);
+    if (context->route == NULL && announced_length(connection) > DROPPED_BODY_BYTES) {
+        return send_reply(server, connection, &context->refusal);
+    }
+    return MHD_YES;
+}
+
+/* Keeps a piece of the body, or drops it where the request is refused anyway. */
+static enum MHD_Result receive(struct http_server *server, const struct request *request,
+                               struct context *context, const char *bytes, size_t size)
+{
+    size_t limit = (size_t)server->app->config.body_max_bytes;
+
+    if (context->route == NULL) {
+        context->body_size += size;
+        return context->body_size <= DROPPED_BODY_BYTES + limit ? MHD_YES : MHD_NO;
+    }
+    if (size > limit - context->body_size) { /* only a chunked body gets this far */
+        refuse_too_large(server, request, context);
+        return MHD_YES;
+    }
+    if (context->body_size + size > context->body_capacity) {
+        size_t capacity = context->body_capacity > 0 ? context->body_capacity : FIRST_BODY_BYTES;
+        char *grown;
+        while (capacity < context->body_size + size) {
+            capacity *= 2;
+        }
+        grown = mem_resize(context->body, capacity, 1);
+        if (grown == NULL) {
+            return MHD_NO;
+        }
+        context->body = grown;
+        context->body_capacity = capacity;
+    }
+    memcpy(context->body + context->body_size, bytes, size);
+    context->body_size += size;
+    return MHD_YES;
+}
+
+static enum MHD_Result answer(struct http_server *server, struct MHD_Connection *connection,
+                              struct request *request, struct context *context)
+{
+    struct reply reply = {0};
+
+    if (context->route == NULL) {
+        return send_reply(server, connection, &context->refusal);
+    }
+    request->body = context->body;
+    request->body_size = context->body_size;
+    context->route->handle(server->app, request, &reply);
+    return send_reply(server, connection, &reply);
+}
+
+/* Called by the library when the headers are there, for every piece of the body, and at its end. */
+static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, const char *path,
+                                  const char *method, const char *version, const char *upload,
+                                  size_t *upload_size, void **slot)
+{
+    struct http_server *server = cls;
+    struct context *context = *slot;
+    struct request request = {.method = method, .path = path};
+
+    (void)version;
+    if (context == NULL) {
+        return begin(server, connection, &request, slot);
+    }
+    if (*upload_size > 0) {
+        enum MHD_Result ok = receive(server, &request, context, upload, *upload_size);
+        *upload_size = 0;
+        return ok;
+    }
+    return answer(server, connection, &request, context);
+}
+
+static void on_completed(void *cls, struct MHD_Connection *connection, void **slot,
+                         enum MHD_RequestTerminationCode code)
+{
+    struct http_server *server = cls;
+
+    (void)connection;
+    (void)code;
+    if (*slot != NULL) {
+        free_context(*slot);
+        *slot = NULL;
+        atomic_fetch_sub(&server->n_in_flight, 1);
+    }
+}
+
+/* A path or argument with an escaped NUL would end early as a C string: leave such escapes as they
+ * are. */
+static size_t unescape(void *cls, struct MHD_Connection *connection, char *text)
+{
+    (void)cls;
+    (void)connection;
+    return strstr(text, "%00") != NULL ? strlen(text) : MHD_http_unescape(text);
+}
+
+static void on_library_log(void *cls, const char *format, va_list args)
+{
+    char message[512];
+
+    (void)cls;
+    (void)vsnprintf(message, sizeof message, format, args);
+    message[strcspn(message, "\r\n")] = '\0';
+    log_write(LOG_WARNING, "libmicrohttpd: %s", message);
+}
+
+/* ---- start and stop -----------------------------------------------------------------------------
+ */
+
+static enum err make_address(const struct config *config, struct sockaddr_storage *out,
+                             socklen_t *size, struct error *err)
+{
+    struct sockaddr_in *v4 = (struct sockaddr_in *)out;
+    struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)out;
+
+    memset(out, 0, sizeof *out);
+    if (inet_pton(AF_INET, config->bind, &v4->sin_addr) == 1) {
+        v4->sin_family = AF_INET;
+        v4->sin_port = htons((uint16_t)config->port);
+        *size = sizeof *v4;
+        return ERR_OK;
+    }
+    if (inet_pton(AF_INET6, config->bind, &v6->sin6_addr) == 1) {
+        v6->sin6_family = AF_INET6;
+        v6->sin6_port = htons((uint16_t)config->port);
+        *size = sizeof *v6;
+        return ERR_OK;
+    }
+    return error_set(err, ERR_INVALID, "bind must be an IPv4 or IPv6 address, not \"%.60s\"",
+                     config->bind);
+}
+
+/* The listening socket is made here rather than by the library, so that a failure says why. */
+static enum err listen_on(const struct config *config, int *out, struct error *err)
+{
+    struct sockaddr_storage address;
+    socklen_t size = 0;
+    int yes = 1;
+    int fd;
+    int failed;
+    enum err rc = make_address(config, &address, &size, err);
+
+    if (rc != ERR_OK) {
+        return rc;
+    }
+    fd = socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0) {
+        return error_sys(err, errno, "cannot create a socket");
+    }
+    failed = setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes) != 0 ||
+             bind(fd, (const struct sockaddr *)&address, size) != 0 || listen(fd, 1024) != 0;
+    if (failed) {
+        error_sys(err, errno, "cannot listen on %s port %lld", config->bind,
+                  (long long)config->port);
+        (void)close(fd);
+        return ERR_IO;
+    }
+    *out = fd;
+    return ERR_OK;
+}
+
+static unsigned thread_count(const struct config *config)
+{
+    long n_cores = sysconf(_SC_NPROCESSORS_ONLN);
+
+    if (config->http_threads > 0) {
+        return (unsigned)config->http_threads;
+    }
+    return n_cores > 0 ? (unsigned)n_cores : 1U;
+}
+
+/* libmicrohttpd deals connections out to its threads; the bounds are for all of them together. */
+static struct MHD_Daemon *start_daemon(struct http_server *server, int fd)
+{
+    const struct config *config = &server->app->config;
+    unsigned n_threads = thread_count(config);
+    unsigned limit = (unsigned)config->connections_max;
+
+    limit = limit < n_threads ? n_threads : limit;
+    return MHD_start_daemon(
+        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_ITC | MHD_USE_TURBO | MHD_USE_ERROR_LOG, 0, NULL,
+        NULL, on_request, server, MHD_OPTION_EXTERNAL_LOGGER, on_library_log, NULL,
+        MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_THREAD_POOL_SIZE, n_threads > 1 ? n_threads : 0U,
+        MHD_OPTION_CONNECTION_LIMIT, limit, MHD_OPTION_PER_IP_CONNECTION_LIMIT,
+        (unsigned)config->connections_per_address_max, MHD_OPTION_CONNECTION_TIMEOUT,
+        (unsigned)config->idle_timeout_s, MHD_OPTION_NOTIFY_COMPLETED, on_completed, server,
+        MHD_OPTION_UNESCAPE_CALLBACK, unescape, NULL, MHD_OPTION_END);
+}
+
+enum err http_start(struct app *app, struct http_server **out, struct error *err)
+{
+    struct http_server *server = mem_calloc(1, sizeof *server);
+    int fd = -1;
+    enum err rc;
+
+    if (server == NULL) {
+        return error_set(err, ERR_NOMEM, "no memory for the HTTP server");
+    }
+    server->app = app;
+    server->listen_fd = -1;
+    rc = listen_on(&app->config, &fd, err);
+    if (rc == ERR_OK) {
+        server->daemon = start_daemon(server, fd);
+        if (server->daemon == NULL) {
+            (void)close(fd);
+            rc = error_set(err, ERR_INTERNAL, "libmicrohttpd did not start");
+        }
+    }
+    if (rc != ERR_OK) {
+        mem_free(server);
+        return rc;
+    }
+    *out = server;
+    return ERR_OK;
+}
+
+uint16_t http_port(const struct http_server *server)
+{
+    const union MHD_DaemonInfo *info =
+        MHD_get_daemon_info(server->daemon, MHD_DAEMON_INFO_BIND_PORT);
+
+    return info != NULL ? info->port : 0;
+}
+
+void http_quiesce(struct http_server *server)
+{
+    if (server->listen_fd < 0) {
+        server->listen_fd = MHD_quiesce_daemon(server->daemon);
+    }
+}
+
+size_t http_in_flight(const struct http_server *server)
+{
+    return atomic_load(&server->n_in_flight);
+}
+
+void http_stop(struct http_server *server)
+{
+    if (server == NULL) {
+        return;
+    }
+    MHD_stop_daemon(server->daemon);
+    if (server->listen_fd >= 0) {
+        (void)close(server->listen_fd);
+    }
+    mem_free(server);
+}

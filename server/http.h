@@ -1,0 +1,31 @@
+/* The HTTP server: libmicrohttpd's epoll threads, request contexts, bodies and replies.
+ *
+ * http_start() returns once the port is bound; from then on handlers run in the library's threads
+ * until http_stop(). The app is borrowed and must outlive the server. */
+#ifndef DGLD_SERVER_HTTP_H
+#define DGLD_SERVER_HTTP_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/error.h"
+
+struct app;
+struct http_server;
+
+/* ERR_INVALID for an address that is none, ERR_IO where it cannot be bound. */
+enum err http_start(struct app *app, struct http_server **out, struct error *err);
+
+/* The port that is listened on. */
+uint16_t http_port(const struct http_server *server);
+
+/* Accepts no further connections; those that are open are served on, each until its next reply. */
+void http_quiesce(struct http_server *server);
+
+/* Requests that have begun and are not answered whole. */
+size_t http_in_flight(const struct http_server *server);
+
+/* Closes what is open and ends the threads. Accepts NULL. */
+void http_stop(struct http_server *server);
+
+#endif

@@ -1,0 +1,88 @@
+#include "server/loop.h"
+
+#include <signal.h>
+#include <string.h>
+
+#include <uv.h>
+
+#include "server/app.h"
+#include "server/http.h"
+#include "server/log.h"
+
+enum { POLL_MS = 5 };
+
+struct loop {
+    struct app *app;
+    struct http_server *http;
+    uv_loop_t uv;
+    uv_signal_t on_term, on_int;
+    uv_timer_t drain_timer;
+    uint64_t drain_deadline_ms;
+};
+
+static void close_handles(struct loop *loop)
+{
+    uv_handle_t *handles[] = {
+        (uv_handle_t *)&loop->on_term,
+        (uv_handle_t *)&loop->on_int,
+        (uv_handle_t *)&loop->drain_timer,
+    };
+
+    for (size_t i = 0; i < sizeof handles / sizeof *handles; i++) {
+        if (!uv_is_closing(handles[i])) {
+            uv_close(handles[i], NULL);
+        }
+    }
+}
+
+static void poll_drained(uv_timer_t *timer)
+{
+    struct loop *loop = timer->data;
+    size_t n_left = http_in_flight(loop->http);
+
+    if (n_left == 0) {
+        close_handles(loop);
+    } else if (uv_now(&loop->uv) >= loop->drain_deadline_ms) {
+        log_write(LOG_WARNING, "%zu requests are still in flight after drain_timeout_ms; stopping",
+                  n_left);
+        close_handles(loop);
+    }
+}
+
+static void on_signal(uv_signal_t *handle, int number)
+{
+    struct loop *loop = handle->data;
+
+    if (atomic_exchange(&loop->app->is_draining, true)) {
+        log_write(LOG_WARNING, "a second signal: stopping now");
+        close_handles(loop);
+        return;
+    }
+    log_write(LOG_INFO, "%s: stopping", number == SIGTERM ? "SIGTERM" : "SIGINT");
+    http_quiesce(loop->http);
+    loop->drain_deadline_ms = uv_now(&loop->uv) + (uint64_t)loop->app->config.drain_timeout_ms;
+    (void)uv_timer_start(&loop->drain_timer, poll_drained, 0, POLL_MS);
+}
+
+enum err loop_run(struct app *app, struct http_server *http, struct error *err)
+{
+    struct loop loop = {.app = app, .http = http};
+    int rc = uv_loop_init(&loop.uv);
+
+    if (rc != 0) {
+        return error_set(err, ERR_INTERNAL, "libuv: %s", uv_strerror(rc));
+    }
+    loop.on_term.data = loop.on_int.data = loop.drain_timer.data = &loop;
+    /* initialising these cannot fail, and starting a signal only for want of memory */
+    (void)uv_signal_init(&loop.uv, &loop.on_term);
+    (void)uv_signal_init(&loop.uv, &loop.on_int);
+    (void)uv_timer_init(&loop.uv, &loop.drain_timer);
+    rc = uv_signal_start(&loop.on_term, on_signal, SIGTERM);
+    rc = rc != 0 ? rc : uv_signal_start(&loop.on_int, on_signal, SIGINT);
+    if (rc != 0) {
+        close_handles(&loop);
+    }
+    (void)uv_run(&loop.uv, UV_RUN_DEFAULT);
+    (void)uv_loop_close(&loop.uv);
+    return rc == 0 ? ERR_OK : error_set(err, ERR_INTERNAL, "libuv: %s", uv_strerror(rc));
+}

@@ -1,0 +1,71 @@
+/* The program: reads the command line, runs one command, and turns its error into a line and a
+ * code. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "server/command.h"
+#include "server/options.h"
+
+#define DGLD_VERSION "0.1.0"
+
+enum exit_code { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
+
+static const struct {
+    enum command command;
+    enum err (*run)(const struct options *options, struct error *err);
+} runners[] = {
+    {COMMAND_SERVE,   command_serve  },
+    {COMMAND_TRAIN,   command_train  },
+    {COMMAND_TEST,    command_test   },
+    {COMMAND_PREDICT, command_predict},
+    {COMMAND_COSTS,   command_costs  },
+};
+
+static enum err run(const struct options *options, struct error *err)
+{
+    if (options->without_effect != NULL) {
+        (void)fprintf(stderr, "dgld: --%s is read and has no effect here\n",
+                      options->without_effect);
+    }
+    for (size_t i = 0; i < sizeof runners / sizeof *runners; i++) {
+        if (runners[i].command == options->command) {
+            return runners[i].run(options, err);
+        }
+    }
+    return error_set(err, ERR_INTERNAL, "the command has no runner");
+}
+
+/* A full disk or a closed pipe under standard output must not look like success. */
+static enum err flush_output(struct error *err)
+{
+    if (fflush(stdout) != 0 || ferror(stdout) != 0) {
+        return error_sys(err, errno, "cannot write standard output");
+    }
+    return ERR_OK;
+}
+
+int main(int argc, char **argv)
+{
+    struct options options;
+    struct error err = {0};
+    enum err rc = options_parse(argc, argv, &options, &err);
+
+    if (rc != ERR_OK) {
+        (void)fprintf(stderr, "dgld: %s\nTry: dgld --help\n", err.text);
+        return rc == ERR_USAGE ? EXIT_USAGE : EXIT_FAILED;
+    }
+    if (options.is_version) {
+        (void)puts("dgld " DGLD_VERSION);
+    } else if (options.is_help) {
+        options_print_help(options.command, stdout);
+    } else {
+        rc = run(&options, &err);
+    }
+    options_close(&options);
+    rc = rc != ERR_OK ? rc : flush_output(&err);
+    if (rc != ERR_OK) {
+        (void)fprintf(stderr, "dgld: %s\n", err.text);
+    }
+    return rc == ERR_OK ? EXIT_DONE : rc == ERR_USAGE ? EXIT_USAGE : EXIT_FAILED;
+}

@@ -1,0 +1,48 @@
+/* The command line: one table of flags that parses, documents and checks. Single-threaded. */
+#ifndef DGLD_SERVER_OPTIONS_H
+#define DGLD_SERVER_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "core/error.h"
+#include "server/names.h"
+
+enum command {
+    COMMAND_NONE,
+    COMMAND_SERVE,
+    COMMAND_TRAIN,
+    COMMAND_TEST,
+    COMMAND_PREDICT,
+    COMMAND_COSTS,
+};
+
+/* Texts are borrowed from argv. A text that was not given is NULL, unless the table has a default.
+ */
+struct options {
+    enum command command;
+    bool is_help, is_version;
+    const char *root, *data_path, *search_space;
+    const char *load_path, *train_devices, *test_devices, *predictor;
+    const char *hardware, *device, *architectures_file;
+    const char *bind, *config;
+    int64_t port; /* -1 where it was not given */
+    int64_t seed;
+    bool is_holdout, is_json;
+    const char *without_effect; /* the first flag given that is read and has no effect */
+    const char *
+        *architectures; /* (n_architectures), owned; positional arguments of predict and costs */
+    size_t n_architectures;
+};
+
+/* ERR_USAGE says what is wrong and with which flag. */
+enum err options_parse(int argc, char **argv, struct options *out, struct error *err);
+void options_close(struct options *options);
+
+/* Prints the commands, or the flags of one. */
+void options_print_help(enum command command, FILE *out);
+
+const char *command_name(enum command command);
+
+#endif

@@ -1,0 +1,27 @@
+#include "server/path.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+enum err path_format(char *out, struct error *err, const char *format, ...)
+{
+    va_list args;
+    int length;
+
+    va_start(args, format);
+    length = vsnprintf(out, PATH_BYTES, format, args);
+    va_end(args);
+    if (length < 0 || length >= PATH_BYTES) {
+        return error_set(err, ERR_LIMIT, "the path %.100s... is longer than %d bytes", out,
+                         PATH_BYTES - 1);
+    }
+    return ERR_OK;
+}
+
+bool path_is_file(const char *path)
+{
+    struct stat st;
+
+    return stat(path, &st) == 0 && S_ISREG(st.st_mode);
+}

@@ -1,0 +1,152 @@
+#include "server/result_tree.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "core/mem.h"
+#include "server/path.h"
+
+static enum err make_directories(const char *path, struct error *err)
+{
+    char partial[PATH_BYTES];
+
+    for (const char *slash = strchr(path + 1, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
+        size_t length = (size_t)(slash - path);
+        if (length >= sizeof partial) {
+            return error_set(err, ERR_LIMIT, "the path %.100s... is too long", path);
+        }
+        memcpy(partial, path, length);
+        partial[length] = '\0';
+        if (mkdir(partial, 0777) != 0 && errno != EEXIST) {
+            return error_sys(err, errno, "cannot create the directory %s", partial);
+        }
+    }
+    return ERR_OK;
+}
+
+static int write_all(int fd, const char *bytes, size_t size)
+{
+    while (size > 0) {
+        ssize_t n = write(fd, bytes, size);
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (n < 0) {
+            return -1;
+        }
+        bytes += n;
+        size -= (size_t)n;
+    }
+    return 0;
+}
+
+static enum err write_synced(const char *path, const char *bytes, size_t size, struct error *err)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    int failed;
+
+    if (fd < 0) {
+        return error_sys(err, errno, "cannot create %s", path);
+    }
+    failed = write_all(fd, bytes, size) != 0 || fsync(fd) != 0 ? errno : 0;
+    if (close(fd) != 0 && failed == 0) {
+        failed = errno;
+    }
+    if (failed != 0) {
+        (void)unlink(path);
+        return error_sys(err, failed, "cannot write %s", path);
+    }
+    return ERR_OK;
+}
+
+/* "dir/name" becomes "dir/.name.<pid>.<n>.tmp", which no reader takes for a result. */
+static enum err temporary_name(const char *path, char *out, struct error *err)
+{
+    static atomic_uint counter;
+    const char *slash = strrchr(path, '/');
+    int directory = slash != NULL ? (int)(slash - path) + 1 : 0;
+
+    return path_format(out, err, "%.*s.%s.%ld.%u.tmp", directory, path, path + directory,
+                       (long)getpid(), atomic_fetch_add(&counter, 1));
+}
+
+enum err result_stage(struct result_batch *batch, const char *path, const char *bytes, size_t size,
+                      struct error *err)
+{
+    char temporary[PATH_BYTES];
+    struct staged_file *files;
+    struct staged_file file = {0};
+    enum err rc = temporary_name(path, temporary, err);
+
+    if (rc == ERR_OK) {
+        rc = make_directories(path, err);
+    }
+    if (rc != ERR_OK) {
+        return rc;
+    }
+    files = mem_resize(batch->files, batch->n_files + 1, sizeof *files);
+    if (files != NULL) {
+        batch->files = files;
+        file.temporary = mem_strdup(temporary);
+        file.path = mem_strdup(path);
+    }
+    if (file.temporary == NULL || file.path == NULL) {
+        rc = error_set(err, ERR_NOMEM, "no memory to write %s", path);
+    } else {
+        rc = write_synced(temporary, bytes, size, err);
+    }
+    if (rc != ERR_OK) {
+        mem_free(file.temporary);
+        mem_free(file.path);
+        return rc;
+    }
+    batch->files[batch->n_files++] = file;
+    return ERR_OK;
+}
+
+static void sync_directory(const char *path)
+{
+    char directory[PATH_BYTES];
+    const char *slash = strrchr(path, '/');
+    int fd;
+
+    (void)snprintf(directory, sizeof directory, "%.*s", slash != NULL ? (int)(slash - path) + 1 : 1,
+                   slash != NULL ? path : ".");
+    fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd >= 0) {
+        (void)fsync(fd); /* some file systems cannot; the rename is ordered there anyway */
+        (void)close(fd);
+    }
+}
+
+enum err result_commit(struct result_batch *batch, struct error *err)
+{
+    for (size_t i = 0; i < batch->n_files; i++) {
+        struct staged_file *file = &batch->files[i];
+        if (rename(file->temporary, file->path) != 0) {
+            return error_sys(err, errno, "cannot put %s in place", file->path);
+        }
+        sync_directory(file->path);
+        mem_free(file->temporary);
+        file->temporary = NULL;
+    }
+    return ERR_OK;
+}
+
+void result_close(struct result_batch *batch)
+{
+    for (size_t i = 0; i < batch->n_files; i++) {
+        if (batch->files[i].temporary != NULL) {
+            (void)unlink(batch->files[i].temporary);
+        }
+        mem_free(batch->files[i].temporary);
+        mem_free(batch->files[i].path);
+    }
+    mem_free(batch->files);
+    memset(batch, 0, sizeof *batch);
+}

@@ -1,0 +1,33 @@
+/* Writing into the tree: every file is whole or absent, whatever happens meanwhile.
+ *
+ * A batch stages files beside their places (written and fsynced), then commits them by renaming,
+ * and fsyncs the directories. A batch that is closed without commit leaves nothing. Belongs to one
+ * thread; different batches do not meet. */
+#ifndef DGLD_SERVER_RESULT_TREE_H
+#define DGLD_SERVER_RESULT_TREE_H
+
+#include <stddef.h>
+
+#include "core/error.h"
+
+struct staged_file {
+    char *temporary, *path;
+};
+
+struct result_batch {
+    struct staged_file *files; /* owned */
+    size_t n_files;
+};
+
+/* Creates the missing directories of `path` and writes `bytes` beside it. */
+enum err result_stage(struct result_batch *batch, const char *path, const char *bytes, size_t size,
+                      struct error *err);
+
+/* Puts all staged files in place. Each rename is atomic; where one fails, the files before it stay.
+ */
+enum err result_commit(struct result_batch *batch, struct error *err);
+
+/* Removes what was staged and not committed. Accepts a zeroed struct. */
+void result_close(struct result_batch *batch);
+
+#endif

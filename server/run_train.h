@@ -1,0 +1,27 @@
+/* Trains a predictor: a function of its parameters and the data, that knows neither command line
+ * nor HTTP. Reentrant. */
+#ifndef DGLD_SERVER_RUN_TRAIN_H
+#define DGLD_SERVER_RUN_TRAIN_H
+
+#include "core/error.h"
+#include "core/predictor.h"
+#include "proto/model_file.h"
+#include "proto/msg_report.h"
+#include "server/training_set.h"
+
+enum { VALIDATION_FOLDS = 10 };
+
+/* Fits `kind` to the set and validates it by 10-fold cross-validation (by fewer folds where there
+ * are fewer distinct architectures; not at all where there is one). On success the caller ends
+ * `model` and `report`; the report borrows the model and the set's reason. */
+enum err run_train(const struct training_set *set, const struct predictor_kind *kind,
+                   const struct fit_options *options, struct model *model,
+                   struct train_report *report, struct error *err);
+
+/* Held-out predictions of A for every row of the set: `a` (n_rows). Returns in *n_folds how many
+ * folds there were; ERR_INVALID where there are too few architectures to hold any out. */
+enum err run_holdout(const struct training_set *set, const struct predictor_kind *kind,
+                     const struct fit_options *options, double *a, size_t *n_folds,
+                     struct error *err);
+
+#endif

@@ -1,0 +1,163 @@
+#include "server/training_set.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "core/mem.h"
+
+const char training_default_devices[] =
+    "Galaxy A9,Honor 9C,iQOO 5 Pro,Samsung Galaxy A80,Samsung Galaxy A90 5G,Samsung Galaxy M30s,"
+    "Samsung Galaxy S20+ 5G,Samsung Galaxy Note10,Xiaomi Redmi 10X Pro 5G,Xiaomi Redmi K20 Pro,"
+    "Honor V30 Pro,VIVO NEX";
+
+/* Latencies of all training devices, or the name of the first that has none. */
+struct latencies {
+    double *values;  /* (n_devices, n_rows), owned */
+    double *factors; /* (n_devices), owned */
+    const char *missing;
+};
+
+/* Reads one device into row d. ERR_NOT_FOUND where it has no latency file. */
+static enum err load_device(const struct data_tree *tree, const struct training_set *set, size_t d,
+                            struct latencies *out, struct error *err)
+{
+    const size_t n_rows = set->architectures.n_rows;
+    double *column = NULL;
+    enum err rc = data_load_latency(tree, set->architectures.space, set->devices.items[d], n_rows,
+                                    &column, err);
+
+    if (rc == ERR_OK) {
+        memcpy(out->values + d * n_rows, column, n_rows * sizeof *column);
+        mem_free(column);
+    }
+    return rc;
+}
+
+static enum err load_latencies(const struct data_tree *tree, const struct training_set *set,
+                               struct latencies *out, struct error *err)
+{
+    enum err rc = ERR_OK;
+
+    out->values = mem_calloc(set->devices.n, set->architectures.n_rows * sizeof *out->values);
+    if (out->values == NULL) {
+        return error_set(err, ERR_NOMEM, "no memory for the latencies of %zu devices",
+                         set->devices.n);
+    }
+    for (size_t d = 0; rc == ERR_OK && d < set->devices.n; d++) {
+        rc = load_device(tree, set, d, out, err);
+        if (rc == ERR_NOT_FOUND) {
+            out->missing = set->devices.items[d];
+            return ERR_OK;
+        }
+    }
+    return rc;
+}
+
+/* Looks all devices up, keeps their names as they are spelled there, and computes their factors. */
+static enum err find_devices(const struct data_tree *tree, const struct space *space,
+                             const struct names *devices, struct training_set *set,
+                             struct latencies *latencies, struct error *err)
+{
+    latencies->factors = mem_calloc(devices->n, sizeof *latencies->factors);
+    if (latencies->factors == NULL) {
+        return error_set(err, ERR_NOMEM, "no memory for %zu devices", devices->n);
+    }
+    for (size_t d = 0; d < devices->n; d++) {
+        struct device_sheet sheet;
+        enum err rc = data_find_device(tree, space, devices->items[d], &sheet, err);
+        if (rc == ERR_OK && names_contain(&set->devices, sheet.name)) {
+            rc = error_set(err, ERR_INVALID, "%s is named twice", sheet.name);
+        }
+        if (rc == ERR_OK) {
+            rc = names_add(&set->devices, sheet.name, err);
+        }
+        if (rc != ERR_OK) {
+            return rc;
+        }
+        latencies->factors[d] = hardware_factor(&sheet.hardware);
+    }
+    return ERR_OK;
+}
+
+static enum err fill_parameter(const struct data_tree *tree, const struct latencies *latencies,
+                               struct training_set *set, struct error *err)
+{
+    const size_t n_rows = set->architectures.n_rows;
+
+    if (latencies->missing != NULL) {
+        set->source = "a.txt";
+        (void)snprintf(set->reason, sizeof set->reason,
+                       "there is no latency file of the training device %s", latencies->missing);
+        return data_load_parameter(tree, set->architectures.space, n_rows, &set->a, err);
+    }
+    set->source = "latency";
+    (void)snprintf(set->reason, sizeof set->reason, "all %zu training devices have latency files",
+                   set->devices.n);
+    set->a = mem_calloc(n_rows, sizeof *set->a);
+    if (set->a == NULL) {
+        return error_set(err, ERR_NOMEM, "no memory for %zu architectures", n_rows);
+    }
+    return dataset_fit_parameter(latencies->values, latencies->factors, set->devices.n, n_rows,
+                                 set->a, err);
+}
+
+enum err training_set_load(const struct data_tree *tree, const struct space *space,
+                           const struct names *devices, struct training_set *out, struct error *err)
+{
+    struct training_set set = {0};
+    struct latencies latencies = {0};
+    struct digest_part parts[2];
+    enum err rc = data_load_architectures(tree, space, &set.architectures, err);
+
+    if (rc == ERR_OK) {
+        rc = find_devices(tree, space, devices, &set, &latencies, err);
+    }
+    if (rc == ERR_OK) {
+        rc = load_latencies(tree, &set, &latencies, err);
+    }
+    if (rc == ERR_OK) {
+        rc = fill_parameter(tree, &latencies, &set, err);
+    }
+    mem_free(latencies.values);
+    mem_free(latencies.factors);
+    if (rc != ERR_OK) {
+        training_set_close(&set);
+        return rc;
+    }
+    parts[0].bytes = set.architectures.genes;
+    parts[0].size = set.architectures.n_rows * space->n_genes * sizeof *set.architectures.genes;
+    parts[1].bytes = set.a;
+    parts[1].size = set.architectures.n_rows * sizeof *set.a;
+    digest_hex(parts, 2, set.sha256);
+    *out = set;
+    return ERR_OK;
+}
+
+enum err training_check_unseen(const struct names *train_devices, const struct names *test_devices,
+                               struct error *err)
+{
+    for (size_t t = 0; t < test_devices->n; t++) {
+        char tested[DEVICE_NAME_BYTES];
+        for (size_t d = 0; d < train_devices->n; d++) {
+            char trained[DEVICE_NAME_BYTES];
+            if (device_name_fold(test_devices->items[t], tested) &&
+                device_name_fold(train_devices->items[d], trained) &&
+                strcmp(tested, trained) == 0) {
+                return error_set(
+                    err, ERR_INVALID,
+                    "%s is both a training device and a test device; a device that was "
+                    "trained on is not unseen",
+                    test_devices->items[t]);
+            }
+        }
+    }
+    return ERR_OK;
+}
+
+void training_set_close(struct training_set *set)
+{
+    dataset_close(&set->architectures);
+    mem_free(set->a);
+    names_close(&set->devices);
+    memset(set, 0, sizeof *set);
+}

@@ -1,0 +1,41 @@
+/* What a training learns from: architectures and their network parameter A.
+ *
+ * Where latency files exist for all the training devices, A is fitted from them through the device
+ * formula; where one is missing, a.txt is used for all. A struct belongs to its creator. */
+#ifndef DGLD_SERVER_TRAINING_SET_H
+#define DGLD_SERVER_TRAINING_SET_H
+
+#include "core/dataset.h"
+#include "core/error.h"
+#include "proto/digest.h"
+#include "server/data_tree.h"
+#include "server/names.h"
+
+struct training_set {
+    struct dataset architectures;  /* owned */
+    double *a;                     /* (n_rows), owned */
+    struct names devices;          /* owned: the training devices, as their files spell them */
+    const char *source;            /* "latency" or "a.txt" */
+    char reason[256];              /* why, in a sentence; a device's name may be in it */
+    char sha256[DIGEST_HEX_BYTES]; /* of genes and A */
+};
+
+/* The twelve phones of the paper, comma-separated: what --train_devices means where it is not
+ * given. */
+extern const char training_default_devices[];
+
+/* `devices` (names; its items are looked up by data_find_device()) are to be trained on.
+ * ERR_NOT_FOUND for an unknown device. */
+enum err training_set_load(const struct data_tree *tree, const struct space *space,
+                           const struct names *devices, struct training_set *out,
+                           struct error *err);
+
+/* ERR_INVALID where a device stands in both lists (names compared folded): what is trained on
+ * cannot be a test of unseen devices. */
+enum err training_check_unseen(const struct names *train_devices, const struct names *test_devices,
+                               struct error *err);
+
+/* Accepts a zeroed struct. */
+void training_set_close(struct training_set *set);
+
+#endif
