@@ -1,0 +1,73 @@
+"""Checks that no compiler makes: include arrows, what only some files may include, documented settings
+and flags, and that no file of a measured data set stands in the tree. Prints what is wrong."""
+
+import hashlib
+import json
+import pathlib
+import re
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+ARROWS = {"core": {"core"}, "proto": {"core", "proto"}, "server": {"core", "proto", "server"}}
+ONLY_IN = {
+    "microhttpd.h": {"server/http.c"},
+    "uv.h": {"server/loop.c", "server/worker.c"},
+    "jansson.h": {"proto/", "server/config.c", "server/command_serve.c"},
+    "pthread.h": {"server/"},
+}
+
+
+def tracked():
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    return [path for path in listed.split("\0") if path and (ROOT / path).is_file()]
+
+
+def check_includes(path, text):
+    layer = path.split("/")[0]
+    for line, include in enumerate(text.splitlines(), 1):
+        own = re.match(r'#include "([^"]+)"', include)
+        system = re.match(r"#include <([^>]+)>", include)
+        if own and own[1].split("/")[0] not in ARROWS[layer]:
+            yield f"{path}:{line}: {layer} must not include {own[1]}"
+        allowed = ONLY_IN.get(system[1]) if system else None
+        if allowed and not any(path.startswith(place) for place in allowed):
+            yield f"{path}:{line}: only {', '.join(sorted(allowed))} may include {system[1]}"
+
+
+def check_settings():
+    table = (ROOT / "server" / "config.c").read_text()
+    named = set(re.findall(r'^    \{"(\w+)", CONFIG_', table, re.M))
+    shipped = set(json.loads((ROOT / "config" / "dgld.json").read_text()))
+    documented = (ROOT / "config" / "README.md").read_text()
+    for key in named ^ shipped:
+        yield f"config/dgld.json and server/config.c do not agree on the setting {key}"
+    for key in named:
+        if f"`{key}`" not in documented:
+            yield f"config/README.md does not tell of the setting {key}"
+
+
+def check_data(paths):
+    shared = ROOT.parent / "shared" / "data"
+    if not shared.is_dir():
+        return
+    sums = {hashlib.sha256(p.read_bytes()).digest() for p in shared.rglob("*") if p.is_file() and p.stat().st_size > 400}
+    for path in paths:
+        if hashlib.sha256((ROOT / path).read_bytes()).digest() in sums:
+            yield f"{path} is a file of the measured data, which must not be committed"
+
+
+def main():
+    paths = tracked()
+    complaints = []
+    for path in paths:
+        if path.split("/")[0] in ARROWS and path.endswith((".c", ".h")):
+            complaints += check_includes(path, (ROOT / path).read_text())
+    complaints += check_settings()
+    complaints += check_data(paths)
+    print("\n".join(complaints), end="\n" if complaints else "")
+    return 1 if complaints else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,85 @@
+"""Runs the C test programs of a build mode, in release mode the Python tests too, and closes with one
+line `N passed, N failed` (and `, N skipped` where there were any).
+
+A C program speaks TAP; one that dies, or that runs fewer tests than it announced, counts as failed.
+"""
+
+import argparse
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import xml.etree.ElementTree
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+C_TIMEOUT_S = 600
+
+
+def run_c_program(path, environment):
+    """Returns (passed, failed, skipped) of one TAP program."""
+    try:
+        done = subprocess.run(
+            [path], cwd=ROOT, env=environment, capture_output=True, text=True, errors="replace", timeout=C_TIMEOUT_S
+        )
+        output, trouble, code = done.stdout, done.stderr, done.returncode
+    except subprocess.TimeoutExpired as expired:
+        output, trouble, code = str(expired.stdout or ""), f"no end after {C_TIMEOUT_S} s", 1
+    plan = re.search(r"^1\.\.(\d+)", output, re.M)
+    skipped = len(re.findall(r"^ok .*# SKIP", output, re.M))
+    passed = len(re.findall(r"^ok ", output, re.M)) - skipped
+    failed = len(re.findall(r"^not ok ", output, re.M))
+    missing = (int(plan[1]) if plan else 1) - passed - failed - skipped
+    failed += max(missing, 0)
+    if code != 0 and failed == 0:
+        failed = 1
+    print(f"{'ok  ' if failed == 0 else 'FAIL'} {path.name}: {passed} passed, {failed} failed, {skipped} skipped")
+    if failed:
+        print(output[-8000:], trouble[-8000:], sep="\n")
+    return passed, failed, skipped
+
+
+def run_pytest(match):
+    """Returns (passed, failed, skipped) of the Python tests."""
+    report = ROOT / "build" / "pytest.xml"
+    report.unlink(missing_ok=True)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={report}", "tests/api"]
+    if match:
+        command += ["-k", match]
+    code = subprocess.run(command, cwd=ROOT).returncode
+    if not report.exists():
+        print("FAIL pytest left no report")
+        return 0, 1, 0
+    suite = xml.etree.ElementTree.parse(report).getroot().find("testsuite")
+    total, skipped = int(suite.get("tests")), int(suite.get("skipped"))
+    failed = int(suite.get("failures")) + int(suite.get("errors"))
+    if code not in (0, 5) and failed == 0:
+        failed = 1
+    return max(total - failed - skipped, 0), failed, skipped
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--mode", default="release", choices=["release", "asan", "tsan"])
+    parser.add_argument("--match", default="")
+    arguments = parser.parse_args()
+
+    environment = dict(os.environ, CMOCKA_MESSAGE_OUTPUT="TAP", OPENBLAS_NUM_THREADS="1")
+    environment["ASAN_OPTIONS"] = "detect_leaks=1:abort_on_error=0"
+    environment["TSAN_OPTIONS"] = "halt_on_error=1:second_deadlock_stack=1"
+    programs = sorted((ROOT / "build" / arguments.mode / "tests" / "unit").glob("test_*"))
+    programs = [p for p in programs if not p.suffix and arguments.match in p.name]
+    results = [run_c_program(p, environment) for p in programs]
+    if arguments.mode == "release":
+        results.append(run_pytest(arguments.match))
+    passed, failed, skipped = (sum(column) for column in zip(*results)) if results else (0, 0, 0)
+    if skipped and os.environ.get("CI") == "true" and (ROOT.parent / "shared" / "data").is_dir():
+        print(f"CI skips nothing, but {skipped} tests were skipped")
+        failed += skipped
+        skipped = 0
+    print(f"{passed} passed, {failed} failed" + (f", {skipped} skipped" if skipped else ""))
+    return 1 if failed or not passed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
