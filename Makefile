@@ -149,7 +149,9 @@ data: ## FROM=DIR links a copy of the reference's data into data/
 
 pretrained: build ## train the shipped predictors; FROM=DIR names the data (default ../shared/data/dgl)
 	$(Q)for s in nasbench201 fbnetv3; do \
-	    ./build/dgld train --search_space $$s --data_path "$(or $(FROM),../shared/data/dgl)" || exit 1; done
+	    ./build/dgld train --search_space $$s --data_path "$(or $(FROM),../shared/data/dgl)" && \
+	    ./build/dgld train --search_space $$s --data_path "$(or $(FROM),../shared/data/dgl)" \
+	        --predictor mlp --name mlp || exit 1; done
 
 install: build ## binary, default settings, device sheets and predictors; honours DESTDIR and PREFIX
 	install -D -m 0755 build/dgld $(DESTDIR)$(PREFIX)/bin/dgld

@@ -4,7 +4,8 @@
 
 #include "core/mem.h"
 
-const struct predictor_kind *const predictor_kinds[] = {&predictor_kind_cost, NULL};
+const struct predictor_kind *const predictor_kinds[] = {&predictor_kind_cost, &predictor_kind_mlp,
+                                                        NULL};
 
 const struct predictor_kind *predictor_kind_find(const char *name)
 {
@@ -14,6 +15,11 @@ const struct predictor_kind *predictor_kind_find(const char *name)
         }
     }
     return NULL;
+}
+
+const char *predictor_kind_names(void)
+{
+    return "cost, mlp";
 }
 
 enum err predictor_fit(const struct predictor_kind *kind, const struct space *space,
@@ -27,6 +33,8 @@ enum err predictor_fit(const struct predictor_kind *kind, const struct space *sp
 void fit_report_close(struct fit_report *report)
 {
     mem_free(report->distrusted);
+    mem_free(report->held_out);
+    mem_free(report->held_out_a);
     memset(report, 0, sizeof *report);
 }
 

@@ -6,6 +6,7 @@
 #ifndef DGLD_CORE_PREDICTOR_H
 #define DGLD_CORE_PREDICTOR_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -17,20 +18,54 @@ enum { PREDICTOR_MAX_TENSORS = 8 };
 
 struct predictor;
 
+/* What a fit that takes long tells its caller, and how it is stopped and taken up again. */
+struct fit_progress {
+    size_t epoch, n_epochs;
+    double loss;
+};
+
+struct fit_hooks {
+    void *context;
+    /* Called after every epoch; returns false to stop the fit with ERR_CANCELED. May be NULL. */
+    bool (*progress)(void *context, const struct fit_progress *progress);
+    /* Called every CHECKPOINT_EPOCHS with the state of the fit, to be kept outside. May be NULL. */
+    enum err (*save)(void *context, const struct tensor *state, size_t n, struct error *err);
+    /* A state that was saved by a fit of the same data and options: the fit goes on from there, and
+     * ends with the same weights as one that was never stopped. n_state 0: from the beginning. */
+    const struct tensor *state;
+    size_t n_state;
+};
+
+enum { CHECKPOINT_EPOCHS = 1000 };
+
 /* What a fit may be told; a kind ignores what it has no use for. */
 struct fit_options {
     uint64_t seed;
+    size_t n_epochs;      /* mlp */
+    double learning_rate; /* mlp */
+    double
+        held_out_share; /* mlp: of the distinct architectures, kept from training to validate on */
+    const struct fit_hooks *hooks; /* may be NULL */
 };
+
+#define FIT_DEFAULT_EPOCHS        50000
+#define FIT_DEFAULT_LEARNING_RATE 0.1
+#define FIT_DEFAULT_HELD_OUT      0.2
 
 /* What a fit tells. The caller ends it with fit_report_close(). */
 struct fit_report {
     size_t *distrusted; /* rows whose A the fit did not believe, from 0, ascending, owned */
     size_t n_distrusted;
-    double noise_scale; /* scatter of log A about the model, where the kind estimates it */
+    double noise_scale; /* scatter of log A about the model, where the kind estimates it, else 0 */
+    size_t *held_out;   /* rows that were not trained on, owned ... */
+    double *held_out_a; /* ... and their predictions (n_held_out), owned */
+    size_t n_held_out;
+    double loss; /* after the last epoch, where there were epochs, else 0 */
 };
 
 struct predictor_kind {
     const char *name; /* "cost" */
+    bool has_epochs;  /* epochs, learning rate and held-out share mean something to it */
     enum err (*fit)(const struct space *space, const int32_t *genes, const double *a, size_t n,
                     const struct fit_options *options, struct predictor **out,
                     struct fit_report *report, struct error *err);
@@ -51,11 +86,14 @@ struct predictor {
     const struct space *space;
 };
 
-extern const struct predictor_kind predictor_kind_cost;
+extern const struct predictor_kind predictor_kind_cost; /* core/predictor_cost.h */
+extern const struct predictor_kind predictor_kind_mlp;  /* core/predictor_mlp.c: the paper's */
 
 /* All kinds, ended by NULL; and the one of that name, or NULL. */
 extern const struct predictor_kind *const predictor_kinds[];
 const struct predictor_kind *predictor_kind_find(const char *name);
+/* "cost, mlp" for messages; static string. */
+const char *predictor_kind_names(void);
 
 /* Fits A (n, positive) of the architectures `genes` (n, n_genes; valid). `report` may be NULL.
  * ERR_INVALID where n is 0 or more than the kind takes; ERR_NOMEM; ERR_NUMERIC. */

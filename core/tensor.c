@@ -96,3 +96,19 @@ enum err tensor_read(const struct tensor *tensors, size_t n, const char *name, s
     }
     return ERR_OK;
 }
+
+enum err tensor_read_whole(const struct tensor *tensors, size_t n, const char *name, int64_t *out,
+                           struct error *err)
+{
+    const struct tensor *tensor = tensor_find(tensors, n, name);
+    size_t held;
+
+    if (tensor == NULL) {
+        return error_set(err, ERR_INVALID, "the tensor \"%s\" is missing", name);
+    }
+    if (tensor->type != TENSOR_I64 || !tensor_count(tensor, &held) || held != 1) {
+        return error_set(err, ERR_INVALID, "the tensor \"%s\" must hold one I64", name);
+    }
+    memcpy(out, tensor->data, sizeof *out);
+    return ERR_OK;
+}

@@ -50,4 +50,8 @@ const struct tensor *tensor_find(const struct tensor *tensors, size_t n, const c
 enum err tensor_read(const struct tensor *tensors, size_t n, const char *name, size_t count,
                      double *out, struct error *err);
 
+/* The one element of the I64 tensor `name`. */
+enum err tensor_read_whole(const struct tensor *tensors, size_t n, const char *name, int64_t *out,
+                           struct error *err);
+
 #endif

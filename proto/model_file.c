@@ -34,6 +34,21 @@ void model_version(const struct predictor *predictor, char version[MODEL_VERSION
     (void)snprintf(version, MODEL_VERSION_BYTES, "%.16s-%.12s", predictor->kind->name, digest);
 }
 
+enum err model_name_validate(const char *name, struct error *err)
+{
+    size_t length = strlen(name);
+
+    if (length == 0 || length >= MODEL_NAME_BYTES || name[0] == '.' ||
+        strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789.-_") != length) {
+        return error_set(
+            err, ERR_INVALID,
+            "a model's name has 1 to %d characters of a-z, 0-9, dot, dash and underscore, "
+            "and does not begin with a dot",
+            MODEL_NAME_BYTES - 1);
+    }
+    return ERR_OK;
+}
+
 static void free_devices(struct model_info *info)
 {
     for (size_t i = 0; i < info->n_devices; i++) {
@@ -97,7 +112,8 @@ enum err model_encode(const struct model *model, char **bytes, size_t *size, str
         {(char *)"n_rows",        n_rows                               },
         {(char *)"data_sha256",   (char *)info->data_sha256            },
         {(char *)"seed",          seed                                 },
-        {(char *)"r_10fold",      r                                    },
+        {(char *)"validation",    (char *)info->validation             },
+        {(char *)"r_held_out",    r                                    },
     };
     enum err rc;
 
@@ -106,7 +122,7 @@ enum err model_encode(const struct model *model, char **bytes, size_t *size, str
     }
     (void)snprintf(n_rows, sizeof n_rows, "%zu", info->n_rows);
     (void)snprintf(seed, sizeof seed, "%" PRIu64, info->seed);
-    (void)snprintf(r, sizeof r, "%.6f", info->r_10fold);
+    (void)snprintf(r, sizeof r, "%.6f", info->r_held_out);
     rc = safetensors_encode(tensors, n_tensors, meta, sizeof meta / sizeof *meta, bytes, size, err);
     mem_free(devices);
     return rc;
@@ -177,11 +193,14 @@ static enum err decode_devices(const struct safetensors *st, struct model_info *
 static enum err decode_info(const struct safetensors *st, struct model_info *info,
                             struct error *err)
 {
-    const char *r = safetensors_meta(st, "r_10fold");
+    const char *r = safetensors_meta(st, "r_held_out");
     uint64_t n_rows = 0;
     enum err rc = decode_text(st, "version", info->version, sizeof info->version, err);
 
     rc = rc != ERR_OK ? rc : decode_text(st, "source", info->source, sizeof info->source, err);
+    rc = rc != ERR_OK
+             ? rc
+             : decode_text(st, "validation", info->validation, sizeof info->validation, err);
     rc = rc != ERR_OK
              ? rc
              : decode_text(st, "data_sha256", info->data_sha256, sizeof info->data_sha256, err);
@@ -189,7 +208,7 @@ static enum err decode_info(const struct safetensors *st, struct model_info *inf
     rc = rc != ERR_OK ? rc : decode_whole(st, "seed", &info->seed, err);
     rc = rc != ERR_OK ? rc : decode_devices(st, info, err);
     info->n_rows = (size_t)n_rows;
-    info->r_10fold = r != NULL ? strtod(r, NULL) : NAN;
+    info->r_held_out = r != NULL ? strtod(r, NULL) : NAN;
     return rc;
 }
 

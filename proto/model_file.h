@@ -11,16 +11,22 @@
 #include "core/predictor.h"
 #include "proto/digest.h"
 
-enum { MODEL_VERSION_BYTES = 40, MODEL_SOURCE_BYTES = 16, MODEL_MAX_DEVICES = 256 };
+enum {
+    MODEL_VERSION_BYTES = 40,
+    MODEL_TEXT_BYTES = 16,
+    MODEL_NAME_BYTES = 65,
+    MODEL_MAX_DEVICES = 256,
+};
 
 struct model_info {
     char version[MODEL_VERSION_BYTES]; /* "cost-" and the first digits of its weights' digest */
-    char source[MODEL_SOURCE_BYTES];   /* what it learned from: "a.txt" or "latency" */
+    char source[MODEL_TEXT_BYTES];     /* what it learned from: "a.txt" or "latency" */
     size_t n_rows;                     /* architectures in the training data */
     char data_sha256[DIGEST_HEX_BYTES];
     uint64_t seed;
-    double r_10fold; /* held-out R(A); NaN where it was not computed */
-    char **devices;  /* (n_devices), owned: whose latencies it learned from */
+    char validation[MODEL_TEXT_BYTES]; /* "10-fold", "split", or "none" */
+    double r_held_out;                 /* R(A) by that validation; NaN for "none" */
+    char **devices;                    /* (n_devices), owned: whose latencies it learned from */
     size_t n_devices;
 };
 
@@ -35,6 +41,10 @@ enum err model_info_set_devices(struct model_info *info, char *const *names, siz
 
 /* Names a predictor after its weights: the same weights give the same version. */
 void model_version(const struct predictor *predictor, char version[MODEL_VERSION_BYTES]);
+
+/* Names of models and versions become file names: 1 to 64 of a-z, 0-9, dot, dash and underscore,
+ * not beginning with a dot. ERR_INVALID. */
+enum err model_name_validate(const char *name, struct error *err);
 
 /* Writes the model into a fresh block (mem_free() it); the same model gives the same bytes. */
 enum err model_encode(const struct model *model, char **bytes, size_t *size, struct error *err);

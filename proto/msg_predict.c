@@ -235,12 +235,28 @@ static void read_architectures(const struct json_reader *reader, const json_t *v
     }
 }
 
+static void read_model(const struct json_reader *reader, const json_t *value)
+{
+    struct predict_request *request = reader->out;
+    struct error why;
+
+    if (!json_is_string(value)) {
+        field_errors_add(reader->errors, 0, reader->pointer, "must be a model's name, not %s",
+                         json_spec_kind(value));
+    } else if (model_name_validate(json_string_value(value), &why) != ERR_OK) {
+        field_errors_add(reader->errors, 0, reader->pointer, "%s", why.text);
+    } else {
+        (void)snprintf(request->model, sizeof request->model, "%s", json_string_value(value));
+    }
+}
+
 static const struct json_field fields[] = {
     {"search_space",  true,  read_search_space },
     {"on_error",      false, read_on_error     },
     {"hardware",      false, read_hardware     },
     {"device",        false, read_device       },
     {"devices",       false, read_devices      },
+    {"model",         false, read_model        },
     {"architectures", true,  read_architectures},
 };
 

@@ -1,11 +1,12 @@
 /* POST /v1/predict: architectures and devices in, latencies out.
  *
- *   {"search_space": "nasbench201", "hardware": [2.0, 3, 1, 7.46], "architectures": ["444244",
- * ...]}
+ *   {"search_space": "nasbench201", "hardware": [2.0, 3, 1, 7.46],
+ *    "architectures": ["444244", ...]}
  *
  * Exactly one of "hardware" (vector F, D, C, M or object), "device" (a name) and "devices" (a list
  * of names, vectors or objects). With "on_error": "null" a bad architecture yields null and an
- * entry in the reply's "errors"; else it refuses the whole call. A struct belongs to one thread. */
+ * entry in the reply's "errors"; else it refuses the whole call. "model" names another model than
+ * the served one. A struct belongs to one thread. */
 #ifndef DGLD_PROTO_MSG_PREDICT_H
 #define DGLD_PROTO_MSG_PREDICT_H
 
@@ -16,6 +17,7 @@
 #include "core/device.h"
 #include "core/space.h"
 #include "proto/field_error.h"
+#include "proto/model_file.h"
 #include "proto/text.h"
 
 #define PREDICT_MAX_DEVICES 1024
@@ -38,8 +40,9 @@ struct predict_request {
     int32_t *genes; /* (n_architectures, space->n_genes), owned; a bad row holds a valid dummy */
     bool *is_bad;   /* (n_architectures), owned; only with is_null_on_error is one ever set */
     size_t n_architectures;
-    struct field_errors errors;  /* what is wrong with the message ... */
-    struct field_errors skipped; /* ... and the bad architectures that on_error: null lets pass */
+    char model[MODEL_NAME_BYTES]; /* of a named model; empty: the served one */
+    struct field_errors errors;   /* what is wrong with the message ... */
+    struct field_errors skipped;  /* ... and the bad architectures that on_error: null lets pass */
 };
 
 /* Reads a body. ERR_SYNTAX where it is no JSON; ERR_INVALID where it is not acceptable: then

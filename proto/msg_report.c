@@ -1,5 +1,6 @@
 #include "proto/msg_report.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "core/mem.h"
@@ -20,11 +21,12 @@ static void put_held_out(const struct train_report *report, struct text *out)
 {
     const struct metrics *m = &report->held_out;
 
-    if (report->n_folds == 0) {
+    if (!report->is_validated) {
         text_puts(out, "\"held_out\":null,");
         return;
     }
-    text_printf(out, "\"held_out\":{\"folds\":%zu,\"n\":%zu,", report->n_folds, m->n);
+    text_printf(out, "\"held_out\":{\"validation\":\"%s\",\"n\":%zu,",
+                report->model->info.validation, m->n);
     put_number(out, "r", m->r);
     text_puts(out, ",");
     put_number(out, "mape", m->mape);
@@ -64,6 +66,8 @@ void msg_train_encode(const struct train_report *report, struct text *out)
     }
     text_puts(out, "],");
     put_number(out, "noise_scale", report->fit.noise_scale);
+    text_puts(out, ",");
+    put_number(out, "loss", report->model->predictor->kind->has_epochs ? report->fit.loss : NAN);
     text_puts(out, ",");
     put_held_out(report, out);
     put_number(out, "fit_seconds", report->fit_seconds);

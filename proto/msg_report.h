@@ -16,8 +16,8 @@ struct train_report {
     const char *reason;        /* why it learned from that source; borrowed */
     const char *file;          /* where the model was written, or NULL; borrowed */
     struct fit_report fit;     /* owned */
-    size_t n_folds;            /* of the validation; 0 where there were too few architectures */
-    struct metrics held_out;   /* of A over the rows that the fit trusts; set where n_folds > 0 */
+    bool is_validated;         /* false where there were too few architectures */
+    struct metrics held_out;   /* of A over the held-out rows that the fit trusts, if validated */
     double r_all_rows;         /* R(A) with the distrusted rows too; likewise */
     double fit_seconds;
 };

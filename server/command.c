@@ -5,6 +5,7 @@
 
 #include "core/file.h"
 #include "core/mem.h"
+#include "server/model_store.h"
 
 #define MAX_ARCHITECTURE_FILE_BYTES ((size_t)1 << 30)
 
@@ -152,5 +153,71 @@ enum err command_architectures(const struct options *options, const struct space
     }
     *genes = list.genes;
     *n = list.n;
+    return ERR_OK;
+}
+
+/* The file of the model to use, into `out` (PATH_BYTES). */
+static enum err find_model(const struct options *options, const struct space *space, char *out,
+                           struct error *err)
+{
+    if (options->load_path != NULL && options->model != NULL) {
+        return error_set(err, ERR_USAGE, "give one of --load_path and --model");
+    }
+    if (options->load_path != NULL) {
+        return path_format(out, err, "%s", options->load_path);
+    }
+    if (options->model == NULL) {
+        return model_store_path(options->root, space, out, err);
+    }
+    if (model_store_named_path(options->root, space, options->model, out, err) != ERR_OK) {
+        error_wrap(err, "--model");
+        return ERR_USAGE;
+    }
+    return ERR_OK;
+}
+
+enum err command_load_model(const struct options *options, const struct space *space,
+                            struct model *out, struct error *err)
+{
+    char path[PATH_BYTES];
+    char substitute[PATH_BYTES] = "";
+    enum err rc = find_model(options, space, path, err);
+
+    rc = rc != ERR_OK ? rc : model_store_load(path, space, out, substitute, err);
+    if (rc == ERR_NOT_FOUND) {
+        error_wrap(err, "there is no trained predictor; run dgld train");
+    }
+    if (rc == ERR_OK && substitute[0] != '\0') {
+        (void)fprintf(stderr, "dgld: %s does not exist; using %s\n", path, substitute);
+    }
+    return rc;
+}
+
+enum err command_fit_options(const struct options *options, const struct predictor_kind *preset,
+                             const struct predictor_kind **kind, struct fit_options *out,
+                             struct error *err)
+{
+    const bool names_epochs = options->epoch > 0 || options->learning_rate > 0.0;
+
+    if (preset == NULL || names_epochs) {
+        preset = names_epochs ? &predictor_kind_mlp : &predictor_kind_cost;
+    }
+    *kind = options->predictor != NULL ? predictor_kind_find(options->predictor) : preset;
+    if (*kind == NULL) {
+        return error_set(err, ERR_USAGE, "there is no predictor \"%.60s\"; there are %s",
+                         options->predictor, predictor_kind_names());
+    }
+    if (names_epochs && !(*kind)->has_epochs) {
+        (void)fprintf(stderr,
+                      "dgld: the predictor %s is not trained in epochs; --epoch and --lr "
+                      "have no effect\n",
+                      (*kind)->name);
+    }
+    memset(out, 0, sizeof *out);
+    out->seed = (uint64_t)options->seed;
+    out->n_epochs = options->epoch > 0 ? (size_t)options->epoch : FIT_DEFAULT_EPOCHS;
+    out->learning_rate =
+        options->learning_rate > 0.0 ? options->learning_rate : FIT_DEFAULT_LEARNING_RATE;
+    out->held_out_share = FIT_DEFAULT_HELD_OUT;
     return ERR_OK;
 }

@@ -4,7 +4,9 @@
 #define DGLD_SERVER_COMMAND_H
 
 #include "core/error.h"
+#include "core/predictor.h"
 #include "core/space.h"
+#include "proto/model_file.h"
 #include "server/options.h"
 
 enum err command_serve(const struct options *options, struct error *err);
@@ -20,5 +22,16 @@ enum err command_space(const struct options *options, const struct space **out, 
  * `is_domain_free`, genes outside of the domain are read too, as long as they can be counted. */
 enum err command_architectures(const struct options *options, const struct space *space,
                                bool is_domain_free, int32_t **genes, size_t *n, struct error *err);
+
+/* Loads the model to use: that of --load_path or --model, or the served one. ERR_NOT_FOUND where
+ * there is none, with what to do. The caller ends it with model_close(). */
+enum err command_load_model(const struct options *options, const struct space *space,
+                            struct model *out, struct error *err);
+
+/* The kind of predictor to train, and its options. Without --predictor it is `preset`, or where
+ * that is NULL the one that the other flags are for: epochs and learning rate belong to mlp. */
+enum err command_fit_options(const struct options *options, const struct predictor_kind *preset,
+                             const struct predictor_kind **kind, struct fit_options *out,
+                             struct error *err);
 
 #endif

@@ -7,7 +7,6 @@
 #include "proto/msg_predict.h"
 #include "server/command.h"
 #include "server/data_tree.h"
-#include "server/model_store.h"
 
 /* "2,3,1,7.46", separated by commas or blanks. */
 static enum err parse_hardware(const char *text, struct hardware *out, struct error *err)
@@ -104,16 +103,6 @@ static enum err print_json(const struct model *model, int32_t *genes, size_t n, 
     return rc;
 }
 
-static enum err load_model(const struct options *options, const struct space *space,
-                           struct model *out, struct error *err)
-{
-    char path[PATH_BYTES];
-    enum err rc = options->load_path != NULL ? path_format(path, err, "%s", options->load_path)
-                                             : model_store_path(options->root, space, path, err);
-
-    return rc != ERR_OK ? rc : model_store_load(path, space, out, NULL, err);
-}
-
 enum err command_predict(const struct options *options, struct error *err)
 {
     const struct space *space;
@@ -127,7 +116,7 @@ enum err command_predict(const struct options *options, struct error *err)
     rc = rc != ERR_OK ? rc : matrix_init(err);
     rc = rc != ERR_OK ? rc : find_hardware(options, space, &hardware, err);
     rc = rc != ERR_OK ? rc : command_architectures(options, space, false, &genes, &n, err);
-    rc = rc != ERR_OK ? rc : load_model(options, space, &model, err);
+    rc = rc != ERR_OK ? rc : command_load_model(options, space, &model, err);
     if (rc == ERR_OK) {
         a = mem_calloc(n, sizeof *a);
         rc = a == NULL ? error_set(err, ERR_NOMEM, "no memory for %zu predictions", n)

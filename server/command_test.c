@@ -6,7 +6,6 @@
 #include "proto/text.h"
 #include "server/command.h"
 #include "server/data_tree.h"
-#include "server/model_store.h"
 #include "server/run_test.h"
 #include "server/run_train.h"
 #include "server/training_set.h"
@@ -33,20 +32,11 @@ static void subject_close(struct subject *s)
 
 static enum err load_model(const struct options *options, struct subject *s, struct error *err)
 {
-    char path[PATH_BYTES];
-    char substitute[PATH_BYTES];
-    enum err rc = options->load_path != NULL ? path_format(path, err, "%s", options->load_path)
-                                             : model_store_path(options->root, s->space, path, err);
+    enum err rc = command_load_model(options, s->space, &s->model, err);
 
-    rc = rc != ERR_OK ? rc : model_store_load(path, s->space, &s->model, substitute, err);
-    if (rc == ERR_NOT_FOUND && options->is_holdout && options->load_path == NULL) {
+    if (rc == ERR_NOT_FOUND && options->is_holdout && options->load_path == NULL &&
+        options->model == NULL) {
         return ERR_OK; /* a held-out test trains its own models */
-    }
-    if (rc == ERR_NOT_FOUND) {
-        error_wrap(err, "there is no trained predictor; run dgld train");
-    }
-    if (rc == ERR_OK && substitute[0] != '\0') {
-        (void)fprintf(stderr, "dgld: %s does not exist; using %s\n", path, substitute);
     }
     return rc;
 }
@@ -135,19 +125,18 @@ static enum err predict_rows(struct subject *s, struct error *err)
 /* A of every row by models that never saw it. */
 static enum err hold_out_rows(const struct options *options, struct subject *s, struct error *err)
 {
-    const char *kind_name = options->predictor != NULL   ? options->predictor
-                            : s->model.predictor != NULL ? s->model.predictor->kind->name
-                                                         : "cost";
-    const struct predictor_kind *kind = predictor_kind_find(kind_name);
-    const struct fit_options fit_options = {.seed = (uint64_t)options->seed};
+    const struct predictor_kind *kind;
+    struct fit_options fit_options;
     struct training_set set = {0};
     size_t n_folds = 0;
     enum err rc;
 
-    if (kind == NULL) {
-        return error_set(err, ERR_USAGE, "there is no predictor \"%.60s\"; there is cost",
-                         kind_name);
+    rc = command_fit_options(options, s->model.predictor != NULL ? s->model.predictor->kind : NULL,
+                             &kind, &fit_options, err);
+    if (rc != ERR_OK) {
+        return rc;
     }
+    fit_options.held_out_share = 0.0; /* the folds hold out */
     rc = training_set_load(&s->tree, s->space, &s->train_devices, &set, err);
     if (rc != ERR_OK) {
         return rc;

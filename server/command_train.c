@@ -3,10 +3,12 @@
 
 #include "core/matrix.h"
 #include "proto/text.h"
+#include "server/checkpoint.h"
 #include "server/command.h"
 #include "server/data_tree.h"
 #include "server/model_store.h"
 #include "server/names.h"
+#include "server/progress.h"
 #include "server/run_train.h"
 #include "server/training_set.h"
 
@@ -33,9 +35,9 @@ static void print_report(const struct train_report *report)
                                                       : "a.txt",
                  info->n_rows, report->reason);
     print_rows(&report->fit);
-    if (report->n_folds > 0) {
-        (void)printf("held-out R(A)     %.4f on the %zu trusted rows, %.4f on all (%zu-fold)\n",
-                     report->held_out.r, report->held_out.n, report->r_all_rows, report->n_folds);
+    if (report->is_validated) {
+        (void)printf("held-out R(A)     %.4f on %zu trusted rows, %.4f on all (%s)\n",
+                     report->held_out.r, report->held_out.n, report->r_all_rows, info->validation);
     } else {
         (void)printf("held-out R(A)     unknown: too few distinct architectures\n");
     }
@@ -79,19 +81,79 @@ static enum err read_devices(const struct options *options, struct names *out, s
     return rc == ERR_OK ? ERR_OK : ERR_USAGE;
 }
 
-static enum err train_and_save(const struct options *options, const struct training_set *set,
-                               const struct predictor_kind *kind, struct error *err)
-{
-    const struct fit_options fit_options = {.seed = (uint64_t)options->seed};
-    struct model model = {0};
-    struct train_report report = {0};
-    char path[PATH_BYTES];
-    enum err rc = run_train(set, kind, &fit_options, &model, &report, err);
+/* What the hooks of a long fit work on. */
+struct watch {
+    struct progress progress;
+    struct checkpoint checkpoint;
+    struct fit_hooks hooks;
+};
 
+static bool show_progress(void *context, const struct fit_progress *now)
+{
+    struct watch *watch = context;
+
+    progress_show(&watch->progress, now);
+    return true;
+}
+
+static enum err save_state(void *context, const struct tensor *state, size_t n, struct error *err)
+{
+    struct watch *watch = context;
+
+    return checkpoint_save(&watch->checkpoint, state, n, err);
+}
+
+/* Trains with progress and checkpoints, where the kind takes long enough for them. */
+static enum err train_watched(const struct options *options, const struct training_set *set,
+                              const struct predictor_kind *kind, struct fit_options *fit_options,
+                              struct watch *watch, struct model *model, struct train_report *report,
+                              struct error *err)
+{
+    enum err rc;
+
+    if (!kind->has_epochs) {
+        return run_train(set, kind, fit_options, model, report, err);
+    }
+    rc = checkpoint_open(&watch->checkpoint, options->root, set, kind, fit_options, err);
     if (rc != ERR_OK) {
         return rc;
     }
-    rc = model_store_save(options->root, &model, path, err);
+    watch->hooks = (struct fit_hooks){
+        .context = watch,
+        .progress = show_progress,
+        .save = save_state,
+        .state = watch->checkpoint.state.tensors,
+        .n_state = watch->checkpoint.state.n_tensors,
+    };
+    if (watch->hooks.n_state > 0) {
+        (void)fprintf(stderr, "dgld: going on from %s\n", watch->checkpoint.path);
+    }
+    fit_options->hooks = &watch->hooks;
+    progress_start(&watch->progress);
+    rc = run_train(set, kind, fit_options, model, report, err);
+    progress_end(&watch->progress);
+    return rc;
+}
+
+static enum err train_and_save(const struct options *options, const struct training_set *set,
+                               const struct predictor_kind *kind, struct fit_options *fit_options,
+                               struct error *err)
+{
+    struct watch watch = {0};
+    struct model model = {0};
+    struct train_report report = {0};
+    char path[PATH_BYTES];
+    enum err rc = train_watched(options, set, kind, fit_options, &watch, &model, &report, err);
+
+    if (rc != ERR_OK) {
+        checkpoint_close(&watch.checkpoint);
+        return rc;
+    }
+    rc = model_store_save(options->root, options->name, &model, path, err);
+    if (rc == ERR_OK && kind->has_epochs) {
+        checkpoint_remove(&watch.checkpoint);
+    }
+    checkpoint_close(&watch.checkpoint);
     if (rc == ERR_OK) {
         report.file = path;
         if (options->is_json) {
@@ -107,22 +169,25 @@ static enum err train_and_save(const struct options *options, const struct train
 
 enum err command_train(const struct options *options, struct error *err)
 {
-    const char *kind_name = options->predictor != NULL ? options->predictor : "cost";
-    const struct predictor_kind *kind = predictor_kind_find(kind_name);
+    const struct predictor_kind *kind;
+    struct fit_options fit_options;
     const struct space *space;
     struct data_tree tree;
     struct names devices = {0};
     struct training_set set = {0};
     enum err rc = command_space(options, &space, err);
 
-    if (rc == ERR_OK && kind == NULL) {
-        rc = error_set(err, ERR_USAGE, "there is no predictor \"%.60s\"; there is cost", kind_name);
+    rc = rc != ERR_OK ? rc : command_fit_options(options, NULL, &kind, &fit_options, err);
+    if (rc == ERR_OK && options->name != NULL &&
+        model_name_validate(options->name, err) != ERR_OK) {
+        error_wrap(err, "--name");
+        rc = ERR_USAGE;
     }
     rc = rc != ERR_OK ? rc : matrix_init(err);
     rc = rc != ERR_OK ? rc : data_tree_init(&tree, options->root, options->data_path, err);
     rc = rc != ERR_OK ? rc : read_devices(options, &devices, err);
     rc = rc != ERR_OK ? rc : training_set_load(&tree, space, &devices, &set, err);
-    rc = rc != ERR_OK ? rc : train_and_save(options, &set, kind, err);
+    rc = rc != ERR_OK ? rc : train_and_save(options, &set, kind, &fit_options, err);
     training_set_close(&set);
     names_close(&devices);
     return rc;

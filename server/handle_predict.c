@@ -1,4 +1,6 @@
 /* POST /v1/predict. */
+#include <string.h>
+
 #include "core/mem.h"
 #include "proto/msg_predict.h"
 #include "server/app.h"
@@ -56,32 +58,66 @@ static enum err predict_with(const struct model *model, const struct predict_req
     return rc;
 }
 
+/* Whether the served model is meant: by no name, by "default", or by its version. */
+static bool means_served(const struct predict_request *predict, const struct model *served)
+{
+    return predict->model[0] == '\0' || strcmp(predict->model, "default") == 0 ||
+           (served != NULL && strcmp(predict->model, served->info.version) == 0);
+}
+
+/* The model to answer with, to be released; where there is none, the reply is made, and NULL given. */
+static const struct model *find_model(struct app *app, const struct request *request,
+                                      struct predict_request *predict, struct reply *reply)
+{
+    const struct model *model = model_registry_acquire(&app->models, predict->space);
+    struct error err;
+    enum err rc;
+
+    if (means_served(predict, model)) {
+        if (model == NULL) {
+            respond_problem(reply, request, 503,
+                            "no predictor is loaded for this search space; run dgld train", NULL);
+        }
+        return model;
+    }
+    if (model != NULL) {
+        model_registry_release(&app->models, model);
+        model = NULL;
+    }
+    rc = model_registry_acquire_named(&app->models, app->tree.root, predict->space, predict->model,
+                                      &model, &err);
+    if (rc == ERR_NOT_FOUND) {
+        field_errors_add(&predict->errors, 0, "/model", "%s", err.text);
+        respond_error(reply, request, &err, &predict->errors);
+    } else if (rc != ERR_OK) { /* a file of ours is broken, which is not the client's fault */
+        respond_problem(reply, request, 503, err.text, NULL);
+    }
+    return model;
+}
+
 void predict_post(struct app *app, const struct request *request, struct reply *reply)
 {
     struct predict_request predict;
-    const struct model *model = NULL;
+    const struct model *model;
     struct text text = {0};
     struct error err;
     enum err rc = msg_predict_decode(request->body, request->body_size, &predict, &err);
 
-    if (rc == ERR_OK) {
-        rc = find_targets(app, &predict, &err);
+    rc = rc != ERR_OK ? rc : find_targets(app, &predict, &err);
+    if (rc != ERR_OK) {
+        respond_error(reply, request, &err, &predict.errors);
+        msg_predict_close(&predict);
+        return;
     }
-    if (rc == ERR_OK) {
-        model = model_registry_acquire(&app->models, predict.space);
-        if (model == NULL) {
-            respond_problem(reply, request, 503,
-                            "no predictor is loaded for this search space; run dgld train", NULL);
-            msg_predict_close(&predict);
-            return;
-        }
+    model = find_model(app, request, &predict, reply);
+    if (model != NULL) {
         rc = predict_with(model, &predict, &text, &err);
         model_registry_release(&app->models, model);
-    }
-    if (rc == ERR_OK) {
-        respond_json(reply, 200, &text);
-    } else {
-        respond_error(reply, request, &err, &predict.errors);
+        if (rc == ERR_OK) {
+            respond_json(reply, 200, &text);
+        } else {
+            respond_error(reply, request, &err, NULL);
+        }
     }
     text_close(&text);
     msg_predict_close(&predict);

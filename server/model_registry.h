@@ -1,9 +1,13 @@
-/* The predictors that are served, one a space: loaded once, shared by reference count, swapped and
- * never edited. All functions may be called from any thread, save init and close. */
+/* The predictors that are served: one a space, and named ones beside it that are loaded when they are
+ * first asked for. Loaded once, shared by reference count, swapped and never edited. All functions
+ * may be called from any thread, save init and close. */
 #ifndef DGLD_SERVER_MODEL_REGISTRY_H
 #define DGLD_SERVER_MODEL_REGISTRY_H
 
 #include <pthread.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <time.h>
 
 #include "core/error.h"
 #include "core/space.h"
@@ -13,10 +17,28 @@ enum { REGISTRY_MAX_SPACES = 8 };
 
 struct served_model;
 
+/* A named model that was loaded, and what its file looked like then: a file that has changed is
+ * loaded anew. The one that was used longest ago makes room for another. */
+struct named_model {
+    const struct space *space;
+    char name[MODEL_NAME_BYTES];
+    struct timespec modified;
+    off_t size;
+    ino_t inode;
+    uint64_t last_use;
+    struct served_model *served; /* NULL: the place is free */
+};
+
+enum { REGISTRY_MAX_NAMED = 4 }; /* a model of the paper's kind takes 40 MB */
+
 struct model_registry {
     pthread_mutex_t
         lock; /* guards `current` and every model's count; held for a few instructions */
     struct served_model *current[REGISTRY_MAX_SPACES]; /* in the order of `spaces`; NULL: none */
+    pthread_mutex_t
+        named_lock; /* guards the rest; taken before `lock`, held while a file is loaded */
+    struct named_model named[REGISTRY_MAX_NAMED];
+    uint64_t n_uses;
 };
 
 enum err model_registry_init(struct model_registry *registry, struct error *err);
@@ -30,6 +52,13 @@ enum err model_registry_put(struct model_registry *registry, struct model *model
  * none. It stays valid and unchanged until then. */
 const struct model *model_registry_acquire(struct model_registry *registry,
                                            const struct space *space);
+
+/* The same for a named model (model_store_named_path()) of the tree below `root`. ERR_NOT_FOUND where
+ * there is none of that name; errors of model_store_load(). */
+enum err model_registry_acquire_named(struct model_registry *registry, const char *root,
+                                      const struct space *space, const char *name,
+                                      const struct model **out, struct error *err);
+
 void model_registry_release(struct model_registry *registry, const struct model *model);
 
 /* Nothing may be acquired any more. */

@@ -13,6 +13,24 @@ enum err model_store_path(const char *root, const struct space *space, char *out
     return path_format(out, err, "%s/result/%s/pretrainmodel.safetensors", root, space->name);
 }
 
+enum err model_store_named_path(const char *root, const struct space *space, const char *name,
+                                char *out, struct error *err)
+{
+    char path[PATH_BYTES];
+    enum err rc = model_name_validate(name, err);
+
+    if (rc != ERR_OK || strcmp(name, "default") == 0) {
+        return rc != ERR_OK ? rc : model_store_path(root, space, out, err);
+    }
+    rc = path_format(path, err, "%s/result/%s/models/%s.safetensors", root, space->name, name);
+    if (rc == ERR_OK && path_is_file(path)) {
+        return path_format(out, err, "%s", path);
+    }
+    return rc != ERR_OK ? rc
+                        : path_format(out, err, "%s/result/%s/pretrainmodel-%s.safetensors", root,
+                                      space->name, name);
+}
+
 /* Whether `path` is one of PyTorch's that does not exist; then `out` is its sibling. */
 static bool find_substitute(const char *path, char *out)
 {
@@ -84,13 +102,14 @@ static enum err stage_previous(const char *root, const struct model *model, cons
     return rc;
 }
 
-enum err model_store_save(const char *root, const struct model *model, char *path,
+enum err model_store_save(const char *root, const char *name, const struct model *model, char *path,
                           struct error *err)
 {
     struct result_batch batch = {0};
     char *bytes = NULL;
     size_t size = 0;
-    enum err rc = model_store_path(root, model->predictor->space, path, err);
+    enum err rc = model_store_named_path(root, model->predictor->space,
+                                         name != NULL ? name : "default", path, err);
 
     if (rc == ERR_OK) {
         rc = model_encode(model, &bytes, &size, err);

@@ -1,6 +1,7 @@
 #include "server/options.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,16 +23,18 @@ static const struct {
     enum command command;
     const char *name, *arguments, *help;
 } commands[] = {
-    {COMMAND_SERVE,   "serve",   "",                   "run the service"                                             },
-    {COMMAND_TRAIN,   "train",   "",                   "train a predictor and put it in the served one's place"      },
-    {COMMAND_TEST,    "test",    "",                   "compare predictions with what was measured on unseen devices"},
-    {COMMAND_PREDICT, "predict", "[ARCHITECTURE ...]", "predict latencies on one device"                             },
-    {COMMAND_COSTS,   "costs",   "[ARCHITECTURE ...]", "count MACs, parameters and memory traffic"                   },
+  /* clang-format off */
+    {COMMAND_SERVE, "serve", "", "run the service"},
+    {COMMAND_TRAIN, "train", "", "train a predictor and put it in the served one's place"},
+    {COMMAND_TEST, "test", "", "compare predictions with what was measured on unseen devices"},
+    {COMMAND_PREDICT, "predict", "[ARCHITECTURE ...]", "predict latencies on one device"},
+    {COMMAND_COSTS, "costs", "[ARCHITECTURE ...]", "count MACs, parameters and memory traffic"},
+  /* clang-format on */
 };
 
 enum { N_COMMANDS = sizeof commands / sizeof *commands };
 
-enum flag_kind { FLAG_TEXT, FLAG_WHOLE, FLAG_SWITCH, FLAG_MODE, FLAG_IGNORED };
+enum flag_kind { FLAG_TEXT, FLAG_WHOLE, FLAG_POSITIVE, FLAG_SWITCH, FLAG_MODE, FLAG_IGNORED };
 
 struct flag {
     const char *name; /* with dashes; underscores are taken for them */
@@ -60,7 +63,15 @@ static const struct flag flags[] = {
     {"load-path", FLAG_TEXT, AT(load_path), TEST | PREDICT, 0, 0, "FILE",
      "predictor to use; default: the served one"},
     {"predictor", FLAG_TEXT, AT(predictor), RUNS, 0, 0, "KIND",
-     "kind of predictor: cost (default)"},
+     "kind of predictor: cost (default) or mlp, the paper's"},
+    {"epoch", FLAG_WHOLE, AT(epoch), RUNS, 1, 1000000000, "N",
+     "epochs of mlp, default 50000; selects mlp where --predictor is not given"},
+    {"lr", FLAG_POSITIVE, AT(learning_rate), RUNS, 0, 0, "X",
+     "learning rate of mlp, default 0.1; selects mlp likewise"},
+    {"name", FLAG_TEXT, AT(name), TRAIN, 0, 0, "NAME",
+     "write a named model beside the served one, which stays as it is"},
+    {"model", FLAG_TEXT, AT(model), TEST | PREDICT, 0, 0, "NAME",
+     "a named model or a version, instead of the served one"},
     {"seed", FLAG_WHOLE, AT(seed), RUNS, 0, INT64_MAX, "N",
      "of whatever is drawn at random; default: 0"},
     {"holdout", FLAG_SWITCH, AT(is_holdout), TEST, 0, 0, "",
@@ -155,6 +166,20 @@ static enum err parse_whole(const struct flag *flag, const char *text, int64_t *
     return ERR_OK;
 }
 
+static enum err parse_positive(const struct flag *flag, const char *text, double *out,
+                               struct error *err)
+{
+    char *end;
+    double value = strtod(text, &end);
+
+    if (end == text || *end != '\0' || !(value > 0.0 && isfinite(value))) {
+        return error_set(err, ERR_USAGE, "--%s must be a positive number, not \"%.60s\"",
+                         flag->name, text);
+    }
+    *out = value;
+    return ERR_OK;
+}
+
 static enum err set_flag(struct options *options, const struct flag *flag, const char *value,
                          struct error *err)
 {
@@ -166,6 +191,8 @@ static enum err set_flag(struct options *options, const struct flag *flag, const
         return ERR_OK;
     case FLAG_WHOLE:
         return parse_whole(flag, value, field, err);
+    case FLAG_POSITIVE:
+        return parse_positive(flag, value, field, err);
     case FLAG_SWITCH:
         *(bool *)field = true;
         return ERR_OK;

@@ -29,6 +29,9 @@ struct options {
     const char *bind, *config;
     int64_t port; /* -1 where it was not given */
     int64_t seed;
+    int64_t epoch;        /* 0 where it was not given */
+    double learning_rate; /* likewise */
+    const char *name, *model;
     bool is_holdout, is_json;
     const char *without_effect; /* the first flag given that is read and has no effect */
     const char *

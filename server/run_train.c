@@ -3,17 +3,9 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "core/mem.h"
-
-static double now_seconds(void)
-{
-    struct timespec now;
-
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
+#include "server/progress.h"
 
 enum err run_holdout(const struct training_set *set, const struct predictor_kind *kind,
                      const struct fit_options *options, double *a, size_t *n_folds,
@@ -45,44 +37,76 @@ enum err run_holdout(const struct training_set *set, const struct predictor_kind
     return rc;
 }
 
-/* Validates on the rows that the fit trusts: a corrupt A says nothing about a prediction. */
+static bool is_distrusted(const struct fit_report *fit, size_t row)
+{
+    for (size_t i = 0; i < fit->n_distrusted; i++) {
+        if (fit->distrusted[i] == row) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Validates on the rows that the fit trusts: a corrupt A says nothing about a prediction. Row
+ * rows[i] (i itself where rows is NULL) was predicted as predicted[i]. */
+static enum err score(const struct training_set *set, const size_t *rows, const double *predicted,
+                      size_t n, struct train_report *report, struct error *err)
+{
+    double *pairs = mem_calloc(2 * n, sizeof *pairs);
+    size_t n_trusted = 0;
+    enum err rc = ERR_OK;
+
+    if (pairs == NULL) {
+        return error_set(err, ERR_NOMEM, "no memory to validate on %zu rows", n);
+    }
+    for (size_t i = 0; i < n; i++) {
+        pairs[i] = set->a[rows != NULL ? rows[i] : i];
+    }
+    report->r_all_rows = metrics_pearson(predicted, pairs, n);
+    for (size_t i = 0; i < n; i++) {
+        size_t row = rows != NULL ? rows[i] : i;
+        if (!is_distrusted(&report->fit, row)) {
+            pairs[n_trusted] = set->a[row];
+            pairs[n + n_trusted++] = predicted[i];
+        }
+    }
+    if (n_trusted > 0) {
+        rc = metrics_compute(pairs + n, pairs, n_trusted, &report->held_out, err);
+        report->is_validated = rc == ERR_OK;
+    }
+    mem_free(pairs);
+    return rc;
+}
+
+/* By what the fit itself held out, or else by cross-validation. */
 static enum err validate(const struct training_set *set, const struct predictor_kind *kind,
                          const struct fit_options *options, struct train_report *report,
-                         struct error *err)
+                         struct model_info *info, struct error *err)
 {
     const size_t n = set->architectures.n_rows;
-    double *predicted = mem_calloc(2 * n, sizeof *predicted);
-    double *measured;
-    size_t n_scored = 0;
-    size_t next_distrusted = 0;
+    double *predicted;
+    size_t n_folds = 0;
     enum err rc;
 
+    (void)snprintf(info->validation, sizeof info->validation, "none");
+    if (kind->has_epochs) {
+        const struct fit_report *fit = &report->fit;
+        if (fit->n_held_out == 0) {
+            return ERR_OK;
+        }
+        (void)snprintf(info->validation, sizeof info->validation, "split");
+        return score(set, fit->held_out, fit->held_out_a, fit->n_held_out, report, err);
+    }
+    predicted = mem_calloc(n, sizeof *predicted);
     if (predicted == NULL) {
         return error_set(err, ERR_NOMEM, "no memory to validate on %zu rows", n);
     }
-    measured = predicted + n;
-    rc = run_holdout(set, kind, options, predicted, &report->n_folds, err);
-    if (rc == ERR_INVALID && report->n_folds < 2) {
-        report->n_folds = 0;
-        mem_free(predicted);
-        return ERR_OK; /* a single architecture: the report says that nothing was validated */
-    }
+    rc = run_holdout(set, kind, options, predicted, &n_folds, err);
     if (rc == ERR_OK) {
-        report->r_all_rows = metrics_pearson(predicted, set->a, n);
-    }
-    for (size_t i = 0; rc == ERR_OK && i < n; i++) {
-        if (next_distrusted < report->fit.n_distrusted &&
-            report->fit.distrusted[next_distrusted] == i) {
-            next_distrusted++;
-            continue;
-        }
-        predicted[n_scored] = predicted[i];
-        measured[n_scored++] = set->a[i];
-    }
-    if (rc == ERR_OK && n_scored == 0) {
-        report->n_folds = 0;
-    } else if (rc == ERR_OK) {
-        rc = metrics_compute(predicted, measured, n_scored, &report->held_out, err);
+        (void)snprintf(info->validation, sizeof info->validation, "%zu-fold", n_folds);
+        rc = score(set, NULL, predicted, n, report, err);
+    } else if (rc == ERR_INVALID && n_folds < 2) {
+        rc = ERR_OK; /* a single architecture: the report says that nothing was validated */
     }
     mem_free(predicted);
     return rc;
@@ -98,7 +122,7 @@ static enum err describe_model(const struct training_set *set, const struct fit_
     (void)snprintf(info->data_sha256, sizeof info->data_sha256, "%s", set->sha256);
     info->n_rows = set->architectures.n_rows;
     info->seed = options->seed;
-    info->r_10fold = report->n_folds > 0 ? report->held_out.r : NAN;
+    info->r_held_out = report->is_validated ? report->held_out.r : NAN;
     model_version(model->predictor, info->version);
     return model_info_set_devices(info, set->devices.items, set->devices.n, err);
 }
@@ -108,16 +132,16 @@ enum err run_train(const struct training_set *set, const struct predictor_kind *
                    struct train_report *report, struct error *err)
 {
     const struct dataset *rows = &set->architectures;
-    double start = now_seconds();
+    double start = monotonic_seconds();
     enum err rc;
 
     memset(model, 0, sizeof *model);
     memset(report, 0, sizeof *report);
     rc = predictor_fit(kind, rows->space, rows->genes, set->a, rows->n_rows, options,
                        &model->predictor, &report->fit, err);
-    report->fit_seconds = now_seconds() - start;
+    report->fit_seconds = monotonic_seconds() - start;
     if (rc == ERR_OK) {
-        rc = validate(set, kind, options, report, err);
+        rc = validate(set, kind, options, report, &model->info, err);
     }
     if (rc == ERR_OK) {
         rc = describe_model(set, options, report, model, err);

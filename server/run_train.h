@@ -11,9 +11,10 @@
 
 enum { VALIDATION_FOLDS = 10 };
 
-/* Fits `kind` to the set and validates it by 10-fold cross-validation (by fewer folds where there
- * are fewer distinct architectures; not at all where there is one). On success the caller ends
- * `model` and `report`; the report borrows the model and the set's reason. */
+/* Fits `kind` to the set and validates it: a kind that is trained in epochs on the share that its
+ * options hold out, another one by 10-fold cross-validation (by fewer folds where there are fewer
+ * distinct architectures; not at all where there is one). On success the caller ends `model` and
+ * `report`; the report borrows the model and the set's reason. */
 enum err run_train(const struct training_set *set, const struct predictor_kind *kind,
                    const struct fit_options *options, struct model *model,
                    struct train_report *report, struct error *err);

@@ -1,0 +1,298 @@
+#include "core/mlp.h"
+
+#include <assert.h>
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cblas.h>
+
+#include "core/mem.h"
+
+/* The loops over elements are compiled for wider vectors too, and the program picks at start;
+ * without fused operations (-std=c17 forbids them) every version gives the same bits. Sanitizers
+ * cannot work with functions that are picked that early. */
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && \
+    !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#define VECTOR_CLONES                                                       \
+    __attribute__((target_clones("arch=skylake-avx512", "avx2", "default"), \
+                   optimize("O3", "no-trapping-math")))
+#else
+#define VECTOR_CLONES
+#endif
+
+enum err mlp_init(struct mlp *mlp, const size_t *widths, size_t n_layers, struct error *err)
+{
+    struct mlp made = {.n_layers = n_layers};
+
+    assert(n_layers > 0 && n_layers <= MLP_MAX_LAYERS);
+    for (size_t l = 0; l <= n_layers; l++) {
+        if (widths[l] == 0 || widths[l] > 1 << 20) {
+            return error_set(err, ERR_INVALID, "a layer cannot have %zu units", widths[l]);
+        }
+        made.widths[l] = widths[l];
+        made.n_parameters += l > 0 ? widths[l] * (widths[l - 1] + 1) : 0;
+    }
+    made.parameters = mem_calloc(made.n_parameters, sizeof *made.parameters);
+    if (made.parameters == NULL) {
+        return error_set(err, ERR_NOMEM, "no memory for %zu parameters", made.n_parameters);
+    }
+    *mlp = made;
+    return ERR_OK;
+}
+
+void mlp_close(struct mlp *mlp)
+{
+    mem_free(mlp->parameters);
+    memset(mlp, 0, sizeof *mlp);
+}
+
+static size_t layer_offset(const struct mlp *mlp, size_t layer)
+{
+    size_t offset = 0;
+
+    for (size_t l = 0; l < layer; l++) {
+        offset += mlp->widths[l + 1] * (mlp->widths[l] + 1);
+    }
+    return offset;
+}
+
+double *mlp_weight(const struct mlp *mlp, size_t layer)
+{
+    return mlp->parameters + layer_offset(mlp, layer);
+}
+
+double *mlp_bias(const struct mlp *mlp, size_t layer)
+{
+    return mlp_weight(mlp, layer) + mlp->widths[layer + 1] * mlp->widths[layer];
+}
+
+enum err mlp_workspace_init(struct mlp_workspace *ws, const struct mlp *mlp, size_t n_max,
+                            struct error *err)
+{
+    size_t n_units = 0;
+    size_t widest = 0;
+    double *at;
+
+    for (size_t l = 1; l <= mlp->n_layers; l++) {
+        n_units += mlp->widths[l];
+        widest = mlp->widths[l] > widest ? mlp->widths[l] : widest;
+    }
+    memset(ws, 0, sizeof *ws);
+    ws->n_max = n_max;
+    ws->block = mem_calloc((n_units + 2 * widest) * n_max + mlp->n_parameters, sizeof *ws->block);
+    if (ws->block == NULL) {
+        return error_set(err, ERR_NOMEM, "no memory to run a network on %zu rows", n_max);
+    }
+    at = ws->block;
+    for (size_t l = 0; l < mlp->n_layers; l++) {
+        ws->outputs[l] = at;
+        at += mlp->widths[l + 1] * n_max;
+    }
+    ws->delta = at;
+    ws->previous_delta = ws->delta + widest * n_max;
+    ws->gradient = ws->previous_delta + widest * n_max;
+    return ERR_OK;
+}
+
+void mlp_workspace_close(struct mlp_workspace *ws)
+{
+    mem_free(ws->block);
+    memset(ws, 0, sizeof *ws);
+}
+
+void mlp_draw(struct mlp *mlp, struct rng *rng)
+{
+    for (size_t l = 0; l < mlp->n_layers; l++) {
+        double bound = 1.0 / sqrt((double)mlp->widths[l]);
+        double *layer = mlp_weight(mlp, l);
+        size_t n = mlp->widths[l + 1] * (mlp->widths[l] + 1); /* the bias follows the weight */
+        for (size_t i = 0; i < n; i++) {
+            layer[i] = (2.0 * rng_uniform(rng) - 1.0) * bound;
+        }
+    }
+}
+
+/* ---- elementwise --------------------------------------------------------------------------------
+ */
+
+/* exp(-2|x|) by splitting off a power of two and a polynomial for the rest, then the quotient
+ * (1 - e) / (1 + e) with the sign put back. Branch-free, so that compilers turn it into vectors. */
+VECTOR_CLONES void mlp_tanh(double *y, size_t n)
+{
+    const double shifter = 0x1.8p52; /* adding it rounds to a whole number, kept in the low bits */
+
+    for (size_t i = 0; i < n; i++) {
+        double x = fabs(y[i]);
+        double t = -2.0 * (x < 20.0 ? x : 20.0); /* tanh(20) is 1 in double precision */
+        double shifted = t * 0x1.71547652b82fep+0 + shifter;
+        double k = shifted - shifter;
+        double r = (t - k * 0x1.62e42fefa3800p-1) - k * 0x1.ef35793c76730p-45;
+        double p = 1.0 / 6227020800.0; /* Taylor to order 13: |r| is below 0.35 */
+        int64_t bits;
+        double power;
+        double e;
+        double q;
+        p = p * r + 1.0 / 479001600.0;
+        p = p * r + 1.0 / 39916800.0;
+        p = p * r + 1.0 / 3628800.0;
+        p = p * r + 1.0 / 362880.0;
+        p = p * r + 1.0 / 40320.0;
+        p = p * r + 1.0 / 5040.0;
+        p = p * r + 1.0 / 720.0;
+        p = p * r + 1.0 / 120.0;
+        p = p * r + 1.0 / 24.0;
+        p = p * r + 1.0 / 6.0;
+        p = p * r + 0.5;
+        p = p * r + 1.0;
+        p = p * r + 1.0;
+        memcpy(&bits, &shifted, sizeof bits);
+        bits = (int64_t)((uint64_t)(bits + 1023) << 52); /* 2^k */
+        memcpy(&power, &bits, sizeof power);
+        e = p * power;
+        q = (1.0 - e) / (1.0 + e);
+        q = x == x ? q : x; /* NaN stays NaN */
+        y[i] = copysign(q, y[i]);
+    }
+}
+
+VECTOR_CLONES static void set_rows(double *y, const double *bias, size_t n_units, size_t n)
+{
+    for (size_t u = 0; u < n_units; u++) {
+        for (size_t i = 0; i < n; i++) {
+            y[u * n + i] = bias[u];
+        }
+    }
+}
+
+/* delta := delta * (1 - output^2), the derivative of tanh by its own value. */
+VECTOR_CLONES static void through_tanh(double *delta, const double *output, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        delta[i] *= 1.0 - output[i] * output[i];
+    }
+}
+
+VECTOR_CLONES static void descend(double *parameters, const double *gradient, size_t n, double rate)
+{
+    for (size_t i = 0; i < n; i++) {
+        parameters[i] -= rate * gradient[i];
+    }
+}
+
+static void sum_rows(const double *delta, size_t n_units, size_t n, double *sums)
+{
+    for (size_t u = 0; u < n_units; u++) {
+        sums[u] = 0.0;
+        for (size_t i = 0; i < n; i++) {
+            sums[u] += delta[u * n + i];
+        }
+    }
+}
+
+double loss_smooth_l1(const double *output, const double *target, size_t n, double *slope)
+{
+    double sum = 0.0;
+
+    for (size_t i = 0; i < n; i++) {
+        double r = output[i] - target[i];
+        double size = fabs(r);
+        sum += size < 1.0 ? 0.5 * r * r : size - 0.5;
+        slope[i] = (size < 1.0 ? r : copysign(1.0, r)) / (double)n;
+    }
+    return sum / (double)n;
+}
+
+/* ---- forward, backward, descent -----------------------------------------------------------------
+ */
+
+const double *mlp_forward(const struct mlp *mlp, struct mlp_workspace *ws, const double *x,
+                          size_t n)
+{
+    assert(n <= ws->n_max);
+    for (size_t l = 0; l < mlp->n_layers; l++) {
+        const size_t in = mlp->widths[l];
+        const size_t out = mlp->widths[l + 1];
+        double *y = ws->outputs[l];
+        set_rows(y, mlp_bias(mlp, l), out, n);
+        if (l == 0) { /* x is (n, in) */
+            cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)out, (int)n, (int)in, 1.0,
+                        mlp_weight(mlp, l), (int)in, x, (int)in, 1.0, y, (int)n);
+        } else {
+            cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)out, (int)n, (int)in, 1.0,
+                        mlp_weight(mlp, l), (int)in, ws->outputs[l - 1], (int)n, 1.0, y, (int)n);
+        }
+        if (l + 1 < mlp->n_layers) {
+            mlp_tanh(y, out * n);
+        }
+    }
+    return ws->outputs[mlp->n_layers - 1];
+}
+
+void mlp_backward(const struct mlp *mlp, struct mlp_workspace *ws, const double *x, size_t n,
+                  const double *slope, size_t first_layer)
+{
+    assert(mlp->widths[mlp->n_layers] == 1);
+    memcpy(ws->delta, slope, n * sizeof *slope);
+    for (size_t l = mlp->n_layers; l-- > first_layer;) {
+        const size_t in = mlp->widths[l];
+        const size_t out = mlp->widths[l + 1];
+        double *gradient = ws->gradient + layer_offset(mlp, l);
+        double *kept;
+        if (l == 0) {
+            cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)out, (int)in, (int)n, 1.0,
+                        ws->delta, (int)n, x, (int)in, 0.0, gradient, (int)in);
+        } else {
+            cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)out, (int)in, (int)n, 1.0,
+                        ws->delta, (int)n, ws->outputs[l - 1], (int)n, 0.0, gradient, (int)in);
+        }
+        sum_rows(ws->delta, out, n, gradient + out * in);
+        if (l == first_layer) {
+            break;
+        }
+        cblas_dgemm(CblasRowMajor, CblasTrans, CblasNoTrans, (int)in, (int)n, (int)out, 1.0,
+                    mlp_weight(mlp, l), (int)in, ws->delta, (int)n, 0.0, ws->previous_delta,
+                    (int)n);
+        through_tanh(ws->previous_delta, ws->outputs[l - 1], in * n);
+        kept = ws->delta;
+        ws->delta = ws->previous_delta;
+        ws->previous_delta = kept;
+    }
+}
+
+enum err mlp_train(struct mlp *mlp, struct mlp_workspace *ws, const double *x, const double *target,
+                   size_t n, const struct mlp_training *training, double *last_loss,
+                   struct error *err)
+{
+    const size_t offset = layer_offset(mlp, training->first_layer);
+    double *slope = mem_calloc(n, sizeof *slope);
+    enum err rc = ERR_OK;
+
+    if (slope == NULL) {
+        return error_set(err, ERR_NOMEM, "no memory to train on %zu rows", n);
+    }
+    for (size_t epoch = training->first_epoch; rc == ERR_OK && epoch < training->n_epochs;
+         epoch++) {
+        double loss = loss_smooth_l1(mlp_forward(mlp, ws, x, n), target, n, slope);
+        if (!isfinite(loss)) {
+            rc = error_set(
+                err, ERR_NUMERIC,
+                "the loss is not finite any more in epoch %zu: the learning rate %g is too "
+                "large for these data",
+                epoch + 1, training->learning_rate);
+            break;
+        }
+        mlp_backward(mlp, ws, x, n, slope, training->first_layer);
+        descend(mlp->parameters + offset, ws->gradient + offset, mlp->n_parameters - offset,
+                training->learning_rate);
+        if (training->observer != NULL && !training->observer(training->context, epoch + 1, loss)) {
+            rc =
+                error_set(err, ERR_CANCELED, "the training was stopped after epoch %zu", epoch + 1);
+        }
+    }
+    if (rc == ERR_OK && last_loss != NULL) {
+        *last_loss = loss_smooth_l1(mlp_forward(mlp, ws, x, n), target, n, slope);
+    }
+    mem_free(slope);
+    return rc;
+}

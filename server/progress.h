@@ -1,0 +1,26 @@
+/* Progress of a long fit on standard error: a bar where that is a terminal, a line every tenth
+ * where it is not. Belongs to one thread. */
+#ifndef DGLD_SERVER_PROGRESS_H
+#define DGLD_SERVER_PROGRESS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "core/predictor.h"
+
+struct progress {
+    bool is_terminal, is_shown;
+    size_t first_epoch; /* of this run, for the estimate of the time left */
+    double started_s, shown_s;
+    int shown_tenths;
+};
+
+void progress_start(struct progress *progress);
+void progress_show(struct progress *progress, const struct fit_progress *now);
+/* Leaves the cursor on a fresh line. */
+void progress_end(struct progress *progress);
+
+/* Seconds of a clock that only goes forward. */
+double monotonic_seconds(void);
+
+#endif
