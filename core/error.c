@@ -59,9 +59,20 @@ enum err error_sys(struct error *err, int saved_errno, const char *format, ...)
     return code;
 }
 
+/* Appends `more` to the `used` bytes of `text` as far as it fits; returns the new length. */
+static size_t append(char text[ERROR_TEXT_BYTES], size_t used, const char *more)
+{
+    size_t room = ERROR_TEXT_BYTES - 1 - used;
+    size_t length = strlen(more);
+
+    length = length < room ? length : room;
+    memcpy(text + used, more, length);
+    text[used + length] = '\0';
+    return used + length;
+}
+
 enum err error_wrap(struct error *err, const char *format, ...)
 {
-    char where[ERROR_TEXT_BYTES];
     char what[ERROR_TEXT_BYTES];
     va_list args;
     size_t used;
@@ -69,14 +80,12 @@ enum err error_wrap(struct error *err, const char *format, ...)
     if (err == NULL) {
         return ERR_INTERNAL;
     }
-    va_start(args, format);
-    (void)vsnprintf(where, sizeof where, format, args);
-    va_end(args);
     memcpy(what, err->text, sizeof what);
-    used = (size_t)snprintf(err->text, sizeof err->text, "%s", where);
-    if (used < sizeof err->text) {
-        (void)snprintf(err->text + used, sizeof err->text - used, ": %s", what);
-    }
+    va_start(args, format);
+    (void)vsnprintf(err->text, sizeof err->text, format, args);
+    va_end(args);
+    used = append(err->text, strlen(err->text), ": ");
+    (void)append(err->text, used, what);
     return err->code;
 }
 

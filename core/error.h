@@ -38,7 +38,7 @@ struct error {
 
 /* Fills `err` (which may be NULL) and yields `code`, so that `return error_set(...)` reads well. A
  * macro, so that compilers and analysers see which code is returned. */
-#define error_set(err, code, ...) (error_describe((err), (code), __VA_ARGS__), (enum err)(code))
+#define error_set(error, code, ...) (error_describe((error), (code), __VA_ARGS__), (enum err)(code))
 
 void error_describe(struct error *err, enum err code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

@@ -1,5 +1,7 @@
 #include "core/matrix.h"
 
+#include <stdbool.h>
+
 #include <cblas.h>
 #include <lapacke.h>
 
@@ -27,8 +29,12 @@ enum err matrix_cholesky(double *a, size_t p, struct error *err)
 {
     lapack_int info =
         LAPACKE_dpotrf_work(LAPACK_COL_MAJOR, lower_of_ours, (lapack_int)p, a, (lapack_int)p);
+    bool is_positive = info == 0;
 
-    if (info != 0) {
+    for (size_t i = 0; i < p; i++) { /* OpenBLAS lets NaN pass */
+        is_positive = is_positive && a[i * p + i] > 0.0;
+    }
+    if (!is_positive) {
         return error_set(err, ERR_NUMERIC, "a matrix of %zu rows is not positive definite", p);
     }
     return ERR_OK;

@@ -7,6 +7,17 @@
 
 #include "core/mem.h"
 
+/* The values themselves must tell: their mean may be off by its rounding. */
+static bool is_constant(const double *values, size_t n)
+{
+    size_t i = 1;
+
+    while (i < n && values[i] == values[0]) {
+        i++;
+    }
+    return i >= n;
+}
+
 double metrics_pearson(const double *x, const double *y, size_t n)
 {
     double mean_x = 0.0;
@@ -26,7 +37,7 @@ double metrics_pearson(const double *x, const double *y, size_t n)
         yy += dy * dy;
         xy += dx * dy;
     }
-    if (n < 2 || !(xx > 0.0) || !(yy > 0.0)) {
+    if (is_constant(x, n) || is_constant(y, n) || !(xx > 0.0) || !(yy > 0.0)) {
         return NAN;
     }
     return fmax(-1.0, fmin(1.0, xy / (sqrt(xx) * sqrt(yy))));
