@@ -5,6 +5,7 @@
 
 #include "core/file.h"
 #include "core/mem.h"
+#include "server/model_store.h"
 
 #define MAX_ARCHITECTURE_FILE_BYTES ((size_t)1 << 30)
 
@@ -20,6 +21,24 @@ enum err command_space(const struct options *options, const struct space **out, 
                          options->search_space, space_names());
     }
     return ERR_OK;
+}
+
+enum err command_load_model(const struct options *options, const struct space *space,
+                            struct model *out, struct error *err)
+{
+    char path[PATH_BYTES];
+    char substitute[PATH_BYTES];
+    enum err rc = options->load_path != NULL ? path_format(path, err, "%s", options->load_path)
+                                             : model_store_path(options->root, space, path, err);
+
+    rc = rc != ERR_OK ? rc : model_store_load(path, space, out, substitute, err);
+    if (rc == ERR_NOT_FOUND) {
+        error_wrap(err, "there is no trained predictor; run dgld train");
+    }
+    if (rc == ERR_OK && substitute[0] != '\0') {
+        (void)fprintf(stderr, "dgld: %s does not exist; using %s\n", path, substitute);
+    }
+    return rc;
 }
 
 /* Architectures as they come in. */

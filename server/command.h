@@ -5,6 +5,7 @@
 
 #include "core/error.h"
 #include "core/space.h"
+#include "proto/model_file.h"
 #include "server/options.h"
 
 enum err command_serve(const struct options *options, struct error *err);
@@ -15,6 +16,11 @@ enum err command_costs(const struct options *options, struct error *err);
 
 /* The space that --search_space names; ERR_USAGE where it is missing or unknown. */
 enum err command_space(const struct options *options, const struct space **out, struct error *err);
+
+/* Loads the predictor that --load_path names, or the served one, and says on stderr where a sibling
+ * of the named file is used. */
+enum err command_load_model(const struct options *options, const struct space *space,
+                            struct model *out, struct error *err);
 
 /* The architectures of the arguments and of --architectures: (n, n_genes), to be mem_free()d. With
  * `is_domain_free`, genes outside of the domain are read too, as long as they can be counted. */

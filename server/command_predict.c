@@ -1,3 +1,4 @@
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,28 +8,36 @@
 #include "proto/msg_predict.h"
 #include "server/command.h"
 #include "server/data_tree.h"
-#include "server/model_store.h"
+
+/* Moves past what separates two numbers: blanks with at most one comma among them. */
+static const char *skip_separator(const char *at)
+{
+    at += strspn(at, " \t");
+    at += *at == ',' ? 1 : 0;
+    return at + strspn(at, " \t");
+}
 
 /* "2,3,1,7.46", separated by commas or blanks. */
 static enum err parse_hardware(const char *text, struct hardware *out, struct error *err)
 {
+    /* strtod alone would also take "0x2", "inf" and "nan" */
+    const bool is_plain = text[strspn(text, "0123456789.eE+-, \t")] == '\0';
     double vector[HARDWARE_N_FIELDS];
     const char *at = text;
 
     for (size_t i = 0; i < HARDWARE_N_FIELDS; i++) {
+        bool is_last = i + 1 == HARDWARE_N_FIELDS;
         char *end;
+        const char *next;
         vector[i] = strtod(at, &end);
-        if (end == at) {
+        next = is_last ? end + strspn(end, " \t") : skip_separator(end);
+        if (!is_plain || end == at || (!is_last && next == end) || (is_last && *next != '\0')) {
             return error_set(err, ERR_USAGE,
                              "--hardware takes four numbers F,D,C,M, for example 2,3,1,7.46; not "
                              "\"%.60s\"",
                              text);
         }
-        at = end + strspn(end, ", \t");
-    }
-    if (*at != '\0') {
-        return error_set(err, ERR_USAGE, "--hardware takes four numbers; \"%.60s\" is too much",
-                         at);
+        at = next;
     }
     *out = hardware_from_vector(vector);
     if (hardware_validate(out, NULL, err) != ERR_OK) {
@@ -104,16 +113,6 @@ static enum err print_json(const struct model *model, int32_t *genes, size_t n, 
     return rc;
 }
 
-static enum err load_model(const struct options *options, const struct space *space,
-                           struct model *out, struct error *err)
-{
-    char path[PATH_BYTES];
-    enum err rc = options->load_path != NULL ? path_format(path, err, "%s", options->load_path)
-                                             : model_store_path(options->root, space, path, err);
-
-    return rc != ERR_OK ? rc : model_store_load(path, space, out, NULL, err);
-}
-
 enum err command_predict(const struct options *options, struct error *err)
 {
     const struct space *space;
@@ -127,7 +126,7 @@ enum err command_predict(const struct options *options, struct error *err)
     rc = rc != ERR_OK ? rc : matrix_init(err);
     rc = rc != ERR_OK ? rc : find_hardware(options, space, &hardware, err);
     rc = rc != ERR_OK ? rc : command_architectures(options, space, false, &genes, &n, err);
-    rc = rc != ERR_OK ? rc : load_model(options, space, &model, err);
+    rc = rc != ERR_OK ? rc : command_load_model(options, space, &model, err);
     if (rc == ERR_OK) {
         a = mem_calloc(n, sizeof *a);
         rc = a == NULL ? error_set(err, ERR_NOMEM, "no memory for %zu predictions", n)

@@ -6,7 +6,6 @@
 #include "proto/text.h"
 #include "server/command.h"
 #include "server/data_tree.h"
-#include "server/model_store.h"
 #include "server/run_test.h"
 #include "server/run_train.h"
 #include "server/training_set.h"
@@ -31,24 +30,12 @@ static void subject_close(struct subject *s)
     mem_free(s->a);
 }
 
+/* The predictor to test; a held-out test trains its own and needs none. */
 static enum err load_model(const struct options *options, struct subject *s, struct error *err)
 {
-    char path[PATH_BYTES];
-    char substitute[PATH_BYTES];
-    enum err rc = options->load_path != NULL ? path_format(path, err, "%s", options->load_path)
-                                             : model_store_path(options->root, s->space, path, err);
+    enum err rc = command_load_model(options, s->space, &s->model, err);
 
-    rc = rc != ERR_OK ? rc : model_store_load(path, s->space, &s->model, substitute, err);
-    if (rc == ERR_NOT_FOUND && options->is_holdout && options->load_path == NULL) {
-        return ERR_OK; /* a held-out test trains its own models */
-    }
-    if (rc == ERR_NOT_FOUND) {
-        error_wrap(err, "there is no trained predictor; run dgld train");
-    }
-    if (rc == ERR_OK && substitute[0] != '\0') {
-        (void)fprintf(stderr, "dgld: %s does not exist; using %s\n", path, substitute);
-    }
-    return rc;
+    return rc == ERR_NOT_FOUND && options->is_holdout && options->load_path == NULL ? ERR_OK : rc;
 }
 
 /* Devices that were trained on: named, or those of the model, or the paper's twelve. */
