@@ -188,13 +188,6 @@ def test_default_training_device_is_no_test_device_however_it_is_spelled(spellin
         assert "is both a training device and a test device" in said
 
 
-def test_training_device_named_twice_is_refused(small):
-    for devices in ("Near,Near", "Near,near"):
-        command = ("train", "--search_space", "nasbench201", "--train_devices", devices)
-        assert run(*command, root=small).returncode in (1, 2)
-        assert "is named twice" in run(*command, root=small).stderr
-
-
 def test_seed_is_kept_in_the_file_and_a_repeated_run_gives_the_same_bytes(small):
     file = small / "result" / "nasbench201" / "pretrainmodel.safetensors"
     written = []
