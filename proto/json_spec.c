@@ -7,8 +7,12 @@
 enum err json_spec_load(const char *bytes, size_t size, json_t **out, struct error *err)
 {
     json_error_t json_error;
-    json_t *value = json_loadb(bytes, size, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &json_error);
+    json_t *value;
 
+    if (size == 0) {
+        return error_set(err, ERR_SYNTAX, "empty where JSON is expected");
+    }
+    value = json_loadb(bytes, size, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &json_error);
     if (value == NULL) {
         if (json_error_code(&json_error) == json_error_out_of_memory) {
             return error_set(err, ERR_NOMEM, "no memory to read the JSON");

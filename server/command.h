@@ -24,7 +24,8 @@ enum err command_architectures(const struct options *options, const struct space
                                bool is_domain_free, int32_t **genes, size_t *n, struct error *err);
 
 /* Loads the model to use: that of --load_path or --model, or the served one. ERR_NOT_FOUND where
- * there is none, with what to do. The caller ends it with model_close(). */
+ * there is none, with what to do. Says on standard error where a sibling of the named file is
+ * used. The caller ends it with model_close(). */
 enum err command_load_model(const struct options *options, const struct space *space,
                             struct model *out, struct error *err);
 

@@ -30,6 +30,7 @@ static void subject_close(struct subject *s)
     mem_free(s->a);
 }
 
+/* The predictor to test; a held-out test trains its own and needs none. */
 static enum err load_model(const struct options *options, struct subject *s, struct error *err)
 {
     enum err rc = command_load_model(options, s->space, &s->model, err);

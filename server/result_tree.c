@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -11,9 +12,27 @@
 #include "core/mem.h"
 #include "server/path.h"
 
-static enum err make_directories(const char *path, struct error *err)
+/* Removes the directories of `path` that are longer than `n_kept` bytes, deepest first; they were
+ * made for it and are left in place where something else is in them by now. */
+static void remove_directories(const char *path, size_t n_kept)
 {
     char partial[PATH_BYTES];
+
+    (void)snprintf(partial, sizeof partial, "%s", path);
+    for (char *slash = strrchr(partial, '/'); slash != NULL && (size_t)(slash - partial) > n_kept;
+         slash = strrchr(partial, '/')) {
+        *slash = '\0';
+        (void)rmdir(partial);
+    }
+}
+
+/* `n_kept` receives the length of the part of `path` that existed, for remove_directories(). */
+static enum err make_directories(const char *path, size_t *n_kept, struct error *err)
+{
+    char partial[PATH_BYTES];
+    bool is_made = false;
+
+    *n_kept = strlen(path);
 
     for (const char *slash = strchr(path + 1, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
         size_t length = (size_t)(slash - path);
@@ -22,11 +41,23 @@ static enum err make_directories(const char *path, struct error *err)
         }
         memcpy(partial, path, length);
         partial[length] = '\0';
-        if (mkdir(partial, 0777) != 0 && errno != EEXIST) {
-            return error_sys(err, errno, "cannot create the directory %s", partial);
+        if (mkdir(partial, 0777) == 0) {
+            *n_kept = is_made ? *n_kept : length - 1;
+            is_made = true;
+        } else if (errno != EEXIST) {
+            int failed = errno;
+            remove_directories(path, *n_kept);
+            return error_sys(err, failed, "cannot create the directory %s", partial);
         }
     }
     return ERR_OK;
+}
+
+static bool is_directory(const char *path)
+{
+    struct stat st;
+
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
 static int write_all(int fd, const char *bytes, size_t size)
@@ -83,8 +114,11 @@ enum err result_stage(struct result_batch *batch, const char *path, const char *
     struct staged_file file = {0};
     enum err rc = temporary_name(path, temporary, err);
 
+    if (rc == ERR_OK && is_directory(path)) { /* the rename would fail, after others were done */
+        rc = error_set(err, ERR_IO, "cannot write %s: it is a directory", path);
+    }
     if (rc == ERR_OK) {
-        rc = make_directories(path, err);
+        rc = make_directories(path, &file.n_kept, err);
     }
     if (rc != ERR_OK) {
         return rc;
@@ -101,6 +135,7 @@ enum err result_stage(struct result_batch *batch, const char *path, const char *
         rc = write_synced(temporary, bytes, size, err);
     }
     if (rc != ERR_OK) {
+        remove_directories(path, file.n_kept);
         mem_free(file.temporary);
         mem_free(file.path);
         return rc;
@@ -143,6 +178,11 @@ void result_close(struct result_batch *batch)
     for (size_t i = 0; i < batch->n_files; i++) {
         if (batch->files[i].temporary != NULL) {
             (void)unlink(batch->files[i].temporary);
+        }
+    }
+    for (size_t i = 0; i < batch->n_files; i++) {
+        if (batch->files[i].temporary != NULL) {
+            remove_directories(batch->files[i].path, batch->files[i].n_kept);
         }
         mem_free(batch->files[i].temporary);
         mem_free(batch->files[i].path);

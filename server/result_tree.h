@@ -12,6 +12,7 @@
 
 struct staged_file {
     char *temporary, *path;
+    size_t n_kept; /* directories of `path` longer than this were made for it */
 };
 
 struct result_batch {
@@ -19,7 +20,8 @@ struct result_batch {
     size_t n_files;
 };
 
-/* Creates the missing directories of `path` and writes `bytes` beside it. */
+/* Creates the missing directories of `path` and writes `bytes` beside it. A directory in the file's
+ * place is refused. */
 enum err result_stage(struct result_batch *batch, const char *path, const char *bytes, size_t size,
                       struct error *err);
 
@@ -27,7 +29,8 @@ enum err result_stage(struct result_batch *batch, const char *path, const char *
  */
 enum err result_commit(struct result_batch *batch, struct error *err);
 
-/* Removes what was staged and not committed. Accepts a zeroed struct. */
+/* Removes what was staged and not committed, and the directories made for it. Accepts a zeroed
+ * struct. */
 void result_close(struct result_batch *batch);
 
 #endif

@@ -53,6 +53,11 @@ enum err run_test(const struct data_tree *tree, const struct space *space, const
         rc = device->predicted_ms == NULL
                  ? error_set(err, ERR_NOMEM, "no memory to test %s", devices->items[d])
                  : test_device(tree, space, a, n_rows, devices->items[d], device, err);
+        for (size_t other = 0; rc == ERR_OK && other < d; other++) {
+            if (strcmp(report->devices[other].name, device->name) == 0) {
+                rc = error_set(err, ERR_INVALID, "%s is named twice", device->name);
+            }
+        }
     }
     if (rc != ERR_OK) {
         test_report_close(report);

@@ -1,20 +1,61 @@
 """What the tests of the built program share: the binary, a root of their own, and a running service."""
 
 import json
+import math
 import os
 import pathlib
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import time
 
+import numpy
 import pytest
+import requests
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BINARY = ROOT / "build" / "dgld"
 SHARED = pathlib.Path(os.environ.get("DGLD_TEST_SHARED", ROOT.parent / "shared"))
 DATA = SHARED / "data" / "dgl"
+TRAIN_DEVICES = {
+    "Galaxy A9": (2.2, 4, 2, 14.9),
+    "Honor 9C": (2.0, 4, 1, 14.9),
+    "iQOO 5 Pro": (2.84, 10, 4, 44),
+    "Samsung Galaxy A80": (2.2, 10, 1, 14.9),
+    "Samsung Galaxy A90 5G": (2.84, 10, 2, 34.1),
+    "Samsung Galaxy M30s": (2.3, 4, 1, 14.9),
+    "Samsung Galaxy S20+ 5G": (2.84, 10, 4, 44),
+    "Samsung Galaxy Note10": (2.84, 10, 2, 34.1),
+    "Xiaomi Redmi 10X Pro 5G": (2.6, 10, 2, 34.1),
+    "Xiaomi Redmi K20 Pro": (2.84, 10, 2, 34.1),
+    "Honor V30 Pro": (2.86, 10, 4, 34.1),
+    "VIVO NEX": (2.8, 5, 2, 29.8),
+}
+UNSEEN_DEVICES = {
+    "nasbench201": {
+        "Huawei Mate 20": (2.2, 10, 4, 34.1),
+        "Motorola Moto E6s": (2, 3, 1, 7.46),
+        "Samsung Galaxy A10s": (2, 3, 1, 7.46),
+        "Sony Xperia XZ2": (2.8, 5, 2, 29.8),
+        "Xiaomi Redmi 5 Plus": (2, 3, 1, 7.46),
+    },
+    "fbnetv3": {
+        "Asus ROG Phone 3": (3.1, 10, 4, 44),
+        "Oppo A5": (1.8, 3, 1, 7.46),
+        "Samsung Galaxy S8+": (2.45, 4, 2, 29.8),
+        "Xiaomi Mi 8 Lite": (2.2, 4, 2, 14.9),
+    },
+}
+A53 = (2, 3, 1, 7.46)
+CELL = "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|skip_connect~0|nor_conv_3x3~1|nor_conv_3x3~2|"
+
+
+def factor(hardware):
+    """k of the device formula."""
+    frequency, width, cache, bandwidth = hardware
+    return (1 / width + 1 / (math.sqrt(cache) * bandwidth)) / frequency
 
 
 @pytest.fixture(scope="session")
@@ -38,6 +79,40 @@ def make_root(path):
         (path / "result" / space).mkdir(parents=True)
         for file in (ROOT / "result" / space).glob("pretrainmodel*.safetensors"):
             shutil.copy(file, path / "result" / space)
+
+
+@pytest.fixture
+def small(root):
+    """A root with data of our own: 80 cells, their A, and the phones "Near" (measured) and "Far" (not)."""
+    generator = numpy.random.default_rng(7)
+    genes = generator.integers(1, 6, (80, 6))
+    a = 2000 + numpy.array([0, 100, 500, 2500, 300])[genes - 1].sum(axis=1) * generator.lognormal(0, 0.02, 80)
+    space = root / "data" / "nasbench201"
+    for name in ("hardware", "latency"):
+        (space / name).mkdir(parents=True)
+    write_rows(space / "net.txt", genes)
+    write_rows(space / "a.txt", a)
+    (space / "hardware" / "Near.txt").write_text("2 3 1 7.46\n")
+    (space / "hardware" / "Far.txt").write_text("2.2 10 4 34.1\n")
+    write_rows(space / "latency" / "Near.txt", a * factor(A53) * generator.lognormal(0, 0.03, 80))
+    return root
+
+
+def write_rows(path, rows):
+    path.write_text("".join(" ".join(map(str, numpy.atleast_1d(row))) + "\n" for row in rows))
+
+
+def snapshot(path):
+    """Every file below a directory, with its bytes."""
+    return {str(f.relative_to(path)): f.is_file() and f.read_bytes() for f in path.rglob("*")}
+
+
+def refused(code, *arguments, **keywords):
+    """Runs what has to fail with this exit code, in one clean sentence and without output; returns stderr."""
+    done = run(*arguments, **keywords)
+    assert (done.returncode, done.stdout) == (code, ""), done
+    assert re.fullmatch(r"dgld: [^\n]+\n" + (r"(Try: dgld --help\n)?" if code == 2 else ""), done.stderr)
+    return done.stderr
 
 
 def run(*arguments, root=None, stdin=None, timeout=120):
@@ -73,6 +148,27 @@ class Service:
             self.port = int(found[1]) if found else None
         assert self.port, f"the service did not start: {self.log}"
         self.url = f"http://127.0.0.1:{self.port}"
+
+    def post(self, body, path="/v1/predict", **headers):
+        """Posts an object as JSON, or bytes as they are."""
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        headers = {"Content-Type": "application/json"} | headers
+        return requests.post(self.url + path, data=data, headers=headers, timeout=30)
+
+    def predict(self, **fields):
+        """Posts a prediction that has to succeed and returns the reply."""
+        reply = self.post(fields)
+        assert reply.status_code == 200, reply.text
+        return reply.json()
+
+    def exchange(self, data):
+        """Sends bytes on a connection of their own and returns all that comes back until it is closed."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=30) as connection:
+            connection.sendall(data)
+            received = b""
+            while piece := connection.recv(65536):
+                received += piece
+        return received
 
     def stop(self, number=signal.SIGTERM):
         """Sends a signal, waits, and returns (exit code, log entries)."""
