@@ -36,7 +36,7 @@ BUILD_LIBS  = $(shell pkg-config --libs $(call pc_names,$(LIBRARIES))) -lm -lpth
 
 .DEFAULT_GOAL := build
 .PHONY: help build run deps deps-test deps-lint test test-long unit-programs check-sanitizers lint format \
-        format-check bench pretrained data install clean check-libraries check-test-libraries
+        format-check bench pretrained reproduce data install clean check-libraries check-test-libraries
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 20
@@ -152,6 +152,9 @@ pretrained: build ## train the shipped predictors; FROM=DIR names the data (defa
 	    ./build/dgld train --search_space $$s --data_path "$(or $(FROM),../shared/data/dgl)" && \
 	    ./build/dgld train --search_space $$s --data_path "$(or $(FROM),../shared/data/dgl)" \
 	        --predictor mlp --name mlp || exit 1; done
+
+reproduce: build ## print the README's comparison with the paper; FROM=DIR names the data; some minutes
+	$(Q)$(PYTHON) tests/support/reproduce.py $(if $(FROM),--data "$(FROM)")
 
 install: build ## binary, default settings, device sheets and predictors; honours DESTDIR and PREFIX
 	install -D -m 0755 build/dgld $(DESTDIR)$(PREFIX)/bin/dgld
