@@ -12,7 +12,8 @@ enum err json_spec_load(const char *bytes, size_t size, json_t **out, struct err
     json_t *value = json_loadb(bytes, size, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &json_error);
 
     if (value == NULL) {
-        if (json_error_code(&json_error) == json_error_out_of_memory) {
+        if (json_error_code(&json_error) == json_error_out_of_memory ||
+            json_error.text[0] == '\0') { /* jansson says nothing where an allocation failed */
             return error_set(err, ERR_NOMEM, "no memory to read the JSON");
         }
         return error_set(err, ERR_SYNTAX, "line %d, column %d: %s", json_error.line,
