@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/utf8.h"
+
 enum err json_spec_load(const char *bytes, size_t size, json_t **out, struct error *err)
 {
     json_error_t json_error;
@@ -14,7 +16,8 @@ enum err json_spec_load(const char *bytes, size_t size, json_t **out, struct err
     }
     value = json_loadb(bytes, size, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &json_error);
     if (value == NULL) {
-        if (json_error_code(&json_error) == json_error_out_of_memory) {
+        if (json_error_code(&json_error) == json_error_out_of_memory ||
+            json_error.text[0] == '\0') { /* jansson says nothing where an allocation failed */
             return error_set(err, ERR_NOMEM, "no memory to read the JSON");
         }
         return error_set(err, ERR_SYNTAX, "line %d, column %d: %s", json_error.line,
@@ -34,21 +37,24 @@ static bool is_known(const char *name, const struct json_field *fields, size_t n
     return false;
 }
 
-/* Appends a member name to a pointer, escaped as RFC 6901 says, cut where it is too long. */
+/* Appends a member name to a pointer, escaped as RFC 6901 says, cut between characters where it is
+ * too long. */
 static void join_pointer(const char *pointer, const char *name, char out[JSON_POINTER_BYTES])
 {
     size_t n = (size_t)snprintf(out, JSON_POINTER_BYTES, "%s/", pointer);
+    size_t step;
 
-    for (const char *c = name; *c != '\0' && n + 3 < JSON_POINTER_BYTES; c++) {
+    n = n < JSON_POINTER_BYTES ? n : JSON_POINTER_BYTES - 1;
+    for (const char *c = name; *c != '\0' && n + 4 < JSON_POINTER_BYTES; c += step) {
+        step = utf8_length(c);
+        step = step > 0 ? step : 1; /* jansson gives well-formed names only */
         if (*c == '~' || *c == '/') {
             out[n++] = '~';
             out[n++] = *c == '~' ? '0' : '1';
         } else {
-            out[n++] = *c;
+            memcpy(out + n, c, step);
+            n += step;
         }
-    }
-    while (n > 0 && ((unsigned char)out[n - 1] & 0xc0) == 0x80 && n + 4 >= JSON_POINTER_BYTES) {
-        n--; /* do not end in the middle of a character */
     }
     out[n] = '\0';
 }

@@ -11,17 +11,22 @@
 
 void text_reserve(struct text *text, size_t more)
 {
-    size_t wanted = text->size + more + 1;
     size_t capacity = text->capacity > 0 ? text->capacity : 256;
+    size_t wanted;
     char *grown;
 
-    if (text->has_failed || wanted <= text->capacity) {
+    if (text->has_failed || more >= SIZE_MAX / 4) { /* else the sums below could overflow */
+        text->has_failed = true;
+        return;
+    }
+    wanted = text->size + more + 1;
+    if (wanted <= text->capacity) {
         return;
     }
     while (capacity < wanted) {
         capacity *= 2;
     }
-    grown = more < SIZE_MAX / 4 ? mem_resize(text->bytes, capacity, 1) : NULL;
+    grown = mem_resize(text->bytes, capacity, 1);
     if (grown == NULL) {
         text->has_failed = true;
         return;

@@ -372,7 +372,7 @@ static void malformed_notations_are_refused_with_the_reason(void **state)
         enum err code;
         const char *phrase;
     } rows[] = {
-        {TEXT("|none~0|+|none~0|none~0|+|none~0|none~1|none~2|"),   ERR_SYNTAX,  "character 23"      },
+        {TEXT("|none~0|+|none~0|none~0|+|none~0|none~1|none~2|"),   ERR_SYNTAX,  "an earlier node"   },
         {TEXT("|none~1|+|none~0|none~1|+|none~0|none~1|none~2|"),   ERR_SYNTAX,  "character 6"       },
         {TEXT("|none~0|+|none~0|none~2|+|none~0|none~1|none~2|"),   ERR_SYNTAX,  "an earlier node"   },
         {TEXT("|none~0|+|none~0|none~1|+|none~0|none~1|none~2|x"),  ERR_SYNTAX,  "expected the end"  },

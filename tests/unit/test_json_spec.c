@@ -1,0 +1,240 @@
+/* proto/json_spec.h and proto/field_error.h: objects read by a table, errors by pointer. */
+#include "core/utf8.h"
+#include "proto/json_spec.h"
+#include "tests/support/check.h"
+
+/* What the table fills, in the order of its fields. */
+struct pair {
+    json_int_t first, second;
+};
+
+static void read_whole(const struct json_reader *reader, const json_t *value, json_int_t *out)
+{
+    if (!json_spec_integer(value, out)) {
+        field_errors_add(reader->errors, 0, reader->pointer, "must be whole, not %s",
+                         json_spec_kind(value));
+    }
+}
+
+static void read_first(const struct json_reader *reader, const json_t *value)
+{
+    read_whole(reader, value, &((struct pair *)reader->out)->first);
+}
+
+/* Relies on the field before it. */
+static void read_second(const struct json_reader *reader, const json_t *value)
+{
+    struct pair *pair = reader->out;
+
+    read_whole(reader, value, &pair->second);
+    pair->second *= pair->first;
+}
+
+static const struct json_field fields[] = {
+    {"first",  true,  read_first },
+    {"se~c/d", false, read_second},
+};
+
+static json_t *parse(const char *text)
+{
+    json_t *value = NULL;
+    struct error err = {0};
+
+    assert_ok(json_spec_load(text, strlen(text), &value, &err), &err);
+    return value;
+}
+
+/* Reads at the place `pointer` and checks the errors, ended by NULL: "pointer: detail". */
+static void check_object(const char *text, const char *pointer, const char *const *expected)
+{
+    struct pair pair = {0, 0};
+    struct field_errors errors = {0};
+    json_t *value = parse(text);
+    size_t n = 0;
+
+    json_spec_read(value, fields, COUNT_OF(fields), pointer, &pair, &errors);
+    for (; expected[n] != NULL; n++) {
+        char found[600];
+        assert_true(n < errors.n);
+        (void)snprintf(found, sizeof found, "%s: %s", errors.items[n].pointer,
+                       errors.items[n].detail);
+        assert_string_equal(found, expected[n]);
+    }
+    assert_int_equal(errors.n, n);
+    field_errors_close(&errors);
+    json_decref(value);
+}
+
+static void fields_are_read_in_the_order_of_the_table(void **state)
+{
+    struct pair pair = {0, 0};
+    struct field_errors errors = {0};
+    json_t *value = parse("{\"se~c/d\": 3, \"first\": 7.0}");
+    (void)state;
+    json_spec_read(value, fields, COUNT_OF(fields), "", &pair, &errors);
+    assert_int_equal(errors.n, 0);
+    assert_int_equal(pair.first, 7);
+    assert_int_equal(pair.second, 21);
+    field_errors_close(&errors);
+    json_decref(value);
+}
+
+static void each_wrong_field_is_told_with_its_pointer(void **state)
+{
+    (void)state;
+    check_object("{}", "", (const char *[]){"/first: first is missing", NULL});
+    check_object("{\"first\": 1}", "", (const char *[]){NULL});
+    check_object("{\"first\": \"x\"}", "",
+                 (const char *[]){"/first: must be whole, not a string", NULL});
+    check_object("{\"first\": null}", "/a",
+                 (const char *[]){"/a/first: must be whole, not null", NULL});
+    check_object("{\"third\": 1, \"se~c/d\": []}", "/a",
+                 (const char *[]){"/a/third: \"third\" is not a field here",
+                                  "/a/first: first is missing",
+                                  "/a/se~0c~1d: must be whole, not an array", NULL});
+    check_object("[1]", "/a", (const char *[]){"/a: must be an object, not an array", NULL});
+    check_object("true", "", (const char *[]){": must be an object, not a boolean", NULL});
+}
+
+static void at_most_sixteen_unknown_fields_are_told(void **state)
+{
+    char text[2000] = "{\"first\":1";
+    struct pair pair;
+    struct field_errors errors = {0};
+    json_t *value;
+    (void)state;
+    for (int i = 0; i < 50; i++) {
+        (void)sprintf(text + strlen(text), ",\"x%d\":1", i);
+    }
+    value = parse(strcat(text, "}"));
+    json_spec_read(value, fields, COUNT_OF(fields), "", &pair, &errors);
+    assert_int_equal(errors.n, 16);
+    field_errors_close(&errors);
+    json_decref(value);
+}
+
+static bool is_utf8(const char *text)
+{
+    while (*text != '\0' && utf8_length(text) > 0) {
+        text += utf8_length(text);
+    }
+    return *text == '\0';
+}
+
+/* Names of every length, of characters of 1 to 4 bytes, below pointers of every length. */
+static void pointers_are_cut_between_characters_and_never_overrun(void **state)
+{
+    static const char *const characters[] = {"x", "~", "\xc3\xa9", "\xe2\x82\xac",
+                                             "\xf0\x9f\x98\x80"};
+    (void)state;
+    for (size_t c = 0; c < COUNT_OF(characters); c++) {
+        for (size_t length = 0; length < JSON_POINTER_BYTES; length += 5) {
+            char pointer[JSON_POINTER_BYTES] = {0};
+            char name[1200] = {0};
+            struct field_errors errors = {0};
+            struct pair pair;
+            json_t *value = json_object();
+            memset(pointer, 'p', length);
+            for (size_t i = 0; i < 280; i++) {
+                (void)strcat(name, characters[c]);
+            }
+            assert_int_equal(json_object_set_new(value, name, json_true()), 0);
+            json_spec_read(value, fields, COUNT_OF(fields), pointer, &pair, &errors);
+            assert_int_equal(errors.n, 2);
+            for (size_t i = 0; i < 2; i++) {
+                assert_true(strlen(errors.items[i].pointer) < JSON_POINTER_BYTES);
+                assert_true(is_utf8(errors.items[i].pointer));
+                assert_memory_equal(errors.items[i].pointer, pointer, length);
+            }
+            field_errors_close(&errors);
+            json_decref(value);
+        }
+    }
+}
+
+static void text_that_is_no_json_is_refused_with_line_and_column(void **state)
+{
+    static const char *const texts[] = {
+        "",         "{",           "{\"a\":1,}",  "nul",
+        "[1 2]",    "{\"a\":1} x", "\"\\ud800\"", "{\"a\":1,\"a\":2}",
+        "\"\xff\"", "[1e999]",     "01"};
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(texts); i++) {
+        json_t *value = NULL;
+        struct error err = {0};
+        assert_error(json_spec_load(texts[i], strlen(texts[i]), &value, &err), ERR_SYNTAX, &err,
+                     "line 1, column ");
+        assert_null(value);
+    }
+}
+
+static void nesting_without_end_is_refused(void **state)
+{
+    static char text[100000];
+    json_t *value = NULL;
+    struct error err = {0};
+    (void)state;
+    memset(text, '[', sizeof text);
+    assert_error(json_spec_load(text, sizeof text, &value, &err), ERR_SYNTAX, &err, "depth");
+}
+
+static void a_real_without_fraction_counts_as_whole(void **state)
+{
+    static const struct {
+        const char *text;
+        bool is_whole;
+        json_int_t value;
+    } rows[] = {
+        {"4",     true,  4  },
+        {"4.0",   true,  4  },
+        {"-4e1",  true,  -40},
+        {"4.5",   false, 0  },
+        {"1e15",  false, 0  },
+        {"1e300", false, 0  },
+        {"\"4\"", false, 0  },
+        {"true",  false, 0  },
+        {"null",  false, 0  },
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        json_t *value = parse(rows[i].text);
+        json_int_t whole = 0;
+        assert_int_equal(json_spec_integer(value, &whole), rows[i].is_whole);
+        assert_int_equal(whole, rows[i].value);
+        json_decref(value);
+    }
+}
+
+static void errors_are_kept_and_a_failed_allocation_is_remembered(void **state)
+{
+    (void)state;
+    for (long n = 1; n <= 8; n++) {
+        struct field_errors errors = {0};
+        field_errors_add(&errors, 0, "/a", "first");
+        mem_fail_after(n, 0);
+        for (size_t i = 0; i < 20; i++) {
+            field_errors_add(&errors, i, "/b", "number %zu", i);
+        }
+        mem_fail_after(0, 0);
+        assert_true(errors.has_failed);
+        assert_string_equal(errors.items[0].pointer, "/a");
+        assert_string_equal(errors.items[errors.n - 1].pointer, "/b");
+        field_errors_close(&errors);
+        assert_null(errors.items);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        counted_test(fields_are_read_in_the_order_of_the_table),
+        counted_test(each_wrong_field_is_told_with_its_pointer),
+        counted_test(at_most_sixteen_unknown_fields_are_told),
+        counted_test(pointers_are_cut_between_characters_and_never_overrun),
+        counted_test(text_that_is_no_json_is_refused_with_line_and_column),
+        counted_test(nesting_without_end_is_refused),
+        counted_test(a_real_without_fraction_counts_as_whole),
+        counted_test(errors_are_kept_and_a_failed_allocation_is_remembered),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

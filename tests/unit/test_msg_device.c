@@ -1,0 +1,136 @@
+/* proto/msg_device.h: device sheets. */
+#include "core/file.h"
+#include "proto/msg_device.h"
+#include "tests/support/check.h"
+
+#define HARDWARE                                                                                  \
+    "\"hardware\":{\"frequency_ghz\":2.2,\"dispatch_width\":4,\"cache_mb\":1,\"memory_bandwidth_" \
+    "gbs\":14.9}"
+
+static enum err decode(const char *text, struct device_sheet *sheet, struct error *err)
+{
+    return msg_device_decode(text, strlen(text), sheet, err);
+}
+
+static void a_sheet_is_read_with_all_its_fields(void **state)
+{
+    struct device_sheet sheet = {.name = "kept"};
+    struct error err = {0};
+    (void)state;
+    assert_ok(decode("{" HARDWARE ",\"chip\":\"Kirin\",\"estimated\":true,\"source\":\"sheet\"}",
+                     &sheet, &err),
+              &err);
+    assert_string_equal(sheet.name, "kept");
+    assert_string_equal(sheet.chip, "Kirin");
+    assert_string_equal(sheet.source, "sheet");
+    assert_true(sheet.is_estimated);
+    assert_true(sheet.hardware.frequency_ghz == 2.2 && sheet.hardware.dispatch_width == 4 &&
+                sheet.hardware.cache_mb == 1 && sheet.hardware.memory_bandwidth_gbs == 14.9);
+    assert_ok(decode("{\"hardware\":[2.5,10,2,44]}", &sheet, &err), &err);
+    assert_true(sheet.hardware.frequency_ghz == 2.5 && sheet.hardware.memory_bandwidth_gbs == 44);
+    assert_false(sheet.is_estimated);
+    assert_string_equal(sheet.chip, "");
+}
+
+static void each_wrong_field_of_a_sheet_is_named(void **state)
+{
+    static const struct {
+        const char *text;
+        enum err code;
+        const char *phrase;
+    } rows[] = {
+        {"{",                                    ERR_SYNTAX,  "line 1"                               },
+        {"[]",                                   ERR_INVALID, "must be an object, not an array"      },
+        {"{}",                                   ERR_INVALID, "/hardware: hardware is missing"       },
+        {"{\"hardware\":3}",                     ERR_INVALID, "/hardware: hardware must be a vector" },
+        {"{\"hardware\":[1,2,3]}",               ERR_INVALID, "/hardware: hardware must be 4 numbers"},
+        {"{\"hardware\":[1,2,3,4,5]}",           ERR_INVALID, "not 5"                                },
+        {"{\"hardware\":[1,2,\"x\",4]}",         ERR_INVALID, "/hardware/2: cache_mb must be a numbe"},
+        {"{\"hardware\":[1,0,3,4]}",             ERR_INVALID, "/hardware/1: dispatch_width (D, in m" },
+        {"{\"hardware\":[-1,2,3,4]}",            ERR_INVALID, "/hardware/0: frequency_ghz"           },
+        {"{\"hardware\":[1,2,3,1e9]}",           ERR_INVALID, "/hardware/3: memory_bandwidth_gbs"    },
+        {"{\"hardware\":{\"frequency_ghz\":2}}", ERR_INVALID,
+         "/hardware/dispatch_width: dispatch_w"                                                      },
+        {"{\"hardware\":{\"clock\":2}}",         ERR_INVALID, "/hardware/clock: \"clock\" is not a f"},
+        {"{\"hardware\":{\"frequency_ghz\":2,\"dispatch_width\":4,\"cache_mb\":0,\"memory_"
+         "bandwidth_gbs\":1}}",         ERR_INVALID, "/hardware/cache_mb: cache_mb"         },
+        {"{" HARDWARE ",\"estimated\":1}",       ERR_INVALID, "/estimated: must be true or false"    },
+        {"{" HARDWARE ",\"chip\":1}",            ERR_INVALID, "/chip: must be a string"              },
+        {"{" HARDWARE ",\"source\":null}",       ERR_INVALID, "/source: must be a string"            },
+        {"{" HARDWARE ",\"name\":\"x\"}",        ERR_INVALID, "/name: \"name\" is not a field here"  },
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        struct device_sheet sheet = {.chip = "as before"};
+        struct error err = {0};
+        assert_error(decode(rows[i].text, &sheet, &err), rows[i].code, &err, rows[i].phrase);
+        assert_string_equal(sheet.chip, "as before");
+    }
+}
+
+static void a_text_that_is_too_long_is_refused(void **state)
+{
+    (void)state;
+    for (size_t length = SHEET_TEXT_BYTES - 1; length <= SHEET_TEXT_BYTES; length++) {
+        char chip[SHEET_TEXT_BYTES + 1] = {0};
+        char text[1000];
+        struct device_sheet sheet = {0};
+        memset(chip, 'x', length);
+        (void)snprintf(text, sizeof text, "{" HARDWARE ",\"chip\":\"%s\"}", chip);
+        assert_int_equal(decode(text, &sheet, NULL),
+                         length < SHEET_TEXT_BYTES ? ERR_OK : ERR_INVALID);
+    }
+}
+
+static void every_shipped_sheet_is_valid(void **state)
+{
+    DIR *dir = opendir("data/devices");
+    const struct dirent *entry;
+    size_t n = 0;
+    (void)state;
+    assert_non_null(dir);
+    while ((entry = readdir(dir)) != NULL) {
+        char path[TEST_PATH_BYTES];
+        char *bytes = NULL;
+        size_t size = 0;
+        struct device_sheet sheet = {0};
+        struct error err = {0};
+        if (strstr(entry->d_name, ".json") == NULL) {
+            continue;
+        }
+        (void)snprintf(path, sizeof path, "data/devices/%s", entry->d_name);
+        assert_ok(file_read(path, 10000, &bytes, &size, &err), &err);
+        assert_ok(msg_device_decode(bytes, size, &sheet, &err), &err);
+        mem_free(bytes);
+        n++;
+    }
+    (void)closedir(dir);
+    assert_int_equal(n, 21); /* nine phones of the method's own data and twelve to train on */
+}
+
+static enum err decode_wrong(void *context, struct error *err)
+{
+    struct device_sheet sheet = {0};
+    enum err rc = decode(context, &sheet, err);
+
+    return rc == ERR_INVALID ? ERR_OK
+                             : rc; /* it is wrong, which must be found without memory too */
+}
+
+static void running_out_of_memory_is_told_and_leaks_nothing(void **state)
+{
+    (void)state;
+    fail_each_allocation(decode_wrong, (void *)"{\"hardware\":[0,2,3,4],\"x\":1,\"y\":2}");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        counted_test(a_sheet_is_read_with_all_its_fields),
+        counted_test(each_wrong_field_of_a_sheet_is_named),
+        counted_test(a_text_that_is_too_long_is_refused),
+        counted_test(every_shipped_sheet_is_valid),
+        counted_test(running_out_of_memory_is_told_and_leaks_nothing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
