@@ -433,6 +433,11 @@ void http_quiesce(struct http_server *server)
 {
     if (server->listen_fd < 0) {
         server->listen_fd = MHD_quiesce_daemon(server->daemon);
+        if (server->listen_fd >= 0) {
+            /* clients are turned away at once; the library's threads may still know the number,
+             * so it is closed after them */
+            (void)shutdown(server->listen_fd, SHUT_RDWR);
+        }
     }
 }
 
