@@ -66,7 +66,8 @@ static enum err load_model(struct app *app, const struct space *space, struct er
 static enum err run_app(struct app *app, struct error *err)
 {
     struct http_server *http = NULL;
-    enum err rc = ERR_OK;
+    struct loop *loop = NULL;
+    enum err rc = loop_open(app, &loop, err);
 
     for (size_t i = 0; rc == ERR_OK && spaces[i] != NULL; i++) {
         rc = load_model(app, spaces[i], err);
@@ -76,9 +77,10 @@ static enum err run_app(struct app *app, struct error *err)
         bool is_v6 = strchr(app->config.bind, ':') != NULL;
         log_write(LOG_INFO, "listening on http://%s%s%s:%u", is_v6 ? "[" : "", app->config.bind,
                   is_v6 ? "]" : "", http_port(http));
-        rc = loop_run(app, http, err);
+        loop_run(loop, http);
     }
     http_stop(http);
+    loop_close(loop);
     return rc;
 }
 

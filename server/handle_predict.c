@@ -26,7 +26,10 @@ static enum err find_targets(const struct app *app, struct predict_request *pred
             target->hardware = sheet.hardware;
         }
     }
-    return predict->errors.n > 0 ? ERR_INVALID : ERR_OK;
+    return predict->errors.n == 0
+               ? ERR_OK
+               : error_set(err, ERR_INVALID, "%s: %s", predict->errors.items[0].pointer,
+                           predict->errors.items[0].detail);
 }
 
 /* Predicts with a model that is held for the call, and writes the reply. */

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,6 +31,7 @@ struct http_server {
 struct context {
     const struct route *route; /* NULL: `refusal` will be the reply */
     struct reply refusal;
+    bool is_closing; /* the connection ends with the refusal */
     char *body;
     size_t body_size, body_capacity;
 };
@@ -72,7 +74,8 @@ static enum MHD_Result add_headers(struct MHD_Response *response, const struct r
 
 /* Sends a reply; its body is taken over. MHD_NO closes the connection. */
 static enum MHD_Result send_reply(const struct http_server *server,
-                                  struct MHD_Connection *connection, struct reply *reply)
+                                  struct MHD_Connection *connection, struct reply *reply,
+                                  bool is_closing)
 {
     struct MHD_Response *response =
         MHD_create_response_from_buffer_with_free_callback(reply->body_size, reply->body, mem_free);
@@ -84,7 +87,7 @@ static enum MHD_Result send_reply(const struct http_server *server,
         return MHD_NO;
     }
     reply->body = NULL;
-    ok = add_headers(response, reply, atomic_load(&server->app->is_draining));
+    ok = add_headers(response, reply, is_closing || atomic_load(&server->app->is_draining));
     if (ok == MHD_YES) {
         ok = MHD_queue_response(connection, reply->status, response);
     }
@@ -109,6 +112,30 @@ static bool is_json_type(const char *type)
 
     return type == NULL || (strncasecmp(type, json, length) == 0 &&
                             (type[length] == '\0' || strchr("; \t", type[length]) != NULL));
+}
+
+static enum MHD_Result count_length(void *cls, enum MHD_ValueKind kind, const char *name,
+                                    const char *value)
+{
+    unsigned *n = cls;
+
+    (void)kind;
+    (void)value;
+    *n += strcasecmp(name, MHD_HTTP_HEADER_CONTENT_LENGTH) == 0 ||
+                  strcasecmp(name, MHD_HTTP_HEADER_TRANSFER_ENCODING) == 0
+              ? 1U
+              : 0U;
+    return MHD_YES;
+}
+
+/* Whether the headers say more than once where the body ends. The library would take one of them,
+ * a proxy before us perhaps another, and the rest of the body would pass for a request. */
+static bool has_ambiguous_length(struct MHD_Connection *connection)
+{
+    unsigned n = 0;
+
+    (void)MHD_get_connection_values(connection, MHD_HEADER_KIND, count_length, &n);
+    return n > 1;
 }
 
 /* Length that the client announces: 0 where it announces none. MHD has checked that it is a number.
@@ -140,6 +167,14 @@ static void judge(const struct http_server *server, struct MHD_Connection *conne
 {
     const char *allow;
 
+    if (has_ambiguous_length(connection)) {
+        context->is_closing = true;
+        respond_problem(&context->refusal, request, 400,
+                        "a request gives its length once: by one Content-Length, or by "
+                        "Transfer-Encoding",
+                        NULL);
+        return;
+    }
     context->route = route_match(request->method, request->path, &allow);
     if (context->route == NULL && allow == NULL) {
         respond_problem(&context->refusal, request, 404, "there is nothing at this path", NULL);
@@ -169,8 +204,9 @@ static enum MHD_Result begin(struct http_server *server, struct MHD_Connection *
     *slot = context;
     atomic_fetch_add(&server->n_in_flight, 1);
     judge(server, connection, request, context);
-    if (context->route == NULL && announced_length(connection) > DROPPED_BODY_BYTES) {
-        return send_reply(server, connection, &context->refusal);
+    if (context->is_closing ||
+        (context->route == NULL && announced_length(connection) > DROPPED_BODY_BYTES)) {
+        return send_reply(server, connection, &context->refusal, true);
     }
     return MHD_YES;
 }
@@ -213,12 +249,12 @@ static enum MHD_Result answer(struct http_server *server, struct MHD_Connection 
     struct reply reply = {0};
 
     if (context->route == NULL) {
-        return send_reply(server, connection, &context->refusal);
+        return send_reply(server, connection, &context->refusal, false);
     }
     request->body = context->body;
     request->body_size = context->body_size;
     context->route->handle(server->app, request, &reply);
-    return send_reply(server, connection, &reply);
+    return send_reply(server, connection, &reply, false);
 }
 
 /* Called by the library when the headers are there, for every piece of the body, and at its end. */
@@ -397,6 +433,11 @@ void http_quiesce(struct http_server *server)
 {
     if (server->listen_fd < 0) {
         server->listen_fd = MHD_quiesce_daemon(server->daemon);
+        if (server->listen_fd >= 0) {
+            /* clients are turned away at once; the library's threads may still know the number,
+             * so it is closed after them */
+            (void)shutdown(server->listen_fd, SHUT_RDWR);
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 
 #include <uv.h>
 
+#include "core/mem.h"
 #include "server/app.h"
 #include "server/http.h"
 #include "server/log.h"
@@ -64,25 +65,48 @@ static void on_signal(uv_signal_t *handle, int number)
     (void)uv_timer_start(&loop->drain_timer, poll_drained, 0, POLL_MS);
 }
 
-enum err loop_run(struct app *app, struct http_server *http, struct error *err)
+enum err loop_open(struct app *app, struct loop **out, struct error *err)
 {
-    struct loop loop = {.app = app, .http = http};
-    int rc = uv_loop_init(&loop.uv);
+    struct loop *loop = mem_calloc(1, sizeof *loop);
+    int rc;
 
+    if (loop == NULL) {
+        return error_set(err, ERR_NOMEM, "no memory for the main loop");
+    }
+    rc = uv_loop_init(&loop->uv);
     if (rc != 0) {
+        mem_free(loop);
         return error_set(err, ERR_INTERNAL, "libuv: %s", uv_strerror(rc));
     }
-    loop.on_term.data = loop.on_int.data = loop.drain_timer.data = &loop;
+    loop->app = app;
+    loop->on_term.data = loop->on_int.data = loop->drain_timer.data = loop;
     /* initialising these cannot fail, and starting a signal only for want of memory */
-    (void)uv_signal_init(&loop.uv, &loop.on_term);
-    (void)uv_signal_init(&loop.uv, &loop.on_int);
-    (void)uv_timer_init(&loop.uv, &loop.drain_timer);
-    rc = uv_signal_start(&loop.on_term, on_signal, SIGTERM);
-    rc = rc != 0 ? rc : uv_signal_start(&loop.on_int, on_signal, SIGINT);
+    (void)uv_signal_init(&loop->uv, &loop->on_term);
+    (void)uv_signal_init(&loop->uv, &loop->on_int);
+    (void)uv_timer_init(&loop->uv, &loop->drain_timer);
+    rc = uv_signal_start(&loop->on_term, on_signal, SIGTERM);
+    rc = rc != 0 ? rc : uv_signal_start(&loop->on_int, on_signal, SIGINT);
     if (rc != 0) {
-        close_handles(&loop);
+        loop_close(loop);
+        return error_set(err, ERR_INTERNAL, "libuv: %s", uv_strerror(rc));
     }
-    (void)uv_run(&loop.uv, UV_RUN_DEFAULT);
-    (void)uv_loop_close(&loop.uv);
-    return rc == 0 ? ERR_OK : error_set(err, ERR_INTERNAL, "libuv: %s", uv_strerror(rc));
+    *out = loop;
+    return ERR_OK;
+}
+
+void loop_run(struct loop *loop, struct http_server *http)
+{
+    loop->http = http;
+    (void)uv_run(&loop->uv, UV_RUN_DEFAULT);
+}
+
+void loop_close(struct loop *loop)
+{
+    if (loop == NULL) {
+        return;
+    }
+    close_handles(loop);
+    (void)uv_run(&loop->uv, UV_RUN_DEFAULT); /* until the handles are closed */
+    (void)uv_loop_close(&loop->uv);
+    mem_free(loop);
 }
