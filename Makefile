@@ -9,6 +9,7 @@ CC      := $(if $(filter default,$(origin CC)),gcc,$(CC))
 PYTHON  ?= python3
 T       ?=
 FROM    ?=
+BENCH_FLAGS ?=
 
 # pkg-config name and the Debian package that brings it
 LIBRARIES := libmicrohttpd:libmicrohttpd-dev jansson:libjansson-dev openblas:libopenblas-pthread-dev \
@@ -28,6 +29,7 @@ OBJECTS  := $(SOURCES:%.c=$(OUT)/%.o)
 LIB_OBJECTS := $(filter-out $(OUT)/server/main.o,$(OBJECTS))
 TEST_SOURCES := $(wildcard tests/unit/test_*.c)
 TEST_PROGRAMS := $(TEST_SOURCES:%.c=$(OUT)/%)
+BENCH_PROGRAM := $(OUT)/tests/bench/bench_core
 BINARY   := $(if $(filter release,$(MODE)),build/dgld,$(OUT)/dgld)
 
 BUILD_FLAGS = -std=c17 -D_POSIX_C_SOURCE=200809L $(WARNINGS) $(CFLAGS_$(MODE)) -I. -MMD -MP \
@@ -93,7 +95,11 @@ $(OUT)/tests/unit/%: $(OUT)/tests/unit/%.o $(OUT)/libdgld.a
 
 unit-programs: $(TEST_PROGRAMS)
 
--include $(OBJECTS:.o=.d) $(TEST_PROGRAMS:%=%.d)
+$(BENCH_PROGRAM): $(BENCH_PROGRAM).o $(OUT)/libdgld.a
+	@echo "  LD    $@"
+	$(Q)$(CC) $(CFLAGS_$(MODE)) -o $@ $< $(OUT)/libdgld.a $(BUILD_LIBS)
+
+-include $(OBJECTS:.o=.d) $(TEST_PROGRAMS:%=%.d) $(BENCH_PROGRAM).d
 .PRECIOUS: $(OUT)/%.o
 
 # ---- tests ---------------------------------------------------------------------------------------
@@ -137,10 +143,11 @@ lint: deps-lint ## format, include arrows, documented keys, cppcheck, clang-tidy
 	    exit $${PIPESTATUS[0]}
 lint: SHELL := /bin/bash
 
-bench: deps-lint ## measure speed beside nginx; a report, not a test
+bench: deps-lint ## measure speed beside nginx (a report, not a test); BENCH_FLAGS=--quick tries it out
 	$(Q)$(MAKE) --no-print-directory build
+	$(Q)$(MAKE) --no-print-directory $(BENCH_PROGRAM)
 	$(Q)deploy/install-deps.sh python
-	$(Q)build/venv/bin/python tests/bench/bench.py
+	$(Q)build/venv/bin/python tests/bench/bench.py $(BENCH_FLAGS)
 
 # ---- data and models -----------------------------------------------------------------------------
 

@@ -1,0 +1,462 @@
+"""Measures speed, and says how it compares: with the aims, with nginx, with an earlier run.
+
+    bench.py                       a table, and build/bench/<commit>.csv
+    bench.py --quick               the same in a few seconds, for trying out
+    bench.py --compare A.csv B.csv  ratios of two runs
+
+Figures are medians of several runs, with the lowest and the highest. What is compared with nginx runs in
+turns with it, so that both see the same machine. Everything stays on loopback, every step has a time
+limit, and what was started is stopped, however the run ends.
+"""
+
+import argparse
+import contextlib
+import csv
+import dataclasses
+import datetime
+import http.client
+import itertools
+import json
+import os
+import pathlib
+import platform
+import random
+import re
+import shutil
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+HERE = pathlib.Path(__file__).resolve().parent
+BINARY = ROOT / "build" / "dgld"
+BENCH_CORE = ROOT / "build" / "release" / "tests" / "bench" / "bench_core"
+PATH = "/v1/predict"
+HARDWARE = [2.0, 4, 2, 14.9]
+COLUMNS = ["metric", "unit", "aim", "better", "median", "low", "high", "runs"]
+RUN_COLUMNS = ["commit", "date", "cpu", "cores"]
+
+NGINX_CONFIG = """
+daemon off;
+worker_processes auto;
+pid nginx.pid;
+error_log stderr;
+events { worker_connections 1024; }
+http {
+    access_log off;
+    keepalive_requests 1000000000;
+    keepalive_timeout 3600s;
+    client_body_temp_path tmp_body;
+    proxy_temp_path tmp_proxy;
+    fastcgi_temp_path tmp_fastcgi;
+    uwsgi_temp_path tmp_uwsgi;
+    scgi_temp_path tmp_scgi;
+    server {
+        listen 127.0.0.1:%(port)d;
+        location = %(path)s { default_type %(type)s; return 200 '%(body)s'; }
+    }
+}
+"""
+
+
+class BenchError(Exception):
+    """The run cannot go on; the sentence says why."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """How long a run takes."""
+
+    core_runs: int = 21
+    starts: int = 15
+    rounds: int = 5
+    round_s: int = 4
+    batch_rounds: int = 3
+    batch_s: int = 3
+    limit_s: int = 300
+
+
+QUICK = Plan(core_runs=5, starts=5, rounds=2, round_s=1, batch_rounds=1, batch_s=1, limit_s=60)
+
+
+@dataclasses.dataclass
+class Figure:
+    metric: str
+    unit: str
+    better: str  # "lower" or "higher"
+    median: float
+    low: float
+    high: float
+    runs: int
+    aim: float | None = None
+
+    @classmethod
+    def of(cls, metric, unit, better, values, aim=None):
+        return cls(metric, unit, better, statistics.median(values), min(values), max(values), len(values), aim)
+
+    def is_met(self):
+        return self.median <= self.aim if self.better == "lower" else self.median >= self.aim
+
+
+# ---- processes ---------------------------------------------------------------------------------------
+
+
+def stop(process):
+    """Ends a process and the workers of its group; asks first."""
+    if process.poll() is None:
+        process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=5)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait(timeout=5)
+
+
+@contextlib.contextmanager
+def started(command, **keywords):
+    """A process in a group of its own, for as long as the block lasts."""
+    process = subprocess.Popen(list(map(str, command)), start_new_session=True, **keywords)
+    try:
+        yield process
+    finally:
+        stop(process)
+
+
+def run(command, timeout_s):
+    """Runs a program to its end and returns what it printed."""
+    with started(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT) as process:
+        try:
+            output, _ = process.communicate(timeout=timeout_s)
+        except subprocess.TimeoutExpired:
+            raise BenchError(f"no end after {timeout_s} s: {command[0]}") from None
+    if process.returncode != 0:
+        raise BenchError(f"{command[0]} failed with {process.returncode}: {output[-2000:]}")
+    return output
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def wait_for_200(process, port, path, limit_s=20):
+    """Asks again and again until the answer is 200."""
+    question = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n".encode()
+    deadline = time.monotonic() + limit_s
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            with socket.create_connection(("127.0.0.1", port), timeout=limit_s) as connection:
+                connection.sendall(question)
+                if connection.recv(64).split(b" ")[1:2] == [b"200"]:
+                    return
+        except OSError:
+            pass
+        time.sleep(0.0002)
+    raise BenchError(f"no 200 from port {port}{path}; exit code {process.poll()}")
+
+
+def cpu_seconds(process):
+    """Processor time that a process and its children have used so far."""
+    tree = pathlib.Path("/proc", str(process.pid), "task", str(process.pid), "children").read_text().split()
+    ticks = 0
+    for pid in [str(process.pid), *tree]:
+        fields = pathlib.Path("/proc", pid, "stat").read_text().rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+# ---- the core, and the start of the daemon -----------------------------------------------------------
+
+
+def find_data():
+    """The measured data: linked into data/, or beside the checkout; None where there is none."""
+    for place in (ROOT / "data", ROOT.parent / "shared" / "data" / "dgl"):
+        if all((place / space / "a.txt").is_file() for space in ("nasbench201", "fbnetv3")):
+            return place
+    print("no measured data in data/ or ../shared: training is not measured", file=sys.stderr)
+    return None
+
+
+def measure_core(plan):
+    output = run([BENCH_CORE, ROOT, find_data() or "-", plan.core_runs], timeout_s=120)
+    for row in csv.DictReader(output.splitlines(), COLUMNS):
+        yield Figure(
+            row["metric"], row["unit"], row["better"], float(row["median"]), float(row["low"]), float(row["high"]),
+            int(row["runs"]), float(row["aim"]) if row["aim"] else None,
+        )
+
+
+def serve_command(port):
+    return [BINARY, "serve", "--root", ROOT, "--port", port]
+
+
+def measure_start(plan):
+    """From just before exec to the first 200 on /readyz."""
+    values = []
+    for _ in range(plan.starts):
+        port = free_port()
+        begin = time.perf_counter()
+        with started(serve_command(port), stderr=subprocess.DEVNULL) as process:
+            wait_for_200(process, port, "/readyz")
+            values.append(1e3 * (time.perf_counter() - begin))
+    yield Figure.of("start_to_ready", "ms", "lower", values, aim=50)
+
+
+# ---- requests ----------------------------------------------------------------------------------------
+
+
+def predict_body(n):
+    """A request for `n` architectures of nasbench201, in the short notation."""
+    everything = ["".join(genes) for genes in itertools.product("12345", repeat=6)]
+    some = ["444244"] if n == 1 else random.Random(1).sample(everything, n)
+    return json.dumps({"search_space": "nasbench201", "hardware": HARDWARE, "architectures": some})
+
+
+def post(port, body):
+    """Posts once; returns (content type, reply)."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    try:
+        connection.request("POST", PATH, body, {"Content-Type": "application/json"})
+        response = connection.getresponse()
+        reply = response.read()
+    finally:
+        connection.close()
+    if response.status != 200:
+        raise BenchError(f"port {port} answered {response.status}: {reply[:500]}")
+    return response.getheader("Content-Type"), reply
+
+
+@dataclasses.dataclass
+class Load:
+    """What wrk saw in one round."""
+
+    rate: float  # requests a second
+    cpu_us: float  # processor time of the server, a request
+    p50_us: float
+    p99_us: float
+    errors: int
+
+
+def drive(process, port, body_file, seconds, connections):
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "5s", "-s", HERE / "post.lua"]
+    before = cpu_seconds(process)
+    output = run([*command, f"http://127.0.0.1:{port}{PATH}", "--", body_file], timeout_s=seconds + 20)
+    used = cpu_seconds(process) - before
+    line = re.search(r"^result (.*)$", output, re.M)
+    if line is None:
+        raise BenchError(f"wrk said nothing to be understood: {output[-2000:]}")
+    seen = {key: int(value) for key, value in (word.split("=") for word in line[1].split())}
+    errors = sum(seen[key] for key in ("connect", "read", "write", "timeout", "status"))
+    n = max(seen["requests"], 1)
+    return Load(1e6 * seen["requests"] / seen["us"], 1e6 * used / n, seen["p50_us"], seen["p99_us"], errors)
+
+
+@contextlib.contextmanager
+def nginx_answering(folder, content_type, reply):
+    """nginx that returns `reply` to everything; yields (process, port)."""
+    if b"'" in reply or b"$" in reply or b"\\" in reply:
+        raise BenchError("the reply cannot stand in nginx's settings as it is")
+    port = free_port()
+    body = reply.decode().replace("\n", "\\n")
+    (folder / "nginx.conf").write_text(NGINX_CONFIG % {"port": port, "path": PATH, "type": content_type, "body": body})
+    command = ["nginx", "-p", folder, "-c", folder / "nginx.conf", "-e", "stderr"]
+    with started(command, stderr=(folder / "nginx.log").open("w")) as process:
+        try:
+            wait_for_200(process, port, PATH)
+        except BenchError as error:
+            raise BenchError(f"{error}; nginx: {(folder / 'nginx.log').read_text()[-2000:]}") from None
+        yield process, port
+
+
+def measure_single(plan, folder, daemon, daemon_port):
+    """One prediction a request, in turns with nginx that returns the same bytes."""
+    body_file = folder / "single.json"
+    body_file.write_text(predict_body(1))
+    content_type, reply = post(daemon_port, body_file.read_text())
+    loads = {"dgld": [], "nginx": []}
+    with nginx_answering(folder, content_type, reply) as (nginx, nginx_port):
+        if post(nginx_port, body_file.read_text()) != (content_type, reply):
+            raise BenchError("nginx does not return the same reply")
+        servers = [("dgld", daemon, daemon_port), ("nginx", nginx, nginx_port)]
+        for name, process, port in servers:
+            drive(process, port, body_file, 1, 32)  # warms up
+        for i in range(plan.rounds):
+            for name, process, port in servers if i % 2 == 0 else reversed(servers):
+                loads[name].append(drive(process, port, body_file, plan.round_s, 32))
+    for name, seen in loads.items():
+        yield Figure.of(f"http_single_{name}", "req/s", "higher", [load.rate for load in seen])
+    rounds = [ours.rate / theirs.rate for ours, theirs in zip(loads["dgld"], loads["nginx"])]
+    ratio = Figure.of("http_single_ratio", "of nginx", "higher", rounds, aim=0.7)
+    ratio.median = statistics.median(l.rate for l in loads["dgld"]) / statistics.median(l.rate for l in loads["nginx"])
+    yield ratio
+    for name, seen in loads.items():
+        yield Figure.of(f"http_single_{name}_cpu", "us/req", "lower", [load.cpu_us for load in seen])
+        yield Figure.of(f"http_single_{name}_p50", "us", "lower", [load.p50_us for load in seen])
+        yield Figure.of(f"http_single_{name}_p99", "us", "lower", [load.p99_us for load in seen])
+    errors = [load.errors for seen in loads.values() for load in seen]
+    yield Figure("http_single_errors", "requests", "lower", sum(errors), min(errors), max(errors), len(errors), 0)
+
+
+def measure_batch(plan, folder, daemon, port, n, connections):
+    body_file = folder / f"batch{n}.json"
+    body_file.write_text(predict_body(n))
+    n_answered = len(json.loads(post(port, body_file.read_text())[1])["latency_ms"])
+    if n_answered != n:
+        raise BenchError(f"{n_answered} latencies for {n} architectures")
+    loads = [drive(daemon, port, body_file, plan.batch_s, connections) for _ in range(plan.batch_rounds)]
+    yield Figure.of(f"http_batch{n}", "arch/s", "higher", [n * load.rate for load in loads])
+    yield Figure.of(f"http_batch{n}_cpu", "us/arch", "lower", [load.cpu_us / n for load in loads])
+    errors = [load.errors for load in loads]
+    yield Figure(f"http_batch{n}_errors", "requests", "lower", sum(errors), min(errors), max(errors), len(errors), 0)
+
+
+def measure_http(plan):
+    with contextlib.ExitStack() as stack:
+        folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dgld-bench-")))
+        port = free_port()
+        daemon = stack.enter_context(started(serve_command(port), stderr=subprocess.DEVNULL))
+        wait_for_200(daemon, port, "/readyz")
+        yield from measure_single(plan, folder, daemon, port)
+        yield from measure_batch(plan, folder, daemon, port, 100, 32)
+        yield from measure_batch(plan, folder, daemon, port, 15625, 4)
+
+
+# ---- what is told ------------------------------------------------------------------------------------
+
+
+def git(*arguments):
+    done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=20)
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def describe_run():
+    """Commit, date and machine: what tells two runs apart."""
+    commit = git("rev-parse", "--short=12", "HEAD") or "unknown"
+    if git("status", "--porcelain", "--untracked-files=no"):
+        commit += "-changed"
+    cpu = re.search(r"^model name\s*:\s*(.+)$", pathlib.Path("/proc/cpuinfo").read_text(), re.M)
+    return {
+        "commit": commit,
+        "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "cpu": cpu[1] if cpu else platform.machine(),
+        "cores": len(os.sched_getaffinity(0)),
+    }
+
+
+def show(value):
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+def print_heading():
+    print(f"{'metric':<30} {'unit':<9} {'median':>12} {'lowest':>12} {'highest':>12} {'runs':>4}  aim")
+
+
+def print_figure(figure):
+    aim = ""
+    if figure.aim is not None:
+        sign = "<=" if figure.better == "lower" else ">="
+        aim = f"{sign} {show(figure.aim)}  {'met' if figure.is_met() else 'MISSED'}"
+    numbers = " ".join(f"{show(value):>12}" for value in (figure.median, figure.low, figure.high))
+    print(f"{figure.metric:<30} {figure.unit:<9} {numbers} {figure.runs:>4}  {aim}".rstrip(), flush=True)
+
+
+def write_csv(path, about, figures):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS + RUN_COLUMNS)
+        writer.writeheader()
+        for figure in figures:
+            row = dataclasses.asdict(figure) | about
+            writer.writerow({key: f"{value:.6g}" if isinstance(value, float) else value for key, value in row.items()})
+
+
+def compare(path_a, path_b):
+    """Prints B against A; a change counts as one only where the two ranges do not meet."""
+    tables = []
+    for name, path in (("A", path_a), ("B", path_b)):
+        with open(path, newline="") as file:
+            rows = list(csv.DictReader(file))
+        if not rows or set(COLUMNS + RUN_COLUMNS) - set(rows[0]):
+            raise BenchError(f"{path} is no table of bench.py")
+        print(f"{name}: {rows[0]['commit']}, {rows[0]['date']}, {rows[0]['cores']} cores of {rows[0]['cpu']}")
+        tables.append({row["metric"]: row for row in rows})
+    print(f"{'metric':<30} {'unit':<9} {'A':>12} {'B':>12} {'B/A':>8}")
+    for metric, a in tables[0].items():
+        b = tables[1].get(metric)
+        if b is None:
+            print(f"{metric:<30} {a['unit']:<9} {show(float(a['median'])):>12} {'-':>12}")
+            continue
+        median_a, median_b = float(a["median"]), float(b["median"])
+        ratio = f"{median_b / median_a:.3f}" if median_a else "-"
+        verdict = ""
+        if float(a["high"]) < float(b["low"]) or float(b["high"]) < float(a["low"]):
+            verdict = "better" if (median_b < median_a) == (a["better"] == "lower") else "worse"
+        print(f"{metric:<30} {a['unit']:<9} {show(median_a):>12} {show(median_b):>12} {ratio:>8}  {verdict}".rstrip())
+    for metric in tables[1].keys() - tables[0].keys():
+        b = tables[1][metric]
+        print(f"{metric:<30} {b['unit']:<9} {'-':>12} {show(float(b['median'])):>12}")
+
+
+def check_tools():
+    for tool, package in (("wrk", "wrk"), ("nginx", "nginx-light")):
+        if shutil.which(tool, path=f"{os.environ.get('PATH', '')}:/usr/sbin") is None:
+            raise BenchError(f"{tool} is missing: apt-get install {package}, or make deps-lint")
+    for program in (BINARY, BENCH_CORE):
+        if not program.is_file():
+            raise BenchError(f"{program.relative_to(ROOT)} is not built; run make bench")
+
+
+def measure(plan, output):
+    about = describe_run()
+    print(f"{about['commit']}, {about['date']}, {about['cores']} cores of {about['cpu']}")
+    print_heading()
+    figures = []
+    for figure in itertools.chain(measure_core(plan), measure_start(plan), measure_http(plan)):
+        print_figure(figure)
+        figures.append(figure)
+    path = output or ROOT / "build" / "bench" / f"{about['commit']}.csv"
+    write_csv(path, about, figures)
+    print(f"written to {path}")
+    if any(figure.metric.endswith("_errors") and figure.high > 0 for figure in figures):
+        raise BenchError("requests failed; the figures mean nothing")
+
+
+def on_signal(number, _frame):
+    raise SystemExit(f"bench.py: stopped by {signal.Signals(number).name}")
+
+
+def main():
+    parser = argparse.ArgumentParser(description="Measures speed, and says how it compares.")
+    parser.add_argument("--quick", action="store_true", help="a few seconds, for trying out; not for comparing")
+    parser.add_argument("--output", type=pathlib.Path, help="where the CSV goes; default build/bench/<commit>.csv")
+    parser.add_argument("--compare", nargs=2, metavar=("A.csv", "B.csv"), help="print the ratios of two runs")
+    arguments = parser.parse_args()
+
+    plan = QUICK if arguments.quick else Plan()
+    try:
+        if arguments.compare:
+            compare(*arguments.compare)
+            return 0
+        check_tools()
+        os.environ["PATH"] = f"{os.environ.get('PATH', '')}:/usr/sbin"
+        os.environ["OPENBLAS_NUM_THREADS"] = "1"
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGALRM):
+            signal.signal(number, on_signal)
+        signal.alarm(plan.limit_s)
+        measure(plan, arguments.output)
+    except BenchError as error:
+        print(f"bench.py: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"bench.py: {error.filename or ''}: {error.strerror}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
