@@ -56,6 +56,10 @@ static void read_vector(const struct json_reader *reader, const json_t *value, d
     for (size_t i = 0; i < HARDWARE_N_FIELDS; i++) {
         char at[JSON_POINTER_BYTES];
         struct json_reader inner = {vector, reader->errors, at};
+        if (json_is_number(json_array_get(value, i))) {
+            vector[i] = json_number_value(json_array_get(value, i));
+            continue; /* the pointer is written only where there is something to point at */
+        }
         (void)snprintf(at, sizeof at, "%.*s/%zu", JSON_POINTER_BYTES - 24, reader->pointer, i);
         read_number(&inner, json_array_get(value, i), i, vector);
     }
