@@ -40,6 +40,10 @@ struct context {
  * reply and keeps its connection; a larger one ends it. */
 enum { DROPPED_BODY_BYTES = 1 << 20, FIRST_BODY_BYTES = 4096 };
 
+/* Memory of a connection for headers and pieces of the body. The library zeroes one and a half
+ * times as much for every request, so its preset of 32 KiB would push the rest out of the cache. */
+#define CONNECTION_BYTES ((size_t)16 << 10)
+
 static void free_context(struct context *context)
 {
     mem_free(context->refusal.body);
@@ -391,7 +395,8 @@ static struct MHD_Daemon *start_daemon(struct http_server *server, int fd)
         MHD_OPTION_CONNECTION_LIMIT, limit, MHD_OPTION_PER_IP_CONNECTION_LIMIT,
         (unsigned)config->connections_per_address_max, MHD_OPTION_CONNECTION_TIMEOUT,
         (unsigned)config->idle_timeout_s, MHD_OPTION_NOTIFY_COMPLETED, on_completed, server,
-        MHD_OPTION_UNESCAPE_CALLBACK, unescape, NULL, MHD_OPTION_END);
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_BYTES, MHD_OPTION_UNESCAPE_CALLBACK,
+        unescape, NULL, MHD_OPTION_END);
 }
 
 enum err http_start(struct app *app, struct http_server **out, struct error *err)
