@@ -77,7 +77,7 @@ static enum err run_app(struct app *app, struct error *err)
         bool is_v6 = strchr(app->config.bind, ':') != NULL;
         log_write(LOG_INFO, "listening on http://%s%s%s:%u", is_v6 ? "[" : "", app->config.bind,
                   is_v6 ? "]" : "", http_port(http));
-        loop_run(loop, http);
+        rc = loop_run(loop, http, err);
     }
     http_stop(http);
     loop_close(loop);

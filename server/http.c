@@ -23,7 +23,7 @@
 struct http_server {
     struct app *app;
     struct MHD_Daemon *daemon;
-    int listen_fd; /* ours from http_quiesce() on, else -1 */
+    int listen_fd; /* -1 from http_quiesce() on */
     atomic_size_t n_in_flight;
 };
 
@@ -380,8 +380,9 @@ static unsigned thread_count(const struct config *config)
     return n_cores > 0 ? (unsigned)n_cores : 1U;
 }
 
-/* libmicrohttpd deals connections out to its threads; the bounds are for all of them together. */
-static struct MHD_Daemon *start_daemon(struct http_server *server, int fd)
+/* The bounds are for all threads together. The daemon has no listening socket: were it left to the
+ * threads, the first to wake would take most of a burst of connections, and one core would idle. */
+static struct MHD_Daemon *start_daemon(struct http_server *server)
 {
     const struct config *config = &server->app->config;
     unsigned n_threads = thread_count(config);
@@ -389,14 +390,14 @@ static struct MHD_Daemon *start_daemon(struct http_server *server, int fd)
 
     limit = limit < n_threads ? n_threads : limit;
     return MHD_start_daemon(
-        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_ITC | MHD_USE_TURBO | MHD_USE_ERROR_LOG, 0, NULL,
-        NULL, on_request, server, MHD_OPTION_EXTERNAL_LOGGER, on_library_log, NULL,
-        MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_THREAD_POOL_SIZE, n_threads > 1 ? n_threads : 0U,
-        MHD_OPTION_CONNECTION_LIMIT, limit, MHD_OPTION_PER_IP_CONNECTION_LIMIT,
-        (unsigned)config->connections_per_address_max, MHD_OPTION_CONNECTION_TIMEOUT,
-        (unsigned)config->idle_timeout_s, MHD_OPTION_NOTIFY_COMPLETED, on_completed, server,
-        MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_BYTES, MHD_OPTION_UNESCAPE_CALLBACK,
-        unescape, NULL, MHD_OPTION_END);
+        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_ITC | MHD_USE_NO_LISTEN_SOCKET | MHD_USE_TURBO |
+            MHD_USE_ERROR_LOG,
+        0, NULL, NULL, on_request, server, MHD_OPTION_EXTERNAL_LOGGER, on_library_log, NULL,
+        MHD_OPTION_THREAD_POOL_SIZE, n_threads > 1 ? n_threads : 0U, MHD_OPTION_CONNECTION_LIMIT,
+        limit, MHD_OPTION_PER_IP_CONNECTION_LIMIT, (unsigned)config->connections_per_address_max,
+        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)config->idle_timeout_s,
+        MHD_OPTION_NOTIFY_COMPLETED, on_completed, server, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+        CONNECTION_BYTES, MHD_OPTION_UNESCAPE_CALLBACK, unescape, NULL, MHD_OPTION_END);
 }
 
 enum err http_start(struct app *app, struct http_server **out, struct error *err)
@@ -412,7 +413,7 @@ enum err http_start(struct app *app, struct http_server **out, struct error *err
     server->listen_fd = -1;
     rc = listen_on(&app->config, &fd, err);
     if (rc == ERR_OK) {
-        server->daemon = start_daemon(server, fd);
+        server->daemon = start_daemon(server);
         if (server->daemon == NULL) {
             (void)close(fd);
             rc = error_set(err, ERR_INTERNAL, "libmicrohttpd did not start");
@@ -422,27 +423,47 @@ enum err http_start(struct app *app, struct http_server **out, struct error *err
         mem_free(server);
         return rc;
     }
+    server->listen_fd = fd;
     *out = server;
     return ERR_OK;
 }
 
+int http_listen_fd(const struct http_server *server)
+{
+    return server->listen_fd;
+}
+
+bool http_accept(struct http_server *server)
+{
+    struct sockaddr_storage address;
+    socklen_t size = sizeof address;
+    int fd;
+
+    while ((fd = accept(server->listen_fd, (struct sockaddr *)&address, &size)) >= 0) {
+        /* the library sets the socket's flags, and closes it where it cannot take it */
+        (void)MHD_add_connection(server->daemon, fd, (const struct sockaddr *)&address, size);
+        size = sizeof address;
+    }
+    return errno != EMFILE && errno != ENFILE && errno != ENOMEM && errno != ENOBUFS;
+}
+
 uint16_t http_port(const struct http_server *server)
 {
-    const union MHD_DaemonInfo *info =
-        MHD_get_daemon_info(server->daemon, MHD_DAEMON_INFO_BIND_PORT);
+    struct sockaddr_storage address;
+    socklen_t size = sizeof address;
 
-    return info != NULL ? info->port : 0;
+    if (getsockname(server->listen_fd, (struct sockaddr *)&address, &size) != 0) {
+        return 0;
+    }
+    return ntohs(address.ss_family == AF_INET6 ? ((const struct sockaddr_in6 *)&address)->sin6_port
+                                               : ((const struct sockaddr_in *)&address)->sin_port);
 }
 
 void http_quiesce(struct http_server *server)
 {
-    if (server->listen_fd < 0) {
-        server->listen_fd = MHD_quiesce_daemon(server->daemon);
-        if (server->listen_fd >= 0) {
-            /* clients are turned away at once; the library's threads may still know the number,
-             * so it is closed after them */
-            (void)shutdown(server->listen_fd, SHUT_RDWR);
-        }
+    if (server->listen_fd >= 0) {
+        (void)close(server->listen_fd);
+        server->listen_fd = -1;
     }
 }
 

@@ -5,6 +5,7 @@
 #ifndef DGLD_SERVER_HTTP_H
 #define DGLD_SERVER_HTTP_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -15,6 +16,12 @@ struct http_server;
 
 /* ERR_INVALID for an address that is none, ERR_IO where it cannot be bound. */
 enum err http_start(struct app *app, struct http_server **out, struct error *err);
+
+/* The listening socket, which the loop watches until http_quiesce(); and what it does when somebody
+ * waits there: takes all who wait, and deals them out to the threads in turn. False where the
+ * system has no descriptors or memory left: then the loop had better look away for a moment. */
+int http_listen_fd(const struct http_server *server);
+bool http_accept(struct http_server *server);
 
 /* The port that is listened on. */
 uint16_t http_port(const struct http_server *server);

@@ -10,29 +10,52 @@
 #include "server/http.h"
 #include "server/log.h"
 
-enum { POLL_MS = 5 };
+/* The first look waits for requests that are in a socket but not in the library yet. */
+enum { FIRST_POLL_MS = 20, POLL_MS = 5, ACCEPT_PAUSE_MS = 100 };
 
 struct loop {
     struct app *app;
     struct http_server *http;
     uv_loop_t uv;
     uv_signal_t on_term, on_int;
-    uv_timer_t drain_timer;
+    uv_timer_t drain_timer, accept_timer;
+    uv_poll_t listener;
     uint64_t drain_deadline_ms;
 };
 
 static void close_handles(struct loop *loop)
 {
     uv_handle_t *handles[] = {
-        (uv_handle_t *)&loop->on_term,
-        (uv_handle_t *)&loop->on_int,
-        (uv_handle_t *)&loop->drain_timer,
+        (uv_handle_t *)&loop->on_term,     (uv_handle_t *)&loop->on_int,
+        (uv_handle_t *)&loop->drain_timer, (uv_handle_t *)&loop->accept_timer,
+        (uv_handle_t *)&loop->listener,
     };
 
     for (size_t i = 0; i < sizeof handles / sizeof *handles; i++) {
-        if (!uv_is_closing(handles[i])) {
+        if (handles[i]->type != UV_UNKNOWN_HANDLE && !uv_is_closing(handles[i])) {
             uv_close(handles[i], NULL);
         }
+    }
+}
+
+static void on_listener(uv_poll_t *handle, int status, int events);
+
+static void resume_accepting(uv_timer_t *timer)
+{
+    struct loop *loop = timer->data;
+
+    (void)uv_poll_start(&loop->listener, UV_READABLE, on_listener);
+}
+
+static void on_listener(uv_poll_t *handle, int status, int events)
+{
+    struct loop *loop = handle->data;
+
+    (void)status;
+    (void)events;
+    if (!http_accept(loop->http)) {
+        (void)uv_poll_stop(handle);
+        (void)uv_timer_start(&loop->accept_timer, resume_accepting, ACCEPT_PAUSE_MS, 0);
     }
 }
 
@@ -60,9 +83,12 @@ static void on_signal(uv_signal_t *handle, int number)
         return;
     }
     log_write(LOG_INFO, "%s: stopping", number == SIGTERM ? "SIGTERM" : "SIGINT");
+    (void)uv_timer_stop(&loop->accept_timer);
+    (void)uv_poll_stop(&loop->listener);
+    (void)http_accept(loop->http); /* who waits already is served still */
     http_quiesce(loop->http);
     loop->drain_deadline_ms = uv_now(&loop->uv) + (uint64_t)loop->app->config.drain_timeout_ms;
-    (void)uv_timer_start(&loop->drain_timer, poll_drained, 0, POLL_MS);
+    (void)uv_timer_start(&loop->drain_timer, poll_drained, FIRST_POLL_MS, POLL_MS);
 }
 
 enum err loop_open(struct app *app, struct loop **out, struct error *err)
@@ -80,10 +106,12 @@ enum err loop_open(struct app *app, struct loop **out, struct error *err)
     }
     loop->app = app;
     loop->on_term.data = loop->on_int.data = loop->drain_timer.data = loop;
+    loop->accept_timer.data = loop->listener.data = loop;
     /* initialising these cannot fail, and starting a signal only for want of memory */
     (void)uv_signal_init(&loop->uv, &loop->on_term);
     (void)uv_signal_init(&loop->uv, &loop->on_int);
     (void)uv_timer_init(&loop->uv, &loop->drain_timer);
+    (void)uv_timer_init(&loop->uv, &loop->accept_timer);
     rc = uv_signal_start(&loop->on_term, on_signal, SIGTERM);
     rc = rc != 0 ? rc : uv_signal_start(&loop->on_int, on_signal, SIGINT);
     if (rc != 0) {
@@ -94,10 +122,17 @@ enum err loop_open(struct app *app, struct loop **out, struct error *err)
     return ERR_OK;
 }
 
-void loop_run(struct loop *loop, struct http_server *http)
+enum err loop_run(struct loop *loop, struct http_server *http, struct error *err)
 {
+    int rc = uv_poll_init(&loop->uv, &loop->listener, http_listen_fd(http));
+
+    rc = rc != 0 ? rc : uv_poll_start(&loop->listener, UV_READABLE, on_listener);
+    if (rc != 0) {
+        return error_set(err, ERR_INTERNAL, "libuv: %s", uv_strerror(rc));
+    }
     loop->http = http;
     (void)uv_run(&loop->uv, UV_RUN_DEFAULT);
+    return ERR_OK;
 }
 
 void loop_close(struct loop *loop)

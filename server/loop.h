@@ -15,7 +15,7 @@ enum err loop_open(struct app *app, struct loop **out, struct error *err);
 
 /* Runs until SIGTERM or SIGINT: then new connections are refused, those in flight are answered for
  * at most `drain_timeout_ms`, and the call returns. A second signal cuts the wait short. */
-void loop_run(struct loop *loop, struct http_server *http);
+enum err loop_run(struct loop *loop, struct http_server *http, struct error *err);
 
 /* Accepts NULL. */
 void loop_close(struct loop *loop);
