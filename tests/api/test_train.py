@@ -51,11 +51,11 @@ def test_json_report_has_these_fields(small):
     report = run_json("train", "--search_space", "nasbench201", root=small)
     assert set(report) == {
         "search_space", "predictor", "version", "source", "reason", "train_devices", "n_rows", "distrusted_rows",
-        "noise_scale", "held_out", "fit_seconds", "file",
+        "noise_scale", "loss", "held_out", "fit_seconds", "file",
     }  # fmt: skip
     assert (report["search_space"], report["predictor"], report["n_rows"]) == ("nasbench201", "cost", 80)
     assert report["train_devices"] == list(TRAIN_DEVICES)
-    assert report["held_out"]["folds"] == 10
+    assert report["held_out"]["validation"] == "10-fold"
     assert 0.95 < report["held_out"]["r"] <= 1
     assert report["fit_seconds"] > 0
     assert report["file"] == f"{small}/result/nasbench201/pretrainmodel.safetensors"
