@@ -48,8 +48,9 @@ static inline void check_near(double actual, double expected, double tolerance, 
 /* Absolute, and relative to what is expected. */
 #define assert_near(actual, expected, tolerance) \
     check_near((actual), (expected), (tolerance), #actual, __FILE__, __LINE__)
-#define assert_near_relative(actual, expected, tolerance) \
-    check_near((actual), (expected), (tolerance)*fabs(expected), #actual, __FILE__, __LINE__)
+#define assert_near_relative(actual, expected, tolerance)                                     \
+    check_near((actual), (expected), (tolerance)*fabs((double)(expected)), #actual, __FILE__, \
+               __LINE__)
 
 static inline void check_at_least(double actual, double bound, const char *what, const char *file,
                                   int line)
