@@ -162,8 +162,9 @@ static inline const char *own_path(const char *name)
     static char paths[4][TEST_PATH_BYTES];
     static unsigned turn;
     char *path = paths[turn++ % 4];
+    int length = snprintf(path, TEST_PATH_BYTES, "%s/%s", check_directory, name);
 
-    (void)snprintf(path, TEST_PATH_BYTES, "%s/%s", check_directory, name);
+    assert_in_range(length, 1, TEST_PATH_BYTES - 1);
     return path;
 }
 
