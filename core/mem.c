@@ -26,14 +26,20 @@ static int must_fail(void)
     return 1;
 }
 
+/* calloc checks the product too, but under the address sanitizer it aborts. */
+static int overflows(size_t n, size_t size)
+{
+    return size != 0 && n > SIZE_MAX / size;
+}
+
 void *mem_calloc(size_t n, size_t size)
 {
     void *block;
 
-    if (must_fail()) {
+    if (overflows(n, size) || must_fail()) {
         return NULL;
     }
-    block = calloc(n > 0 ? n : 1, size > 0 ? size : 1); /* calloc checks the product */
+    block = calloc(n > 0 ? n : 1, size > 0 ? size : 1);
     if (block != NULL) {
         atomic_fetch_add_explicit(&live_blocks, 1, memory_order_relaxed);
     }
@@ -45,10 +51,7 @@ void *mem_resize(void *block, size_t n, size_t size)
     void *grown;
     size_t bytes;
 
-    if (size != 0 && n > SIZE_MAX / size) {
-        return NULL;
-    }
-    if (must_fail()) {
+    if (overflows(n, size) || must_fail()) {
         return NULL;
     }
     bytes = n * size;

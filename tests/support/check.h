@@ -48,8 +48,9 @@ static inline void check_near(double actual, double expected, double tolerance, 
 /* Absolute, and relative to what is expected. */
 #define assert_near(actual, expected, tolerance) \
     check_near((actual), (expected), (tolerance), #actual, __FILE__, __LINE__)
-#define assert_near_relative(actual, expected, tolerance) \
-    check_near((actual), (expected), (tolerance)*fabs(expected), #actual, __FILE__, __LINE__)
+#define assert_near_relative(actual, expected, tolerance)                                     \
+    check_near((actual), (expected), (tolerance)*fabs((double)(expected)), #actual, __FILE__, \
+               __LINE__)
 
 static inline void check_at_least(double actual, double bound, const char *what, const char *file,
                                   int line)
@@ -161,8 +162,9 @@ static inline const char *own_path(const char *name)
     static char paths[4][TEST_PATH_BYTES];
     static unsigned turn;
     char *path = paths[turn++ % 4];
+    int length = snprintf(path, TEST_PATH_BYTES, "%s/%s", check_directory, name);
 
-    (void)snprintf(path, TEST_PATH_BYTES, "%s/%s", check_directory, name);
+    assert_in_range(length, 1, TEST_PATH_BYTES - 1);
     return path;
 }
 

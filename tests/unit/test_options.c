@@ -1,0 +1,220 @@
+/* server/options.h: the command line. */
+#include "server/options.h"
+#include "tests/support/check.h"
+
+enum { MOST_WORDS = 16 };
+
+/* Parses words separated by one blank each; `line` lives until the next call. */
+static enum err parse(const char *words, struct options *options, struct error *err)
+{
+    static char line[512];
+    static char *argv[MOST_WORDS + 1];
+    int argc = 0;
+
+    (void)snprintf(line, sizeof line, "dgld %s", words);
+    for (char *word = line; word != NULL && argc < MOST_WORDS;) {
+        char *blank = strchr(word, ' ');
+        argv[argc++] = word;
+        word = blank != NULL ? blank + 1 : NULL;
+        if (blank != NULL) {
+            *blank = '\0';
+        }
+    }
+    argc -= words[0] == '\0' ? 1 : 0;
+    return options_parse(argc, argv, options, err);
+}
+
+static struct options parse_right(const char *words)
+{
+    struct options options = {0};
+    struct error err = {0};
+
+    assert_ok(parse(words, &options, &err), &err);
+    return options;
+}
+
+static void flags_are_spelled_with_dashes_or_underscores_and_with_equals_or_blank(void **state)
+{
+    static const char *const lines[] = {
+        "train --search_space fbnetv3 --data_path x --seed 7",
+        "train --search-space fbnetv3 --data-path x --seed 7",
+        "train --search-space=fbnetv3 --data_path=x --seed=7",
+        "--search_space fbnetv3 --seed 7 --data-path=x train",
+        "--mode train --search_space=fbnetv3 --seed 7 --data-path=x",
+        "train --mode=train --search_space=fbnetv3 --seed 7 --data-path=x",
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(lines); i++) {
+        struct options options = parse_right(lines[i]);
+        assert_int_equal(options.command, COMMAND_TRAIN);
+        assert_string_equal(options.search_space, "fbnetv3");
+        assert_string_equal(options.data_path, "x");
+        assert_int_equal(options.seed, 7);
+        options_close(&options);
+    }
+}
+
+static void what_is_not_given_has_its_default(void **state)
+{
+    struct options options = parse_right("serve");
+    (void)state;
+    assert_int_equal(options.command, COMMAND_SERVE);
+    assert_string_equal(options.root, ".");
+    assert_int_equal(options.port, -1);
+    assert_int_equal(options.seed, 0);
+    assert_null(options.data_path);
+    assert_null(options.without_effect);
+    assert_false(options.is_json || options.is_holdout || options.is_help || options.is_version);
+    options_close(&options);
+}
+
+static void an_empty_value_after_equals_is_a_value(void **state)
+{
+    struct options options = parse_right("train --data-path= --search_space=a=b");
+    (void)state;
+    assert_string_equal(options.data_path, "");
+    assert_string_equal(options.search_space, "a=b");
+    options_close(&options);
+}
+
+static void architectures_are_what_is_left_over(void **state)
+{
+    struct options options = parse_right("predict 444244 --json 111111 -- --x -h");
+    (void)state;
+    assert_int_equal(options.n_architectures, 4);
+    assert_string_equal(options.architectures[0], "444244");
+    assert_string_equal(options.architectures[1], "111111");
+    assert_string_equal(options.architectures[2], "--x");
+    assert_string_equal(options.architectures[3], "-h");
+    assert_true(options.is_json && !options.is_help);
+    options_close(&options);
+}
+
+static void flags_without_effect_are_told(void **state)
+{
+    struct options options = parse_right("train --gpu 0 --main_path x --save-path=y");
+    (void)state;
+    assert_string_equal(options.without_effect, "gpu");
+    options_close(&options);
+}
+
+static void help_and_version_need_no_command(void **state)
+{
+    struct options options = parse_right("--help");
+    (void)state;
+    assert_true(options.is_help && options.command == COMMAND_NONE);
+    options_close(&options);
+    options = parse_right("-h");
+    assert_true(options.is_help);
+    options_close(&options);
+    options = parse_right("--version");
+    assert_true(options.is_version);
+    options_close(&options);
+    options = parse_right("serve --help");
+    assert_true(options.is_help && options.command == COMMAND_SERVE);
+    options_close(&options);
+}
+
+static void wrong_usage_is_told_with_the_flag(void **state)
+{
+    static const char *const rows[][2] = {
+        {"",                                 "say what to do"                                       },
+        {"fly",                              "there is no command \"fly\""                          },
+        {"--mode fly",                       "there is no command \"fly\""                          },
+        {"train --mode test",                "train and test cannot be done in one call"            },
+        {"train --fly 1",                    "there is no flag --fly"                               },
+        {"train --",                         NULL                                                   },
+        {"train --see 1",                    "there is no flag --see"                               },
+        {"train --seeds 1",                  "there is no flag --seeds"                             },
+        {"train --=1",                       "there is no flag --"                                  },
+        {"train --seed",                     "--seed needs a value: N"                              },
+        {"train --seed x",                   "--seed must be a whole number from 0 to 9223372036854"},
+        {"train --seed -1",                  "not \"-1\""                                           },
+        {"train --seed 1x",                  "not \"1x\""                                           },
+        {"train --seed=",                    "not \"\""                                             },
+        {"train --seed 9223372036854775808", "--seed must be"                                       },
+        {"serve --port 65536",               "--port must be a whole number from 0 to 65535"        },
+        {"test --json=yes",                  "--json takes no value"                                },
+        {"serve --json",                     "--json is not a flag of serve"                        },
+        {"train --holdout",                  "--holdout is not a flag of train"                     },
+        {"predict --seed 1",                 "--seed is not a flag of predict"                      },
+        {"train 444244",                     "train does not take \"444244\""                       },
+        {"serve -x",                         "serve does not take \"-x\""                           },
+        {"--json",                           "say what to do"                                       },
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        struct options options = {0};
+        struct error err = {0};
+        enum err rc = parse(rows[i][0], &options, &err);
+        assert_error(rc, rows[i][1] != NULL ? ERR_USAGE : ERR_OK, &err, rows[i][1]);
+        options_close(&options);
+    }
+}
+
+static enum err parse_once(void *context, struct error *err)
+{
+    struct options options = {0};
+    enum err rc = parse(context, &options, err);
+
+    options_close(&options);
+    return rc;
+}
+
+static void running_out_of_memory_is_told_and_leaks_nothing(void **state)
+{
+    (void)state;
+    fail_each_allocation(parse_once, (void *)"predict 444244");
+}
+
+static void the_help_of_a_command_lists_its_flags_only(void **state)
+{
+    char text[8192] = {0};
+    FILE *out = fmemopen(text, sizeof text - 1, "w");
+    (void)state;
+    assert_non_null(out);
+    options_print_help(COMMAND_SERVE, out);
+    assert_int_equal(fclose(out), 0);
+    assert_contains(text, "dgld serve");
+    assert_contains(text, "--port N");
+    assert_contains(text, "--root DIR");
+    assert_null(strstr(text, "--holdout"));
+    assert_null(strstr(text, "dgld train"));
+}
+
+static void every_command_is_named_in_the_general_help(void **state)
+{
+    static const enum command commands[] = {COMMAND_SERVE, COMMAND_TRAIN, COMMAND_TEST,
+                                            COMMAND_PREDICT, COMMAND_COSTS};
+    char text[8192] = {0};
+    FILE *out = fmemopen(text, sizeof text - 1, "w");
+    (void)state;
+    assert_non_null(out);
+    options_print_help(COMMAND_NONE, out);
+    assert_int_equal(fclose(out), 0);
+    for (size_t i = 0; i < COUNT_OF(commands); i++) {
+        char phrase[32];
+        struct options options = parse_right(command_name(commands[i]));
+        assert_int_equal(options.command, commands[i]);
+        options_close(&options);
+        (void)snprintf(phrase, sizeof phrase, "dgld %s", command_name(commands[i]));
+        assert_contains(text, phrase);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        counted_test(flags_are_spelled_with_dashes_or_underscores_and_with_equals_or_blank),
+        counted_test(what_is_not_given_has_its_default),
+        counted_test(an_empty_value_after_equals_is_a_value),
+        counted_test(architectures_are_what_is_left_over),
+        counted_test(flags_without_effect_are_told),
+        counted_test(help_and_version_need_no_command),
+        counted_test(wrong_usage_is_told_with_the_flag),
+        counted_test(running_out_of_memory_is_told_and_leaks_nothing),
+        counted_test(the_help_of_a_command_lists_its_flags_only),
+        counted_test(every_command_is_named_in_the_general_help),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
