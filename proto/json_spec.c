@@ -11,7 +11,7 @@ enum err json_spec_load(const char *bytes, size_t size, json_t **out, struct err
     json_t *value;
 
     if (size == 0) {
-        return error_set(err, ERR_SYNTAX, "empty where JSON is expected");
+        return error_set(err, ERR_SYNTAX, "line 1, column 1: empty where JSON is expected");
     }
     value = json_loadb(bytes, size, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &json_error);
     if (value == NULL) {
@@ -40,11 +40,13 @@ static bool is_known(const char *name, const struct json_field *fields, size_t n
  * too long. Every field of every request comes here, so printf would be felt. */
 static void join_pointer(const char *pointer, const char *name, char out[JSON_POINTER_BYTES])
 {
-    size_t n = strnlen(pointer, JSON_POINTER_BYTES - 2);
+    size_t n = strnlen(pointer, JSON_POINTER_BYTES - 1);
     size_t step;
 
     memcpy(out, pointer, n);
-    out[n++] = '/';
+    if (n + 1 < JSON_POINTER_BYTES) {
+        out[n++] = '/';
+    }
     for (const char *c = name; *c != '\0' && n + 4 < JSON_POINTER_BYTES; c += step) {
         step = utf8_length(c);
         step = step > 0 ? step : 1; /* jansson gives well-formed names only */

@@ -35,7 +35,8 @@ static int make_model(void **state)
                                        .n_rows = 2,
                                        .data_sha256 = "0123abcd",
                                        .seed = UINT64_MAX,
-                                       .r_10fold = 0.5};
+                                       .r_held_out = 0.5,
+                                       .validation = "10-fold"};
     model_version(f.model.predictor, f.model.info.version);
     assert_int_equal(model_info_set_devices(&f.model.info, devices, 2, NULL), ERR_OK);
     assert_int_equal(model_encode(&f.model, &f.bytes, &f.size, NULL), ERR_OK);
@@ -64,7 +65,7 @@ static void a_model_survives_its_file(void **state)
     assert_string_equal(read.info.data_sha256, "0123abcd");
     assert_int_equal(read.info.n_rows, 2);
     assert_true(read.info.seed == UINT64_MAX);
-    assert_near(read.info.r_10fold, 0.5, 1e-6);
+    assert_near(read.info.r_held_out, 0.5, 1e-6);
     assert_int_equal(read.info.n_devices, 2);
     assert_string_equal(read.info.devices[0], devices[0]);
     model_version(read.predictor, version);
@@ -109,10 +110,10 @@ static void a_figure_that_was_not_computed_is_not_a_number_again(void **state)
     size_t size = 0;
     struct model read = {0};
 
-    f->model.info.r_10fold = NAN;
+    f->model.info.r_held_out = NAN;
     assert_int_equal(model_encode(&f->model, &bytes, &size, NULL), ERR_OK);
     assert_int_equal(model_decode(bytes, size, &space_fbnetv3, &read, NULL), ERR_OK);
-    assert_true(isnan(read.info.r_10fold));
+    assert_true(isnan(read.info.r_held_out));
     model_close(&read);
     mem_free(bytes);
 }
@@ -260,7 +261,7 @@ static void the_shipped_models_load_and_are_small(void **state)
         assert_ok(model_decode(bytes, size, *s, &read, &err), &err);
         model_version(read.predictor, version);
         assert_string_equal(read.info.version, version);
-        assert_at_least(read.info.r_10fold, 0.97);
+        assert_at_least(read.info.r_held_out, 0.97);
         model_close(&read);
         mem_free(bytes);
     }

@@ -10,7 +10,11 @@
 static struct model make_model(double a)
 {
     struct model model = {
-        .info = {.source = "a.txt", .n_rows = 1, .data_sha256 = "0", .r_10fold = NAN}
+        .info = {.source = "a.txt",
+                 .n_rows = 1,
+                 .data_sha256 = "0",
+                 .validation = "none",
+                 .r_held_out = NAN}
     };
     int32_t genes[28];
 
@@ -146,14 +150,15 @@ static void a_saved_model_is_loaded_again_and_the_one_before_is_kept(void **stat
     char kept[TEST_PATH_BYTES];
     struct error err = {0};
     (void)state;
-    assert_ok(model_store_save(check_directory, &first, path, &err), &err);
+    assert_ok(model_store_save(check_directory, NULL, &first, path, &err), &err);
     assert_string_equal(path, own_path("result/fbnetv3/pretrainmodel.safetensors"));
     assert_ok(model_store_load(path, &space_fbnetv3, &read, NULL, &err), &err);
     assert_near_relative(predict(&read), 100, 0.05);
     model_close(&read);
-    assert_ok(model_store_save(check_directory, &first, path, &err), &err); /* the same: no copy */
+    assert_ok(model_store_save(check_directory, NULL, &first, path, &err),
+              &err); /* the same: no copy */
     assert_int_equal(count_files(check_directory), 1);
-    assert_ok(model_store_save(check_directory, &second, path, &err), &err);
+    assert_ok(model_store_save(check_directory, NULL, &second, path, &err), &err);
     (void)snprintf(kept, sizeof kept, "result/fbnetv3/models/%s.safetensors", first.info.version);
     assert_ok(model_store_load(own_path(kept), &space_fbnetv3, &read, NULL, &err), &err);
     assert_near_relative(predict(&read), 100, 0.05);
@@ -172,7 +177,7 @@ static void a_pt_file_that_is_absent_stands_for_its_sibling(void **state)
     char substitute[PATH_BYTES];
     struct error err = {0};
     (void)state;
-    assert_ok(model_store_save(check_directory, &model, path, &err), &err);
+    assert_ok(model_store_save(check_directory, NULL, &model, path, &err), &err);
     assert_int_equal(rename(path, own_path("m.safetensors")), 0);
     for (size_t i = 0; i < COUNT_OF(names); i++) {
         assert_ok(model_store_load(own_path(names[i]), &space_fbnetv3, &read, substitute, &err),
@@ -196,7 +201,7 @@ static enum err save_once(void *context, struct error *err)
 {
     char path[PATH_BYTES];
 
-    return model_store_save(check_directory, context, path, err);
+    return model_store_save(check_directory, NULL, context, path, err);
 }
 
 static void a_save_that_runs_out_of_memory_leaves_the_served_file(void **state)
@@ -206,7 +211,7 @@ static void a_save_that_runs_out_of_memory_leaves_the_served_file(void **state)
     struct model read = {0};
     char path[PATH_BYTES];
     (void)state;
-    assert_int_equal(model_store_save(check_directory, &first, path, NULL), ERR_OK);
+    assert_int_equal(model_store_save(check_directory, NULL, &first, path, NULL), ERR_OK);
     for (long n = 1; n <= 4; n++) {
         mem_fail_after(n, 1);
         assert_int_equal(save_once(&second, NULL), ERR_NOMEM);

@@ -80,13 +80,24 @@ static void a_directory_that_cannot_be_written_is_told_and_nothing_is_left(void 
     assert_int_equal(count_files(check_directory), 1);
 }
 
-static void a_place_that_is_taken_by_a_directory_fails_the_commit(void **state)
+static void a_place_that_is_taken_by_a_directory_is_refused(void **state)
 {
     struct result_batch batch = {0};
     struct error err = {0};
     (void)state;
     (void)write_text("taken/inner.txt", "x");
+    assert_error(stage(&batch, "taken", "x", &err), ERR_IO, &err, "it is a directory");
+    result_close(&batch);
+    assert_int_equal(count_files(check_directory), 1);
+}
+
+static void a_place_that_a_directory_takes_meanwhile_fails_the_commit(void **state)
+{
+    struct result_batch batch = {0};
+    struct error err = {0};
+    (void)state;
     assert_ok(stage(&batch, "taken", "x", &err), &err);
+    (void)write_text("taken/inner.txt", "x");
     assert_error(result_commit(&batch, &err), ERR_IO, &err, "taken in place");
     result_close(&batch);
     assert_int_equal(count_files(check_directory), 1);
@@ -118,7 +129,8 @@ int main(void)
         directory_test(a_commit_replaces_what_was_there),
         directory_test(what_is_staged_is_no_result_by_its_name),
         directory_test(a_directory_that_cannot_be_written_is_told_and_nothing_is_left),
-        directory_test(a_place_that_is_taken_by_a_directory_fails_the_commit),
+        directory_test(a_place_that_is_taken_by_a_directory_is_refused),
+        directory_test(a_place_that_a_directory_takes_meanwhile_fails_the_commit),
         directory_test(running_out_of_memory_is_told_and_leaves_neither_block_nor_file),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
