@@ -12,7 +12,7 @@
 enum { MOST_ROWS = 5000 };
 
 /* What a start from other values leaves after a fixed number of updates, relative to A. */
-#define NO_SAY 1e-3
+#define NO_SAY 1e-5
 
 static const struct fit_options options = {.seed = 0};
 
