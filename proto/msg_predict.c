@@ -13,6 +13,10 @@
 /* A call that is wrong throughout is not answered with a sentence for every architecture. */
 enum { MOST_REPORTED = 64 };
 
+/* What on_error: null lets pass is listed, so it has a bound too: a body of nothing but bad architectures
+ * would take a hundred times its size. */
+enum { MOST_SKIPPED = 65536 };
+
 static void report_memory(const struct json_reader *reader)
 {
     reader->errors->has_failed = true;
@@ -228,6 +232,12 @@ static void read_architectures(const struct json_reader *reader, const json_t *v
     for (size_t i = 0; i < n && reader->errors->n < MOST_REPORTED; i++) {
         struct error why;
         size_t bad_gene;
+        if (request->skipped.n > MOST_SKIPPED) {
+            field_errors_add(reader->errors, 0, reader->pointer,
+                             "more than %d architectures are bad; so many are not passed over",
+                             MOST_SKIPPED);
+            return;
+        }
         if (read_architecture(space, json_array_get(value, i), request->genes + i * space->n_genes,
                               &bad_gene, &why) != ERR_OK) {
             note_bad(request, reader, i, bad_gene, &why);

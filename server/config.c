@@ -24,7 +24,7 @@ const struct config_key config_keys[] = {
      "port to listen on; 0 takes any free one"},
     {"http_threads", CONFIG_WHOLE, AT(http_threads), 0, 256, 0, NULL,
      "threads that answer requests; 0 is one a core"},
-    {"body_max_bytes", CONFIG_WHOLE, AT(body_max_bytes), 1024, 1024 * MIB, 64 * MIB, NULL,
+    {"body_max_bytes", CONFIG_WHOLE, AT(body_max_bytes), 1024, 1024 * MIB, 32 * MIB, NULL,
      "largest request body"},
     {"connections_max", CONFIG_WHOLE, AT(connections_max), 1, 1000000, 10000, NULL,
      "open connections in all"},
