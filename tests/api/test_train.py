@@ -38,11 +38,13 @@ def r_against(clean, predicted, space):
 
 
 def write_latencies(target, a, seed, devices=TRAIN_DEVICES):
-    """Measurements of training phones: A * k, noise, one row in fifty wrong by ten, one phone slow throughout."""
+    """Measurements of training phones: A * k, noise, one row in fifty wrong by ten; the first phone is all noise,
+    the fifth slow throughout."""
     generator = numpy.random.default_rng(seed)
     (target / "latency").mkdir(exist_ok=True)
     for i, device in enumerate(devices):
-        ms = a * factor(TRAIN_DEVICES[device]) * generator.lognormal(0, 0.05, len(a)) * (3 if i == 4 else 1)
+        noise = generator.lognormal(0, 0.05 if i > 0 else 1, len(a))
+        ms = a * factor(TRAIN_DEVICES[device]) * noise * (3 if i == 4 else 1)
         ms[generator.choice(len(a), len(a) // 50, replace=False)] *= 10
         write_rows(target / "latency" / f"{device}.txt", ms)
 
