@@ -65,11 +65,11 @@ static void poll_drained(uv_timer_t *timer)
     size_t n_left = http_in_flight(loop->http);
 
     if (n_left == 0) {
-        close_handles(loop);
+        uv_stop(&loop->uv);
     } else if (uv_now(&loop->uv) >= loop->drain_deadline_ms) {
         log_write(LOG_WARNING, "%zu requests are still in flight after drain_timeout_ms; stopping",
                   n_left);
-        close_handles(loop);
+        uv_stop(&loop->uv);
     }
 }
 
@@ -79,7 +79,7 @@ static void on_signal(uv_signal_t *handle, int number)
 
     if (atomic_exchange(&loop->app->is_draining, true)) {
         log_write(LOG_WARNING, "a second signal: stopping now");
-        close_handles(loop);
+        uv_stop(&loop->uv);
         return;
     }
     log_write(LOG_INFO, "%s: stopping", number == SIGTERM ? "SIGTERM" : "SIGINT");

@@ -80,9 +80,19 @@ BAD = [
     (NET, "a broken gene", gene(b"1.5"), ":3: gene 6 of nasbench201 must be a whole number, not 1.5"),
     (NET, "a huge gene", gene(b"1e300"), r":3: gene 6 of nasbench201 must be a whole number, not 1e\+300"),
     (NET, "a gene near 2^32", gene(b"4294967297"), ":3: gene 6 of nasbench201 must be"),
-    *((file, f"{v} ms", line(3, v.encode()), rf":3: {v} must be a positive") for file in (A, LATENCY) for v in ("0", "-5")),
-    *((f, "a row too few", lambda c: c[: c[:-1].rindex(b"\n")], ":79: the file has 79 rows where net.txt has 80") for f in (A, LATENCY)),
-    *((f, "a row too many", lambda c: c + b"1\n", ":81: the file has 81 rows where net.txt has 80") for f in (A, LATENCY)),
+    *(
+        (file, f"{v} ms", line(3, v.encode()), rf":3: {v} must be a positive")
+        for file in (A, LATENCY)
+        for v in ("0", "-5")
+    ),
+    *(
+        (f, "a row too few", lambda c: c[: c[:-1].rindex(b"\n")], ":79: the file has 79 rows where net.txt has 80")
+        for f in (A, LATENCY)
+    ),
+    *(
+        (f, "a row too many", lambda c: c + b"1\n", ":81: the file has 81 rows where net.txt has 80")
+        for f in (A, LATENCY)
+    ),
     (HARDWARE, "three numbers", line(1, b"2 3 1"), ":1: 3 numbers where 4 are expected"),
     (HARDWARE, "clock 0", line(1, b"0 3 1 7.46"), r": frequency_ghz \(F, in GHz\) must be a positive number"),
     (HARDWARE, "width -3", line(1, b"2 -3 1 7.46"), r": dispatch_width \(D, .*\) must be a positive number"),
@@ -157,7 +167,9 @@ def test_well_meant_files_are_read_rightly(name, small):
     assert answers[:3] == answers[3:]
 
 
-@pytest.mark.parametrize("text", ["2\n3\n1\n7.46\n", "2\n3\n1\n7.46", "2 3 1 7.46", "2 3\n1 7.46\r\n", "+2.0 3e0 1. .746e1"])
+@pytest.mark.parametrize(
+    "text", ["2\n3\n1\n7.46\n", "2\n3\n1\n7.46", "2 3 1 7.46", "2 3\n1 7.46\r\n", "+2.0 3e0 1. .746e1"]
+)
 def test_hardware_may_stand_on_one_line_or_one_number_a_line(text, small):
     hardware = small / "data" / "nasbench201" / HARDWARE
     by_device = ("predict", "--search_space", "nasbench201", "444244", "--device", "Near")

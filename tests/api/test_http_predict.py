@@ -25,12 +25,16 @@ def latencies(service, architectures, space="nasbench201", **fields):
 @pytest.fixture(scope="session")
 def all_cells(service):
     """Latency of all 15,625 cells, in the order of CELLS."""
-    return dict(zip(CELLS, latencies(service, CELLS)))
+    return dict(zip(CELLS, latencies(service, CELLS), strict=True))
 
 
 def test_request_of_the_design_is_answered_field_by_field(service):
     reply = service.post(
-        {"search_space": "nasbench201", "hardware": [2.0, 3, 1, 7.46], "architectures": [[4, 4, 4, 2, 4, 4], "444244", CELL]}
+        {
+            "search_space": "nasbench201",
+            "hardware": [2.0, 3, 1, 7.46],
+            "architectures": [[4, 4, 4, 2, 4, 4], "444244", CELL],
+        }
     )
     assert reply.status_code == 200
     assert reply.headers["Content-Type"] == "application/json"
@@ -90,7 +94,9 @@ def test_one_hundred_devices_at_once(service):
 def test_latency_is_a_times_k(service):
     a = numpy.array(latencies(service, ["444244", "111111"], hardware=[1, 2, 4, 1]))  # k = 1
     for hardware in (A53, (3.1, 10, 4, 44), (0.5, 1, 0.25, 3)):
-        assert numpy.allclose(latencies(service, ["444244", "111111"], hardware=hardware), a * factor(hardware), rtol=1e-8)
+        assert numpy.allclose(
+            latencies(service, ["444244", "111111"], hardware=hardware), a * factor(hardware), rtol=1e-8
+        )
 
 
 def test_empty_list_of_architectures_gives_an_empty_list(service):
@@ -144,7 +150,9 @@ def test_json_content_types_are_taken(content_type, service):
 
 
 def test_field_order_does_not_matter(service, all_cells):
-    body = b'{"architectures":["444244","944244"],"hardware":[2,3,1,7.46],"on_error":"null","search_space":"nasbench201"}'
+    body = (
+        b'{"architectures":["444244","944244"],"hardware":[2,3,1,7.46],"on_error":"null","search_space":"nasbench201"}'
+    )
     reply = service.post(body)
     assert reply.status_code == 200 and reply.json()["latency_ms"] == [all_cells["444244"], None]
 

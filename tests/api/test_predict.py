@@ -63,7 +63,9 @@ def test_hardware_that_is_not_four_numbers_is_wrong_usage(form):
     )
 
 
-@pytest.mark.parametrize("place, name", enumerate(["frequency_ghz", "dispatch_width", "cache_mb", "memory_bandwidth_gbs"]))
+@pytest.mark.parametrize(
+    "place, name", enumerate(["frequency_ghz", "dispatch_width", "cache_mb", "memory_bandwidth_gbs"])
+)
 @pytest.mark.parametrize("value", ["0", "-1", "1e300"])
 def test_hardware_out_of_range_is_refused_by_name(place, name, value):
     vector = ["2", "3", "1", "7.46"]

@@ -123,7 +123,16 @@ def test_service_is_not_ready_while_it_stops(start, root):
         read_reply(connection)
     health.close()
     assert status == 503 and json.loads(reply)["detail"] == "the service is stopping"
-    assert daemon.stop()[0] == 0
+    assert daemon.process.wait(timeout=30) == 0
+
+
+def test_many_signals_end_the_service_well(start, root):
+    (root / "own.json").write_text('{"drain_timeout_ms": 200}')
+    daemon = start(root, "--config", root / "own.json")
+    with half_sent(daemon, json.dumps(LARGE).encode()):
+        for _ in range(10):
+            daemon.process.send_signal(signal.SIGTERM)
+    assert daemon.process.wait(timeout=30) == 0
 
 
 def test_second_signal_stops_without_waiting(start, root):

@@ -49,5 +49,5 @@ def test_device_sheets_are_those_of_the_twelve_and_the_nine():
 def test_device_sheet_holds_the_four_numbers_and_marks_what_is_estimated(device):
     sheet = json.loads((ROOT / "data" / "devices" / f"{device}.json").read_text())
     names = ("frequency_ghz", "dispatch_width", "cache_mb", "memory_bandwidth_gbs")
-    assert sheet["hardware"] == dict(zip(names, SHEETS[device]))
+    assert sheet["hardware"] == dict(zip(names, SHEETS[device], strict=True))
     assert sheet["estimated"] is (device in ESTIMATED)

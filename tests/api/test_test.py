@@ -109,7 +109,7 @@ def test_holdout_differs_from_the_model_that_saw_all(data, root):
     arguments = ("test", "--search_space", "fbnetv3", "--data_path", data)
     seen = run_json(*arguments, root=root)["devices"]
     held_out = run_json(*arguments, "--holdout", root=root)["devices"]
-    assert all(s["rmse_ms"] != h["rmse_ms"] for s, h in zip(seen, held_out))
+    assert all(s["rmse_ms"] != h["rmse_ms"] for s, h in zip(seen, held_out, strict=True))
 
 
 def test_holdout_never_predicts_an_architecture_from_its_twin(small):
@@ -142,12 +142,19 @@ def test_nothing_but_the_prediction_files_is_written(small):
     assert set(snapshot(small)) - set(before) == {"result/nasbench201/Near_timepre.txt"}
 
 
-@pytest.mark.parametrize("below", ["", "nasbench201"])
-def test_data_path_is_the_spaces_folder_or_its_parent(below, small):
-    moved = small / "elsewhere"
-    (small / "data" / "nasbench201").rename(moved) if below == "nasbench201" else None
-    path = moved if below else small / "data"
-    report = run_json("test", "--search_space", "nasbench201", "--data_path", path, root=small)
+@pytest.mark.parametrize("path", ["elsewhere/nasbench201", "elsewhere"])
+def test_data_path_is_the_spaces_folder_or_its_parent(path, small):
+    (small / "data").rename(small / "elsewhere")
+    report = run_json(
+        "test", "--search_space", "nasbench201", "--data_path", small / path, "--test_devices", "Near", "--holdout",
+        "--train_devices", "Far", root=small,
+    )  # fmt: skip
+    assert [d["device"] for d in report["devices"]] == ["Near"]
+
+
+def test_folder_of_any_name_serves_as_the_spaces(small):
+    (small / "data" / "nasbench201").rename(small / "my data")
+    report = run_json("test", "--search_space", "nasbench201", "--data_path", small / "my data", root=small)
     assert [d["device"] for d in report["devices"]] == ["Near"]
 
 
@@ -182,7 +189,9 @@ def test_users_own_device_works_in_test_and_predict(small):
     assert report["devices"][0]["r"] == pytest.approx(report["devices"][1]["r"], rel=1e-6)
     assert (small / "result" / "nasbench201" / "Telefon Ä_timepre.txt").is_file()
     by_name = run_json("predict", "--search_space", "nasbench201", "--device", "Telefon Ä", "444244", root=small)
-    by_numbers = run_json("predict", "--search_space", "nasbench201", "--hardware", "2.4,8,4,25.6", "444244", root=small)
+    by_numbers = run_json(
+        "predict", "--search_space", "nasbench201", "--hardware", "2.4,8,4,25.6", "444244", root=small
+    )
     assert by_name["latency_ms"] == by_numbers["latency_ms"]
 
 
