@@ -180,13 +180,29 @@ VECTOR_CLONES static void descend(double *parameters, const double *gradient, si
     }
 }
 
+VECTOR_CLONES static void add_to(double *sum, const double *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        sum[i] += x[i];
+    }
+}
+
+/* Four sums at a time, so that one addition need not wait for the other. */
 static void sum_rows(const double *delta, size_t n_units, size_t n, double *sums)
 {
     for (size_t u = 0; u < n_units; u++) {
-        sums[u] = 0.0;
-        for (size_t i = 0; i < n; i++) {
-            sums[u] += delta[u * n + i];
+        const double *row = delta + u * n;
+        double part[4] = {0.0, 0.0, 0.0, 0.0};
+        size_t i = 0;
+        for (; i + 4 <= n; i += 4) {
+            for (size_t k = 0; k < 4; k++) {
+                part[k] += row[i + k];
+            }
         }
+        for (; i < n; i++) {
+            part[0] += row[i];
+        }
+        sums[u] = (part[0] + part[1]) + (part[2] + part[3]);
     }
 }
 
@@ -206,19 +222,26 @@ double loss_smooth_l1(const double *output, const double *target, size_t n, doub
 /* ---- forward, backward, descent -----------------------------------------------------------------
  */
 
-const double *mlp_forward(const struct mlp *mlp, struct mlp_workspace *ws, const double *x,
-                          size_t n)
+/* What enters the first layer's tanh: y (out, n). */
+static void enter_first_layer(const struct mlp *mlp, const double *x, size_t n, double *y)
 {
-    assert(n <= ws->n_max);
+    const size_t in = mlp->widths[0];
+    const size_t out = mlp->widths[1];
+
+    set_rows(y, mlp_bias(mlp, 0), out, n);
+    cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)out, (int)n, (int)in, 1.0,
+                mlp_weight(mlp, 0), (int)in, x, (int)in, 1.0, y, (int)n);
+}
+
+/* From what enters the first layer's tanh, which stands in outputs[0], to the end. */
+static const double *finish_forward(const struct mlp *mlp, struct mlp_workspace *ws, size_t n)
+{
     for (size_t l = 0; l < mlp->n_layers; l++) {
         const size_t in = mlp->widths[l];
         const size_t out = mlp->widths[l + 1];
         double *y = ws->outputs[l];
-        set_rows(y, mlp_bias(mlp, l), out, n);
-        if (l == 0) { /* x is (n, in) */
-            cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)out, (int)n, (int)in, 1.0,
-                        mlp_weight(mlp, l), (int)in, x, (int)in, 1.0, y, (int)n);
-        } else {
+        if (l > 0) {
+            set_rows(y, mlp_bias(mlp, l), out, n);
             cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)out, (int)n, (int)in, 1.0,
                         mlp_weight(mlp, l), (int)in, ws->outputs[l - 1], (int)n, 1.0, y, (int)n);
         }
@@ -229,70 +252,200 @@ const double *mlp_forward(const struct mlp *mlp, struct mlp_workspace *ws, const
     return ws->outputs[mlp->n_layers - 1];
 }
 
+const double *mlp_forward(const struct mlp *mlp, struct mlp_workspace *ws, const double *x,
+                          size_t n)
+{
+    assert(n <= ws->n_max);
+    enter_first_layer(mlp, x, n, ws->outputs[0]);
+    return finish_forward(mlp, ws, n);
+}
+
+/* Moves ws->delta from what a layer puts out to what enters the tanh before it. */
+static void step_back(const struct mlp *mlp, struct mlp_workspace *ws, size_t n, size_t layer)
+{
+    const size_t in = mlp->widths[layer];
+    const size_t out = mlp->widths[layer + 1];
+    double *kept = ws->delta;
+
+    cblas_dgemm(CblasRowMajor, CblasTrans, CblasNoTrans, (int)in, (int)n, (int)out, 1.0,
+                mlp_weight(mlp, layer), (int)in, ws->delta, (int)n, 0.0, ws->previous_delta,
+                (int)n);
+    through_tanh(ws->previous_delta, ws->outputs[layer - 1], in * n);
+    ws->delta = ws->previous_delta;
+    ws->previous_delta = kept;
+}
+
+/* Gradient of one layer from ws->delta. */
+static void layer_gradient(const struct mlp *mlp, struct mlp_workspace *ws, const double *x,
+                           size_t n, size_t layer)
+{
+    const size_t in = mlp->widths[layer];
+    const size_t out = mlp->widths[layer + 1];
+    double *gradient = ws->gradient + layer_offset(mlp, layer);
+
+    if (layer == 0) { /* x is (n, in) */
+        cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)out, (int)in, (int)n, 1.0,
+                    ws->delta, (int)n, x, (int)in, 0.0, gradient, (int)in);
+    } else {
+        cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)out, (int)in, (int)n, 1.0,
+                    ws->delta, (int)n, ws->outputs[layer - 1], (int)n, 0.0, gradient, (int)in);
+    }
+    sum_rows(ws->delta, out, n, gradient + out * in);
+}
+
 void mlp_backward(const struct mlp *mlp, struct mlp_workspace *ws, const double *x, size_t n,
                   const double *slope, size_t first_layer)
 {
     assert(mlp->widths[mlp->n_layers] == 1);
     memcpy(ws->delta, slope, n * sizeof *slope);
     for (size_t l = mlp->n_layers; l-- > first_layer;) {
-        const size_t in = mlp->widths[l];
-        const size_t out = mlp->widths[l + 1];
-        double *gradient = ws->gradient + layer_offset(mlp, l);
-        double *kept;
-        if (l == 0) {
-            cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)out, (int)in, (int)n, 1.0,
-                        ws->delta, (int)n, x, (int)in, 0.0, gradient, (int)in);
-        } else {
-            cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)out, (int)in, (int)n, 1.0,
-                        ws->delta, (int)n, ws->outputs[l - 1], (int)n, 0.0, gradient, (int)in);
+        layer_gradient(mlp, ws, x, n, l);
+        if (l > first_layer) {
+            step_back(mlp, ws, n, l);
         }
-        sum_rows(ws->delta, out, n, gradient + out * in);
-        if (l == first_layer) {
-            break;
-        }
-        cblas_dgemm(CblasRowMajor, CblasTrans, CblasNoTrans, (int)in, (int)n, (int)out, 1.0,
-                    mlp_weight(mlp, l), (int)in, ws->delta, (int)n, 0.0, ws->previous_delta,
-                    (int)n);
-        through_tanh(ws->previous_delta, ws->outputs[l - 1], in * n);
-        kept = ws->delta;
-        ws->delta = ws->previous_delta;
-        ws->previous_delta = kept;
     }
+}
+
+/* ---- training ----------------------------------------------------------------------------------- */
+
+/* A training in progress. `gram` is NULL where the first layer's steps are taken the plain way. */
+struct descent {
+    struct mlp *mlp;
+    struct mlp_workspace *ws;
+    const double *x, *target;
+    size_t n;
+    const struct mlp_training *training;
+    double *slope;   /* (n), owned */
+    double *gram;    /* (n, n): x * transpose(x) + 1, owned */
+    double *entered; /* (out, n): what enters the first layer's tanh, owned */
+    double *moved;   /* (out, n): sum of deltas that its parameters do not hold yet, owned */
+};
+
+static void descent_free(struct descent *d)
+{
+    mem_free(d->slope);
+    mem_free(d->gram);
+    mem_free(d->entered);
+    mem_free(d->moved);
+}
+
+static enum err descent_alloc(struct descent *d, struct error *err)
+{
+    const size_t in = d->mlp->widths[0];
+    const size_t out = d->mlp->widths[1];
+    const bool in_row_space = d->training->first_layer == 0 && d->n < 2 * in;
+
+    d->slope = mem_calloc(d->n, sizeof *d->slope);
+    if (in_row_space) {
+        d->gram = mem_calloc(d->n * d->n, sizeof *d->gram);
+        d->entered = mem_calloc(out * d->n, sizeof *d->entered);
+        d->moved = mem_calloc(out * d->n, sizeof *d->moved);
+    }
+    if (d->slope == NULL ||
+        (in_row_space && (d->gram == NULL || d->entered == NULL || d->moved == NULL))) {
+        return error_set(err, ERR_NOMEM, "no memory to train on %zu rows", d->n);
+    }
+    if (in_row_space) {
+        for (size_t i = 0; i < d->n * d->n; i++) {
+            d->gram[i] = 1.0; /* of the bias */
+        }
+        cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)d->n, (int)d->n, (int)in, 1.0,
+                    d->x, (int)in, d->x, (int)in, 1.0, d->gram, (int)d->n);
+        enter_first_layer(d->mlp, d->x, d->n, d->entered);
+    }
+    return ERR_OK;
+}
+
+static double descent_loss(struct descent *d)
+{
+    const double *output;
+
+    if (d->gram == NULL) {
+        output = mlp_forward(d->mlp, d->ws, d->x, d->n);
+    } else {
+        memcpy(d->ws->outputs[0], d->entered, d->mlp->widths[1] * d->n * sizeof *d->entered);
+        output = finish_forward(d->mlp, d->ws, d->n);
+    }
+    return loss_smooth_l1(output, d->target, d->n, d->slope);
+}
+
+/* One step, by the slope of the last loss. */
+static void descent_step(struct descent *d)
+{
+    const size_t n = d->n;
+    const size_t out = d->mlp->widths[1];
+    const size_t first = d->gram != NULL ? 1 : d->training->first_layer;
+    const size_t offset = layer_offset(d->mlp, first);
+    const double rate = d->training->learning_rate;
+
+    mlp_backward(d->mlp, d->ws, d->x, n, d->slope, first);
+    if (d->gram != NULL) { /* before the layers above move: their weights carry delta down */
+        step_back(d->mlp, d->ws, n, 1);
+        add_to(d->moved, d->ws->delta, out * n);
+        cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)out, (int)n, (int)n, -rate,
+                    d->ws->delta, (int)n, d->gram, (int)n, 1.0, d->entered, (int)n);
+    }
+    descend(d->mlp->parameters + offset, d->ws->gradient + offset, d->mlp->n_parameters - offset,
+            rate);
+}
+
+/* Lets the first layer's parameters follow, and starts from them anew. */
+static void descent_sync(struct descent *d)
+{
+    const size_t n_first = layer_offset(d->mlp, 1);
+    double *kept = d->ws->delta;
+
+    if (d->gram == NULL) {
+        return;
+    }
+    d->ws->delta = d->moved;
+    layer_gradient(d->mlp, d->ws, d->x, d->n, 0);
+    d->ws->delta = kept;
+    descend(d->mlp->parameters, d->ws->gradient, n_first, d->training->learning_rate);
+    memset(d->moved, 0, d->mlp->widths[1] * d->n * sizeof *d->moved);
+    enter_first_layer(d->mlp, d->x, d->n, d->entered);
+}
+
+static enum err run_epochs(struct descent *d, struct error *err)
+{
+    const struct mlp_training *t = d->training;
+
+    for (size_t epoch = t->first_epoch + 1; epoch <= t->n_epochs; epoch++) {
+        double loss = descent_loss(d);
+        if (!isfinite(loss)) {
+            return error_set(
+                err, ERR_NUMERIC,
+                "the loss is not finite any more in epoch %zu: the learning rate %g is "
+                "too large for these data",
+                epoch, t->learning_rate);
+        }
+        descent_step(d);
+        if (epoch % MLP_SYNC_EPOCHS == 0) {
+            descent_sync(d);
+        }
+        if (t->observer != NULL && !t->observer(t->context, epoch, loss)) {
+            descent_sync(d);
+            return error_set(err, ERR_CANCELED, "the training was stopped after epoch %zu", epoch);
+        }
+    }
+    descent_sync(d);
+    return ERR_OK;
 }
 
 enum err mlp_train(struct mlp *mlp, struct mlp_workspace *ws, const double *x, const double *target,
                    size_t n, const struct mlp_training *training, double *last_loss,
                    struct error *err)
 {
-    const size_t offset = layer_offset(mlp, training->first_layer);
-    double *slope = mem_calloc(n, sizeof *slope);
-    enum err rc = ERR_OK;
+    struct descent d = {
+        .mlp = mlp, .ws = ws, .x = x, .target = target, .n = n, .training = training};
+    enum err rc;
 
-    if (slope == NULL) {
-        return error_set(err, ERR_NOMEM, "no memory to train on %zu rows", n);
-    }
-    for (size_t epoch = training->first_epoch; rc == ERR_OK && epoch < training->n_epochs;
-         epoch++) {
-        double loss = loss_smooth_l1(mlp_forward(mlp, ws, x, n), target, n, slope);
-        if (!isfinite(loss)) {
-            rc = error_set(
-                err, ERR_NUMERIC,
-                "the loss is not finite any more in epoch %zu: the learning rate %g is too "
-                "large for these data",
-                epoch + 1, training->learning_rate);
-            break;
-        }
-        mlp_backward(mlp, ws, x, n, slope, training->first_layer);
-        descend(mlp->parameters + offset, ws->gradient + offset, mlp->n_parameters - offset,
-                training->learning_rate);
-        if (training->observer != NULL && !training->observer(training->context, epoch + 1, loss)) {
-            rc =
-                error_set(err, ERR_CANCELED, "the training was stopped after epoch %zu", epoch + 1);
-        }
-    }
+    assert(n <= ws->n_max && mlp->n_layers > 1);
+    rc = descent_alloc(&d, err);
+    rc = rc != ERR_OK ? rc : run_epochs(&d, err);
     if (rc == ERR_OK && last_loss != NULL) {
-        *last_loss = loss_smooth_l1(mlp_forward(mlp, ws, x, n), target, n, slope);
+        *last_loss = loss_smooth_l1(mlp_forward(mlp, ws, x, n), target, n, d.slope);
     }
-    mem_free(slope);
+    descent_free(&d);
     return rc;
 }

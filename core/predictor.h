@@ -36,7 +36,7 @@ struct fit_hooks {
     size_t n_state;
 };
 
-enum { CHECKPOINT_EPOCHS = 1000 };
+enum { CHECKPOINT_EPOCHS = 1000 }; /* a multiple of MLP_SYNC_EPOCHS */
 
 /* What a fit may be told; a kind ignores what it has no use for. */
 struct fit_options {

@@ -77,10 +77,10 @@ class Plan:
     round_s: int = 4
     batch_rounds: int = 3
     batch_s: int = 3
-    limit_s: int = 300
+    limit_s: int = 480
 
 
-QUICK = Plan(core_runs=5, starts=5, rounds=2, round_s=1, batch_rounds=1, batch_s=1, limit_s=60)
+QUICK = Plan(core_runs=5, starts=5, rounds=2, round_s=1, batch_rounds=1, batch_s=1, limit_s=120)
 
 
 @dataclasses.dataclass
@@ -183,7 +183,7 @@ def find_data():
 
 
 def measure_core(plan):
-    output = run([BENCH_CORE, ROOT, find_data() or "-", plan.core_runs], timeout_s=120)
+    output = run([BENCH_CORE, ROOT, find_data() or "-", plan.core_runs], timeout_s=240)
     for row in csv.DictReader(output.splitlines(), COLUMNS):
         yield Figure(
             row["metric"], row["unit"], row["better"], float(row["median"]), float(row["low"]), float(row["high"]),

@@ -368,6 +368,50 @@ static void a_training_that_was_stopped_goes_on_to_the_same_bits(void **state)
     close_small(&whole);
 }
 
+/* With fewer rows than twice the inputs the first layer's steps are taken in the space of the rows: the
+ * outcome must be that of plain descent, also across the epochs where its parameters catch up. */
+static void steps_in_row_space_are_plain_descent(void **state)
+{
+    enum { N_INPUTS = 9, N_STEPS = 2 * MLP_SYNC_EPOCHS + 345 };
+    const size_t widths[] = {N_INPUTS, 4, 1};
+    const struct mlp_training training = {.n_epochs = N_STEPS, .learning_rate = 0.1};
+    struct mlp mlp[2];
+    struct mlp_workspace ws;
+    struct rng rng;
+    double x[N_ROWS * N_INPUTS];
+    double target[N_ROWS];
+    double slope[N_ROWS];
+
+    (void)state;
+    rng_init(&rng, 8);
+    for (size_t i = 0; i < N_ROWS * N_INPUTS; i++) {
+        x[i] = 2.0 * rng_uniform(&rng) - 1.0;
+    }
+    for (size_t i = 0; i < N_ROWS; i++) {
+        target[i] = 6.0 * rng_uniform(&rng) - 3.0;
+    }
+    for (size_t m = 0; m < 2; m++) {
+        assert_ok(mlp_init(&mlp[m], widths, 2, NULL), NULL);
+        rng_init(&rng, 4);
+        mlp_draw(&mlp[m], &rng);
+    }
+    assert_ok(mlp_workspace_init(&ws, &mlp[0], N_ROWS, NULL), NULL);
+    assert_ok(mlp_train(&mlp[0], &ws, x, target, N_ROWS, &training, NULL, NULL), NULL);
+    for (size_t step = 0; step < N_STEPS; step++) {
+        loss_smooth_l1(mlp_forward(&mlp[1], &ws, x, N_ROWS), target, N_ROWS, slope);
+        mlp_backward(&mlp[1], &ws, x, N_ROWS, slope, 0);
+        for (size_t i = 0; i < mlp[1].n_parameters; i++) {
+            mlp[1].parameters[i] -= training.learning_rate * ws.gradient[i];
+        }
+    }
+    for (size_t i = 0; i < mlp[0].n_parameters; i++) {
+        assert_near(mlp[0].parameters[i], mlp[1].parameters[i], 1e-9);
+    }
+    mlp_workspace_close(&ws);
+    mlp_close(&mlp[1]);
+    mlp_close(&mlp[0]);
+}
+
 static void a_layer_without_units_is_refused(void **state)
 {
     const size_t widths[] = {2, 0, 1};
@@ -390,6 +434,7 @@ int main(void)
         counted_test(training_lowers_the_loss),
         counted_test(a_loss_that_is_not_finite_stops_with_the_epoch),
         counted_test(a_training_that_was_stopped_goes_on_to_the_same_bits),
+        counted_test(steps_in_row_space_are_plain_descent),
         counted_test(a_layer_without_units_is_refused),
     };
 
