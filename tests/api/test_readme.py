@@ -1,0 +1,72 @@
+"""What the README shows is what happens."""
+
+import json
+import re
+import shlex
+import subprocess
+
+import pytest
+import requests
+from conftest import BINARY, DATA, ROOT, make_root
+
+README = (ROOT / "README.md").read_text()
+
+
+def blocks(language):
+    return re.findall(rf"```{language}\n(.*?)```", README, re.S)
+
+
+def test_the_two_commands_come_first():
+    first = blocks("sh")[0].splitlines()
+    assert [line.split("#")[0].strip() for line in first] == ["make run", "make test"]
+
+
+def test_the_curl_gives_the_answer_shown(service):
+    command = next(block for block in blocks("sh") if block.startswith("curl")).replace("\\\n", " ")
+    words = shlex.split(command.replace("http://127.0.0.1:8080", service.url))
+    done = subprocess.run([*words, "--silent", "--show-error"], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == json.loads(blocks("json")[0])
+
+
+def test_the_problem_shown_is_the_problem_answered(service):
+    shown = json.loads(next(block for block in blocks("json") if "urn:dgld:problem" in block))
+    body = {"search_space": "nasbench201", "hardware": [2, 3, 1, 7.46], "architectures": [[4, 4, 9, 2, 4, 4]]}
+    assert requests.post(f"{service.url}/v1/predict", json=body).json() == shown
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory):
+    if not DATA.is_dir():
+        pytest.skip("the reference's data is not at ../shared/data/dgl")
+    path = tmp_path_factory.mktemp("readme")
+    make_root(path)
+    (path / "build").mkdir()
+    (path / "build" / "dgld").symlink_to(BINARY)
+    for space in ("nasbench201", "fbnetv3"):
+        (path / "data" / space).symlink_to(DATA / space)
+    return path
+
+
+COMMANDS = re.findall(r"^build/dgld [^#\n]*", README, re.M)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_of_the_readme_runs(tree, command):
+    done = subprocess.run(shlex.split(command), cwd=tree, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
+
+
+def test_there_are_commands_to_run():
+    assert len(COMMANDS) >= 5
+
+
+def test_every_target_that_is_named_exists():
+    listed = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for target in set(re.findall(r"`make ([a-z-]+)", README)) | {"run", "test", "data"}:
+        assert re.search(rf"^{target}\s", listed, re.M), target
+
+
+def test_every_folder_of_the_top_level_is_told_or_well_known():
+    for folder in ("core", "proto", "server", "tests", "data", "result"):
+        assert f"`{folder}/`" in README
