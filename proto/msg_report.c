@@ -17,25 +17,36 @@ static void put_string(struct text *out, const char *name, const char *value)
     text_put_json_string(out, value);
 }
 
+/* Members for how well predictions agree; each with a comma before it. The names of errors depend on
+ * their unit, so those are the caller's. */
+static void put_agreement(struct text *out, const struct metrics *m)
+{
+    const struct {
+        const char *name;
+        double value;
+    } members[] = {
+        {"r",                 m->r                },
+        {"mape",              m->mape             },
+        {"within_10_percent", m->within_10_percent},
+        {"spearman",          m->spearman         },
+        {"kendall",           m->kendall          },
+    };
+
+    for (size_t i = 0; i < sizeof members / sizeof *members; i++) {
+        text_puts(out, ",");
+        put_number(out, members[i].name, members[i].value);
+    }
+}
+
 static void put_held_out(const struct train_report *report, struct text *out)
 {
-    const struct metrics *m = &report->held_out;
-
     if (!report->is_validated) {
         text_puts(out, "\"held_out\":null,");
         return;
     }
-    text_printf(out, "\"held_out\":{\"validation\":\"%s\",\"n\":%zu,",
-                report->model->info.validation, m->n);
-    put_number(out, "r", m->r);
-    text_puts(out, ",");
-    put_number(out, "mape", m->mape);
-    text_puts(out, ",");
-    put_number(out, "within_10_percent", m->within_10_percent);
-    text_puts(out, ",");
-    put_number(out, "spearman", m->spearman);
-    text_puts(out, ",");
-    put_number(out, "kendall", m->kendall);
+    text_printf(out, "\"held_out\":{\"validation\":\"%s\",\"n\":%zu",
+                report->model->info.validation, report->held_out.n);
+    put_agreement(out, &report->held_out);
     text_puts(out, ",");
     put_number(out, "r_all_rows", report->r_all_rows);
     text_puts(out, "},");
@@ -89,14 +100,9 @@ static void put_device(const struct device_report *device, struct text *out)
     const struct {
         const char *name;
         double value;
-    } rows[] = {
-        {"r",                   m->r                       },
+    } errors[] = {
         {"rmse_ms",             m->rmse                    },
         {"mae_ms",              m->mae                     },
-        {"mape",                m->mape                    },
-        {"within_10_percent",   m->within_10_percent       },
-        {"spearman",            m->spearman                },
-        {"kendall",             m->kendall                 },
         {"rmse_reference_unit", m->rmse / REFERENCE_UNIT_MS},
         {"mae_reference_unit",  m->mae / REFERENCE_UNIT_MS },
     };
@@ -104,9 +110,10 @@ static void put_device(const struct device_report *device, struct text *out)
     text_puts(out, "{");
     put_string(out, "device", device->name);
     text_printf(out, ",\"n\":%zu", m->n);
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+    put_agreement(out, m);
+    for (size_t i = 0; i < sizeof errors / sizeof *errors; i++) {
         text_puts(out, ",");
-        put_number(out, rows[i].name, rows[i].value);
+        put_number(out, errors[i].name, errors[i].value);
     }
     text_puts(out, "}");
 }

@@ -193,6 +193,18 @@ enum err command_load_model(const struct options *options, const struct space *s
     return rc;
 }
 
+enum err command_print(struct text *text, struct error *err)
+{
+    enum err rc =
+        text->has_failed ? error_set(err, ERR_NOMEM, "no memory to print the answer") : ERR_OK;
+
+    if (rc == ERR_OK) {
+        (void)fwrite(text->bytes, 1, text->size, stdout); /* main() looks at the stream's state */
+    }
+    text_close(text);
+    return rc;
+}
+
 enum err command_fit_options(const struct options *options, const struct predictor_kind *preset,
                              const struct predictor_kind **kind, struct fit_options *out,
                              struct error *err)

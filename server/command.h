@@ -7,6 +7,7 @@
 #include "core/predictor.h"
 #include "core/space.h"
 #include "proto/model_file.h"
+#include "proto/text.h"
 #include "server/options.h"
 
 enum err command_serve(const struct options *options, struct error *err);
@@ -28,6 +29,9 @@ enum err command_architectures(const struct options *options, const struct space
  * used. The caller ends it with model_close(). */
 enum err command_load_model(const struct options *options, const struct space *space,
                             struct model *out, struct error *err);
+
+/* Prints a text to standard output and ends it. ERR_NOMEM where writing the text had failed. */
+enum err command_print(struct text *text, struct error *err);
 
 /* The kind of predictor to train, and its options. Without --predictor it is `preset`, or where
  * that is NULL the one that the other flags are for: epochs and learning rate belong to mlp. */

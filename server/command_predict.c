@@ -98,17 +98,13 @@ static enum err print_json(const struct model *model, int32_t *genes, size_t n, 
         .factors = &factor,
     };
     struct text text = {0};
-    enum err rc = ERR_OK;
+    enum err rc;
 
-    if (is_bad != NULL) {
-        msg_predict_encode(&reply, &text);
+    if (is_bad == NULL) {
+        return error_set(err, ERR_NOMEM, "no memory to print %zu predictions", n);
     }
-    if (is_bad == NULL || text.has_failed) {
-        rc = error_set(err, ERR_NOMEM, "no memory to print %zu predictions", n);
-    } else {
-        (void)fputs(text.bytes, stdout);
-    }
-    text_close(&text);
+    msg_predict_encode(&reply, &text);
+    rc = command_print(&text, err);
     mem_free(is_bad);
     return rc;
 }

@@ -3,7 +3,6 @@
 
 #include "core/matrix.h"
 #include "core/mem.h"
-#include "proto/text.h"
 #include "server/command.h"
 #include "server/data_tree.h"
 #include "server/run_test.h"
@@ -176,13 +175,7 @@ static enum err print_json(const struct test_report *report, struct error *err)
     struct text text = {0};
 
     msg_test_encode(report, &text);
-    if (text.has_failed) {
-        text_close(&text);
-        return error_set(err, ERR_NOMEM, "no memory to print the report");
-    }
-    (void)fputs(text.bytes, stdout);
-    text_close(&text);
-    return ERR_OK;
+    return command_print(&text, err);
 }
 
 static enum err test_and_save(const struct options *options, const struct subject *s,

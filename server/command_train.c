@@ -2,7 +2,6 @@
 #include <string.h>
 
 #include "core/matrix.h"
-#include "proto/text.h"
 #include "server/checkpoint.h"
 #include "server/command.h"
 #include "server/data_tree.h"
@@ -50,13 +49,7 @@ static enum err print_json(const struct train_report *report, struct error *err)
     struct text text = {0};
 
     msg_train_encode(report, &text);
-    if (text.has_failed) {
-        text_close(&text);
-        return error_set(err, ERR_NOMEM, "no memory to print the report");
-    }
-    (void)fputs(text.bytes, stdout);
-    text_close(&text);
-    return ERR_OK;
+    return command_print(&text, err);
 }
 
 /* The training devices of the command line, checked against its test devices. */

@@ -115,6 +115,16 @@ def refused(code, *arguments, **keywords):
     return done.stderr
 
 
+def make_user_tree(path):
+    """A root as above with the built program at build/dgld, to run commands as a reader of the README does."""
+    if not DATA.is_dir():
+        pytest.skip("the reference's data is not at ../shared/data/dgl")
+    make_root(path)
+    (path / "build").mkdir()
+    (path / "build" / "dgld").symlink_to(BINARY)
+    return path
+
+
 def run(*arguments, root=None, stdin=None, timeout=120):
     """Runs the program to its end; the result has returncode, stdout and stderr as text."""
     command = [str(BINARY), *map(str, arguments)]

@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 import requests
-from conftest import BINARY, DATA, ROOT, make_root
+from conftest import DATA, ROOT, make_user_tree
 
 README = (ROOT / "README.md").read_text()
 
@@ -36,12 +36,7 @@ def test_the_problem_shown_is_the_problem_answered(service):
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory):
-    if not DATA.is_dir():
-        pytest.skip("the reference's data is not at ../shared/data/dgl")
-    path = tmp_path_factory.mktemp("readme")
-    make_root(path)
-    (path / "build").mkdir()
-    (path / "build" / "dgld").symlink_to(BINARY)
+    path = make_user_tree(tmp_path_factory.mktemp("readme"))
     for space in ("nasbench201", "fbnetv3"):
         (path / "data" / space).symlink_to(DATA / space)
     return path

@@ -5,7 +5,7 @@ import shutil
 import subprocess
 
 import pytest
-from conftest import DATA, ROOT, BINARY, make_root
+from conftest import DATA, ROOT, make_user_tree
 
 TRAIN_DEVICES = (
     "Galaxy A9,Honor 9C,iQOO 5 Pro,Samsung Galaxy A80,Samsung Galaxy A90 5G,Samsung Galaxy M30s,"
@@ -21,12 +21,7 @@ SPACES = sorted(TEST_DEVICES)
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory):
     """A tree as a user has it after `make data FROM=...`."""
-    if not DATA.is_dir():
-        pytest.skip("the reference's data is not at ../shared/data/dgl")
-    path = tmp_path_factory.mktemp("tree")
-    make_root(path)
-    (path / "build").mkdir()
-    (path / "build" / "dgld").symlink_to(BINARY)
+    path = make_user_tree(tmp_path_factory.mktemp("tree"))
     (path / "deploy").mkdir()
     shutil.copy(ROOT / "Makefile", path)
     shutil.copy(ROOT / "deploy" / "link-data.sh", path / "deploy")
