@@ -17,22 +17,15 @@ static void put_string(struct text *out, const char *name, const char *value)
     text_put_json_string(out, value);
 }
 
-/* Members for how well predictions agree; each with a comma before it. The names of errors depend on
- * their unit, so those are the caller's. */
-static void put_agreement(struct text *out, const struct metrics *m)
-{
-    const struct {
-        const char *name;
-        double value;
-    } members[] = {
-        {"r",                 m->r                },
-        {"mape",              m->mape             },
-        {"within_10_percent", m->within_10_percent},
-        {"spearman",          m->spearman         },
-        {"kendall",           m->kendall          },
-    };
+struct member {
+    const char *name;
+    double value;
+};
 
-    for (size_t i = 0; i < sizeof members / sizeof *members; i++) {
+/* Members of an object, each with a comma before it. */
+static void put_members(struct text *out, const struct member *members, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
         text_puts(out, ",");
         put_number(out, members[i].name, members[i].value);
     }
@@ -40,15 +33,23 @@ static void put_agreement(struct text *out, const struct metrics *m)
 
 static void put_held_out(const struct train_report *report, struct text *out)
 {
+    const struct metrics *m = &report->held_out;
+    const struct member members[] = {
+        {"r",                 m->r                },
+        {"mape",              m->mape             },
+        {"within_10_percent", m->within_10_percent},
+        {"spearman",          m->spearman         },
+        {"kendall",           m->kendall          },
+        {"r_all_rows",        report->r_all_rows  },
+    };
+
     if (!report->is_validated) {
         text_puts(out, "\"held_out\":null,");
         return;
     }
     text_printf(out, "\"held_out\":{\"validation\":\"%s\",\"n\":%zu",
-                report->model->info.validation, report->held_out.n);
-    put_agreement(out, &report->held_out);
-    text_puts(out, ",");
-    put_number(out, "r_all_rows", report->r_all_rows);
+                report->model->info.validation, m->n);
+    put_members(out, members, sizeof members / sizeof *members);
     text_puts(out, "},");
 }
 
@@ -97,12 +98,14 @@ void train_report_close(struct train_report *report)
 static void put_device(const struct device_report *device, struct text *out)
 {
     const struct metrics *m = &device->metrics;
-    const struct {
-        const char *name;
-        double value;
-    } errors[] = {
+    const struct member members[] = {
+        {"r",                   m->r                       },
         {"rmse_ms",             m->rmse                    },
         {"mae_ms",              m->mae                     },
+        {"mape",                m->mape                    },
+        {"within_10_percent",   m->within_10_percent       },
+        {"spearman",            m->spearman                },
+        {"kendall",             m->kendall                 },
         {"rmse_reference_unit", m->rmse / REFERENCE_UNIT_MS},
         {"mae_reference_unit",  m->mae / REFERENCE_UNIT_MS },
     };
@@ -110,11 +113,7 @@ static void put_device(const struct device_report *device, struct text *out)
     text_puts(out, "{");
     put_string(out, "device", device->name);
     text_printf(out, ",\"n\":%zu", m->n);
-    put_agreement(out, m);
-    for (size_t i = 0; i < sizeof errors / sizeof *errors; i++) {
-        text_puts(out, ",");
-        put_number(out, errors[i].name, errors[i].value);
-    }
+    put_members(out, members, sizeof members / sizeof *members);
     text_puts(out, "}");
 }
 
