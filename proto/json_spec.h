@@ -1,19 +1,19 @@
-/* Messages as tables: a JSON object is described by its fields, and one parser reads them all.
+/* Messages as tables: a JSON object is described by its fields, and one reader reads them all.
  *
- * The parser goes through the table, not through the object, so a field may rely on the ones before
- * it in the table. Unknown and missing fields are reported by name; what a reader finds wrong it
- * adds to the list with its pointer, and the parser goes on, so that a client sees all at once.
- * Thread-safe: tables are constant. */
+ * The reader goes through the table, not through the object, so a field may rely on the ones before it in
+ * the table. Unknown, missing and repeated fields are reported by name; what a field's own function
+ * finds wrong it adds to the list with its pointer, and the reader goes on, so that a client sees all at
+ * once. Thread-safe: tables are constant. */
 #ifndef DGLD_PROTO_JSON_SPEC_H
 #define DGLD_PROTO_JSON_SPEC_H
 
 #include <stdbool.h>
 #include <stddef.h>
 
-#include <jansson.h>
-
-#include "core/error.h"
 #include "proto/field_error.h"
+#include "proto/json_view.h"
+
+enum { JSON_POINTER_BYTES = 256, JSON_SPEC_MAX_FIELDS = 16 };
 
 struct json_reader {
     void *out; /* the struct that is being filled */
@@ -24,22 +24,12 @@ struct json_reader {
 struct json_field {
     const char *name;
     bool is_required;
-    void (*read)(const struct json_reader *reader, const json_t *value);
+    void (*read)(const struct json_reader *reader, struct json_view value);
 };
 
-/* Parses text into JSON. ERR_SYNTAX names line and column. The caller json_decref()s the result. */
-enum err json_spec_load(const char *bytes, size_t size, json_t **out, struct error *err);
-
-/* Reads `object` by the table. `pointer` is the object's own place, "" for a whole body. */
-void json_spec_read(const json_t *object, const struct json_field *fields, size_t n_fields,
+/* Reads `object` by the table of at most JSON_SPEC_MAX_FIELDS. `pointer` is the object's own place, ""
+ * for a whole body. */
+void json_spec_read(struct json_view object, const struct json_field *fields, size_t n_fields,
                     const char *pointer, void *out, struct field_errors *errors);
-
-/* "a string", "an object" ... for messages. */
-const char *json_spec_kind(const json_t *value);
-
-/* A whole number; 4.0 counts as one, as JSON Schema has it. */
-bool json_spec_integer(const json_t *value, json_int_t *out);
-
-enum { JSON_POINTER_BYTES = 256 };
 
 #endif

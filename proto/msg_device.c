@@ -5,33 +5,33 @@
 #include <string.h>
 
 /* Reads a JSON number into vector[field]. */
-static void read_number(const struct json_reader *reader, const json_t *value, size_t field,
+static void read_number(const struct json_reader *reader, struct json_view value, size_t field,
                         double *vector)
 {
-    if (!json_is_number(value)) {
+    if (json_view_kind(value) != JSON_KIND_NUMBER) {
         field_errors_add(reader->errors, 0, reader->pointer, "%s must be a number, not %s",
-                         hardware_fields[field].name, json_spec_kind(value));
+                         hardware_fields[field].name, json_view_kind_name(value));
         return;
     }
-    vector[field] = json_number_value(value);
+    vector[field] = json_view_number(value);
 }
 
-static void read_frequency(const struct json_reader *reader, const json_t *value)
+static void read_frequency(const struct json_reader *reader, struct json_view value)
 {
     read_number(reader, value, 0, reader->out);
 }
 
-static void read_dispatch_width(const struct json_reader *reader, const json_t *value)
+static void read_dispatch_width(const struct json_reader *reader, struct json_view value)
 {
     read_number(reader, value, 1, reader->out);
 }
 
-static void read_cache(const struct json_reader *reader, const json_t *value)
+static void read_cache(const struct json_reader *reader, struct json_view value)
 {
     read_number(reader, value, 2, reader->out);
 }
 
-static void read_memory_bandwidth(const struct json_reader *reader, const json_t *value)
+static void read_memory_bandwidth(const struct json_reader *reader, struct json_view value)
 {
     read_number(reader, value, 3, reader->out);
 }
@@ -44,43 +44,48 @@ static const struct json_field object_fields[HARDWARE_N_FIELDS] = {
     {"memory_bandwidth_gbs", true, read_memory_bandwidth},
 };
 
-static void read_vector(const struct json_reader *reader, const json_t *value, double *vector)
+static void read_vector(const struct json_reader *reader, struct json_view value, double *vector)
 {
-    if (json_array_size(value) != HARDWARE_N_FIELDS) {
+    struct json_view item;
+    size_t n = json_view_count(value);
+    size_t i = 0;
+
+    if (n != HARDWARE_N_FIELDS) {
         field_errors_add(reader->errors, 0, reader->pointer,
                          "hardware must be 4 numbers (frequency in GHz, dispatch width, cache in "
                          "MB, memory bandwidth in GB/s), not %zu",
-                         json_array_size(value));
+                         n);
         return;
     }
-    for (size_t i = 0; i < HARDWARE_N_FIELDS; i++) {
+    for (bool more = json_view_first(value, &item); more; more = json_view_next(&item), i++) {
         char at[JSON_POINTER_BYTES];
         struct json_reader inner = {vector, reader->errors, at};
-        if (json_is_number(json_array_get(value, i))) {
-            vector[i] = json_number_value(json_array_get(value, i));
+        if (json_view_kind(item) == JSON_KIND_NUMBER) {
+            vector[i] = json_view_number(item);
             continue; /* the pointer is written only where there is something to point at */
         }
         (void)snprintf(at, sizeof at, "%.*s/%zu", JSON_POINTER_BYTES - 24, reader->pointer, i);
-        read_number(&inner, json_array_get(value, i), i, vector);
+        read_number(&inner, item, i, vector);
     }
 }
 
-void msg_hardware_read(const struct json_reader *reader, const json_t *value, struct hardware *out)
+void msg_hardware_read(const struct json_reader *reader, struct json_view value,
+                       struct hardware *out)
 {
     double vector[HARDWARE_N_FIELDS] = {0};
     size_t n_errors = reader->errors->n;
     size_t bad_field = 0;
     struct error why;
 
-    if (json_is_array(value)) {
+    if (json_view_kind(value) == JSON_KIND_ARRAY) {
         read_vector(reader, value, vector);
-    } else if (json_is_object(value)) {
+    } else if (json_view_kind(value) == JSON_KIND_OBJECT) {
         json_spec_read(value, object_fields, HARDWARE_N_FIELDS, reader->pointer, vector,
                        reader->errors);
     } else {
         field_errors_add(reader->errors, 0, reader->pointer,
                          "hardware must be a vector of 4 numbers or an object, not %s",
-                         json_spec_kind(value));
+                         json_view_kind_name(value));
     }
     if (reader->errors->n > n_errors || reader->errors->has_failed) {
         return;
@@ -91,48 +96,47 @@ void msg_hardware_read(const struct json_reader *reader, const json_t *value, st
         char place[24];
         (void)snprintf(place, sizeof place, "%zu", bad_field);
         (void)snprintf(at, sizeof at, "%.*s/%s", JSON_POINTER_BYTES - 32, reader->pointer,
-                       json_is_array(value) ? place : hardware_fields[bad_field].name);
+                       json_view_kind(value) == JSON_KIND_ARRAY ? place
+                                                                : hardware_fields[bad_field].name);
         field_errors_add(reader->errors, 0, at, "%s", why.text);
     }
 }
 
-static void read_hardware(const struct json_reader *reader, const json_t *value)
+static void read_hardware(const struct json_reader *reader, struct json_view value)
 {
     struct device_sheet *sheet = reader->out;
 
     msg_hardware_read(reader, value, &sheet->hardware);
 }
 
-static void read_text(const struct json_reader *reader, const json_t *value, char *out)
+static void read_text(const struct json_reader *reader, struct json_view value, char *out)
 {
-    if (!json_is_string(value) || json_string_length(value) >= SHEET_TEXT_BYTES) {
+    if (!json_view_text(value, out, SHEET_TEXT_BYTES)) {
         field_errors_add(reader->errors, 0, reader->pointer, "must be a string of at most %d bytes",
                          SHEET_TEXT_BYTES - 1);
-        return;
     }
-    (void)snprintf(out, SHEET_TEXT_BYTES, "%s", json_string_value(value));
 }
 
-static void read_chip(const struct json_reader *reader, const json_t *value)
+static void read_chip(const struct json_reader *reader, struct json_view value)
 {
     read_text(reader, value, ((struct device_sheet *)reader->out)->chip);
 }
 
-static void read_source(const struct json_reader *reader, const json_t *value)
+static void read_source(const struct json_reader *reader, struct json_view value)
 {
     read_text(reader, value, ((struct device_sheet *)reader->out)->source);
 }
 
-static void read_estimated(const struct json_reader *reader, const json_t *value)
+static void read_estimated(const struct json_reader *reader, struct json_view value)
 {
     struct device_sheet *sheet = reader->out;
 
-    if (!json_is_boolean(value)) {
+    if (json_view_kind(value) != JSON_KIND_BOOLEAN) {
         field_errors_add(reader->errors, 0, reader->pointer, "must be true or false, not %s",
-                         json_spec_kind(value));
+                         json_view_kind_name(value));
         return;
     }
-    sheet->is_estimated = json_is_true(value);
+    sheet->is_estimated = json_view_is_true(value);
 }
 
 static const struct json_field sheet_fields[] = {
@@ -147,8 +151,8 @@ enum err msg_device_decode(const char *bytes, size_t size, struct device_sheet *
 {
     struct device_sheet sheet = {0};
     struct field_errors errors = {0};
-    json_t *root = NULL;
-    enum err rc = json_spec_load(bytes, size, &root, err);
+    struct json_view root;
+    enum err rc = json_view_check(bytes, size, &root, err);
 
     if (rc != ERR_OK) {
         return rc;
@@ -164,6 +168,5 @@ enum err msg_device_decode(const char *bytes, size_t size, struct device_sheet *
         *out = sheet;
     }
     field_errors_close(&errors);
-    json_decref(root);
     return rc;
 }

@@ -4,8 +4,6 @@
 
 #include <stdbool.h>
 
-#include <jansson.h>
-
 #include "core/device.h"
 #include "proto/json_spec.h"
 
@@ -22,7 +20,8 @@ struct device_sheet {
 /* Reads a hardware vector [F, D, C, M] or the object {"frequency_ghz", "dispatch_width",
  * "cache_mb", "memory_bandwidth_gbs"} and validates it; what is wrong goes to the reader's errors.
  */
-void msg_hardware_read(const struct json_reader *reader, const json_t *value, struct hardware *out);
+void msg_hardware_read(const struct json_reader *reader, struct json_view value,
+                       struct hardware *out);
 
 /* Parses the bytes of a sheet file: {"hardware": {...}, "chip", "estimated", "source"}. `name` is
  * left as it is. */

@@ -4,8 +4,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include <jansson.h>
-
 #include "core/mem.h"
 #include "proto/json_spec.h"
 #include "proto/msg_device.h"
@@ -17,34 +15,38 @@ enum { MOST_REPORTED = 64 };
  * would take a hundred times its size. */
 enum { MOST_SKIPPED = 65536 };
 
+/* Room for any name or notation that can be right, and for enough of a wrong one to tell it by. */
+enum { TEXT_BYTES = 512 };
+
 static void report_memory(const struct json_reader *reader)
 {
     reader->errors->has_failed = true;
 }
 
-static void read_search_space(const struct json_reader *reader, const json_t *value)
+static void read_search_space(const struct json_reader *reader, struct json_view value)
 {
     struct predict_request *request = reader->out;
+    char name[TEXT_BYTES];
 
-    if (!json_is_string(value)) {
+    if (json_view_kind(value) != JSON_KIND_STRING) {
         field_errors_add(reader->errors, 0, reader->pointer, "must be a string, not %s",
-                         json_spec_kind(value));
+                         json_view_kind_name(value));
         return;
     }
-    request->space = space_find(json_string_value(value));
+    request->space = json_view_text(value, name, sizeof name) ? space_find(name) : NULL;
     if (request->space == NULL) {
         field_errors_add(reader->errors, 0, reader->pointer,
-                         "there is no search space \"%.64s\"; there are %s",
-                         json_string_value(value), space_names());
+                         "there is no search space \"%.64s\"; there are %s", name, space_names());
     }
 }
 
-static void read_on_error(const struct json_reader *reader, const json_t *value)
+static void read_on_error(const struct json_reader *reader, struct json_view value)
 {
     struct predict_request *request = reader->out;
-    const char *text = json_string_value(value);
+    char text[TEXT_BYTES];
 
-    if (text == NULL || (strcmp(text, "null") != 0 && strcmp(text, "refuse") != 0)) {
+    if (!json_view_text(value, text, sizeof text) ||
+        (strcmp(text, "null") != 0 && strcmp(text, "refuse") != 0)) {
         field_errors_add(reader->errors, 0, reader->pointer,
                          "must be \"null\" (answer null for a bad architecture) or \"refuse\" "
                          "(refuse the call, the default)");
@@ -72,26 +74,30 @@ static bool begin_targets(const struct json_reader *reader, size_t n)
     return true;
 }
 
-static void read_target_name(const struct json_reader *reader, const json_t *value,
+static void read_target_name(const struct json_reader *reader, struct json_view value,
                              struct predict_target *target)
 {
     struct error why;
+    char name[TEXT_BYTES];
 
-    if (!json_is_string(value)) {
+    if (json_view_kind(value) != JSON_KIND_STRING) {
         field_errors_add(reader->errors, 0, reader->pointer, "must be a device's name, not %s",
-                         json_spec_kind(value));
+                         json_view_kind_name(value));
         return;
     }
-    if (device_name_validate(json_string_value(value), &why) != ERR_OK) {
+    if (!json_view_text(value, name, sizeof name) && strlen(name) < DEVICE_NAME_BYTES) {
+        name[0] = '\x01'; /* a NUL cut it: as little welcome as any control character */
+    }
+    if (device_name_validate(name, &why) != ERR_OK) {
         field_errors_add(reader->errors, 0, reader->pointer, "%s", why.text);
         return;
     }
     target->is_named = true;
-    (void)snprintf(target->name, sizeof target->name, "%s", json_string_value(value));
+    (void)snprintf(target->name, sizeof target->name, "%.*s", DEVICE_NAME_BYTES - 1, name);
     (void)snprintf(target->pointer, sizeof target->pointer, "%s", reader->pointer);
 }
 
-static void read_hardware(const struct json_reader *reader, const json_t *value)
+static void read_hardware(const struct json_reader *reader, struct json_view value)
 {
     struct predict_request *request = reader->out;
 
@@ -100,7 +106,7 @@ static void read_hardware(const struct json_reader *reader, const json_t *value)
     }
 }
 
-static void read_device(const struct json_reader *reader, const json_t *value)
+static void read_device(const struct json_reader *reader, struct json_view value)
 {
     struct predict_request *request = reader->out;
 
@@ -109,12 +115,15 @@ static void read_device(const struct json_reader *reader, const json_t *value)
     }
 }
 
-static void read_devices(const struct json_reader *reader, const json_t *value)
+static void read_devices(const struct json_reader *reader, struct json_view value)
 {
     struct predict_request *request = reader->out;
-    size_t n = json_array_size(value);
+    bool is_list = json_view_kind(value) == JSON_KIND_ARRAY;
+    size_t n = is_list ? json_view_count(value) : 0;
+    struct json_view item;
+    size_t i = 0;
 
-    if (!json_is_array(value) || n == 0 || n > PREDICT_MAX_DEVICES) {
+    if (n == 0 || n > PREDICT_MAX_DEVICES) {
         field_errors_add(reader->errors, 0, reader->pointer,
                          "must be a list of 1 to %d device names or hardware vectors",
                          PREDICT_MAX_DEVICES);
@@ -124,12 +133,12 @@ static void read_devices(const struct json_reader *reader, const json_t *value)
         return;
     }
     request->has_device_list = true;
-    for (size_t i = 0; i < n && reader->errors->n < MOST_REPORTED; i++) {
-        const json_t *item = json_array_get(value, i);
+    for (bool more = json_view_first(value, &item); more && reader->errors->n < MOST_REPORTED;
+         more = json_view_next(&item), i++) {
         char at[JSON_POINTER_BYTES];
         struct json_reader inner = {request, reader->errors, at};
         (void)snprintf(at, sizeof at, "/devices/%zu", i);
-        if (json_is_string(item)) {
+        if (json_view_kind(item) == JSON_KIND_STRING) {
             read_target_name(&inner, item, &request->targets[i]);
         } else {
             msg_hardware_read(&inner, item, &request->targets[i].hardware);
@@ -138,22 +147,25 @@ static void read_devices(const struct json_reader *reader, const json_t *value)
 }
 
 /* Reads one architecture given as a list of genes. */
-static enum err read_genes(const struct space *space, const json_t *list, int32_t *genes,
+static enum err read_genes(const struct space *space, struct json_view list, int32_t *genes,
                            size_t *bad_gene, struct error *err)
 {
-    *bad_gene = SIZE_MAX;
-    if (json_array_size(list) != space->n_genes) {
+    size_t n = json_view_count(list);
+    struct json_view item;
+    size_t i = 0;
+
+    if (n != space->n_genes) {
         return error_set(err, ERR_INVALID, "an architecture of %s has %zu genes, not %zu",
-                         space->name, space->n_genes, json_array_size(list));
+                         space->name, space->n_genes, n);
     }
-    for (size_t i = 0; i < space->n_genes; i++) {
-        const json_t *value = json_array_get(list, i);
-        json_int_t gene;
-        if (!json_spec_integer(value, &gene)) {
+    for (bool more = json_view_first(list, &item); more; more = json_view_next(&item), i++) {
+        int64_t gene;
+        if (!json_view_whole(item, &gene)) {
+            bool is_number = json_view_kind(item) == JSON_KIND_NUMBER;
             *bad_gene = i;
             return error_set(err, ERR_INVALID, "gene %zu of %s must be a whole number, not %s",
                              i + 1, space->name,
-                             json_is_real(value) ? "a fraction" : json_spec_kind(value));
+                             is_number ? "a fraction" : json_view_kind_name(item));
         }
         gene = gene > INT32_MAX ? INT32_MAX : gene;
         genes[i] = (int32_t)(gene < INT32_MIN ? INT32_MIN : gene);
@@ -161,22 +173,39 @@ static enum err read_genes(const struct space *space, const json_t *list, int32_
     return space_validate(space, genes, bad_gene, err);
 }
 
-static enum err read_architecture(const struct space *space, const json_t *value, int32_t *genes,
+/* Reads one that is written as text. A string has no places inside that a pointer could name. */
+static enum err read_notation(const struct space *space, struct json_view value, int32_t *genes,
+                              struct error *err)
+{
+    char decoded[TEXT_BYTES];
+    const char *text = decoded;
+    size_t length;
+
+    if (!json_view_string_plain(value, &text, &length)) {
+        length = json_view_string(value, decoded, sizeof decoded);
+        if (length >= sizeof decoded) {
+            return error_set(err, ERR_INVALID, "an architecture's text has at most %d bytes",
+                             TEXT_BYTES - 1);
+        }
+    }
+    return space_parse(space, text, length, genes, NULL, err);
+}
+
+/* `bad_gene` receives the place of a gene that is wrong, or stays SIZE_MAX. */
+static enum err read_architecture(const struct space *space, struct json_view value, int32_t *genes,
                                   size_t *bad_gene, struct error *err)
 {
     *bad_gene = SIZE_MAX;
-    if (json_is_array(value)) {
+    switch (json_view_kind(value)) {
+    case JSON_KIND_ARRAY:
         return read_genes(space, value, genes, bad_gene, err);
+    case JSON_KIND_STRING:
+        return read_notation(space, value, genes, err);
+    default:
+        return error_set(err, ERR_INVALID,
+                         "an architecture must be a list of genes or a string, not %s",
+                         json_view_kind_name(value));
     }
-    if (json_is_string(value)) {
-        enum err rc = space_parse(space, json_string_value(value), json_string_length(value), genes,
-                                  bad_gene, err);
-        *bad_gene = SIZE_MAX; /* a string has no places inside that a pointer could name */
-        return rc;
-    }
-    return error_set(err, ERR_INVALID,
-                     "an architecture must be a list of genes or a string, not %s",
-                     json_spec_kind(value));
 }
 
 /* Notes a bad architecture and puts a valid one in its place, so that later steps need no
@@ -199,37 +228,48 @@ static void note_bad(struct predict_request *request, const struct json_reader *
     }
 }
 
-static void read_architectures(const struct json_reader *reader, const json_t *value)
+/* Makes room for n architectures; false, and reported, where they are too many. */
+static bool begin_architectures(const struct json_reader *reader, size_t n)
 {
     struct predict_request *request = reader->out;
-    const struct space *space = request->space;
-    size_t n = json_array_size(value);
     size_t n_targets = request->n_targets > 0 ? request->n_targets : 1;
 
-    if (!json_is_array(value)) {
-        field_errors_add(reader->errors, 0, reader->pointer,
-                         "must be a list of architectures, not %s", json_spec_kind(value));
-        return;
-    }
     if (n > PREDICT_MAX_VALUES / n_targets) {
-        field_errors_add(
-            reader->errors, 0, reader->pointer,
-            "%zu architectures on %zu devices are more than the %zu latencies that one "
-            "call may ask for",
-            n, n_targets, PREDICT_MAX_VALUES);
-        return;
+        field_errors_add(reader->errors, 0, reader->pointer,
+                         "%zu architectures on %zu devices are more than the %zu latencies that "
+                         "one call may ask for",
+                         n, n_targets, PREDICT_MAX_VALUES);
+        return false;
     }
-    if (space == NULL) {
-        return; /* reported already; without a space nothing more can be said */
+    if (request->space == NULL) {
+        return false; /* reported already; without a space nothing more can be said */
     }
-    request->genes = mem_calloc(n, space->n_genes * sizeof *request->genes);
+    request->genes = mem_calloc(n, request->space->n_genes * sizeof *request->genes);
     request->is_bad = mem_calloc(n, sizeof *request->is_bad);
     if (request->genes == NULL || request->is_bad == NULL) {
         report_memory(reader);
-        return;
+        return false;
     }
     request->n_architectures = n;
-    for (size_t i = 0; i < n && reader->errors->n < MOST_REPORTED; i++) {
+    return true;
+}
+
+static void read_architectures(const struct json_reader *reader, struct json_view value)
+{
+    struct predict_request *request = reader->out;
+    struct json_view item;
+    size_t i = 0;
+
+    if (json_view_kind(value) != JSON_KIND_ARRAY) {
+        field_errors_add(reader->errors, 0, reader->pointer,
+                         "must be a list of architectures, not %s", json_view_kind_name(value));
+        return;
+    }
+    if (!begin_architectures(reader, json_view_count(value))) {
+        return;
+    }
+    for (bool more = json_view_first(value, &item); more && reader->errors->n < MOST_REPORTED;
+         more = json_view_next(&item), i++) {
         struct error why;
         size_t bad_gene;
         if (request->skipped.n > MOST_SKIPPED) {
@@ -238,26 +278,32 @@ static void read_architectures(const struct json_reader *reader, const json_t *v
                              MOST_SKIPPED);
             return;
         }
-        if (read_architecture(space, json_array_get(value, i), request->genes + i * space->n_genes,
+        if (read_architecture(request->space, item, request->genes + i * request->space->n_genes,
                               &bad_gene, &why) != ERR_OK) {
             note_bad(request, reader, i, bad_gene, &why);
         }
     }
 }
 
-static void read_model(const struct json_reader *reader, const json_t *value)
+static void read_model(const struct json_reader *reader, struct json_view value)
 {
     struct predict_request *request = reader->out;
+    char name[TEXT_BYTES];
     struct error why;
 
-    if (!json_is_string(value)) {
+    if (json_view_kind(value) != JSON_KIND_STRING) {
         field_errors_add(reader->errors, 0, reader->pointer, "must be a model's name, not %s",
-                         json_spec_kind(value));
-    } else if (model_name_validate(json_string_value(value), &why) != ERR_OK) {
-        field_errors_add(reader->errors, 0, reader->pointer, "%s", why.text);
-    } else {
-        (void)snprintf(request->model, sizeof request->model, "%s", json_string_value(value));
+                         json_view_kind_name(value));
+        return;
     }
+    if (!json_view_text(value, name, sizeof name)) {
+        name[0] = '\0'; /* too long, or with a NUL */
+    }
+    if (model_name_validate(name, &why) != ERR_OK) {
+        field_errors_add(reader->errors, 0, reader->pointer, "%s", why.text);
+        return;
+    }
+    (void)snprintf(request->model, sizeof request->model, "%.*s", MODEL_NAME_BYTES - 1, name);
 }
 
 static const struct json_field fields[] = {
@@ -273,11 +319,11 @@ static const struct json_field fields[] = {
 enum err msg_predict_decode(const char *bytes, size_t size, struct predict_request *out,
                             struct error *err)
 {
-    json_t *root;
+    struct json_view root;
     enum err rc;
 
     memset(out, 0, sizeof *out);
-    rc = json_spec_load(bytes, size, &root, err);
+    rc = json_view_check(bytes, size, &root, err);
     if (rc != ERR_OK) {
         return rc;
     }
@@ -287,7 +333,6 @@ enum err msg_predict_decode(const char *bytes, size_t size, struct predict_reque
             &out->errors, 0, "",
             "say for which device: hardware (four numbers), device (a name) or devices");
     }
-    json_decref(root);
     if (out->errors.has_failed || out->skipped.has_failed) {
         return error_set(err, ERR_NOMEM, "no memory to read the request");
     }

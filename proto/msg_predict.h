@@ -21,7 +21,7 @@
 #include "proto/text.h"
 
 #define PREDICT_MAX_DEVICES 1024
-#define PREDICT_MAX_VALUES  ((size_t)1 << 24) /* devices times architectures of one call */
+#define PREDICT_MAX_VALUES  ((size_t)1 << 23) /* devices times architectures of one call */
 
 /* A device to predict for: named, to be looked up, or described. */
 struct predict_target {

@@ -6,11 +6,9 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include <jansson.h>
-
 #include "core/file.h"
 #include "core/mem.h"
-#include "proto/json_spec.h"
+#include "proto/json_view.h"
 
 #define MAX_CONFIG_BYTES ((size_t)1 << 20)
 #define MIB              ((int64_t)1 << 20)
@@ -26,6 +24,8 @@ const struct config_key config_keys[] = {
      "threads that answer requests; 0 is one a core"},
     {"body_max_bytes", CONFIG_WHOLE, AT(body_max_bytes), 1024, 1024 * MIB, 32 * MIB, NULL,
      "largest request body"},
+    {"transfer_max_bytes", CONFIG_WHOLE, AT(transfer_max_bytes), 1024, MIB * MIB, 512 * MIB,
+     NULL, "request bodies and replies held at a time, over all connections"},
     {"connections_max", CONFIG_WHOLE, AT(connections_max), 1, 1000000, 10000, NULL,
      "open connections in all"},
     {"connections_per_address_max", CONFIG_WHOLE, AT(connections_per_address_max), 1, 1000000, 1024, NULL,
@@ -61,32 +61,33 @@ void config_init(struct config *config)
     }
 }
 
-static enum err set_key(struct config *config, const struct config_key *key, const json_t *value,
+static enum err set_key(struct config *config, const struct config_key *key, struct json_view value,
                         struct error *err)
 {
     void *field = (char *)config + key->offset;
-    json_int_t whole;
+    char text[CONFIG_TEXT_BYTES];
+    int64_t whole;
 
     switch (key->type) {
     case CONFIG_TEXT:
-        if (!json_is_string(value) || json_string_length(value) >= CONFIG_TEXT_BYTES) {
+        if (!json_view_text(value, text, sizeof text)) {
             return error_set(err, ERR_INVALID, "%s must be a string of at most %d bytes", key->name,
                              CONFIG_TEXT_BYTES - 1);
         }
-        (void)snprintf(field, CONFIG_TEXT_BYTES, "%s", json_string_value(value));
+        (void)snprintf(field, CONFIG_TEXT_BYTES, "%s", text);
         return ERR_OK;
     case CONFIG_WHOLE:
-        if (!json_spec_integer(value, &whole) || whole < key->min || whole > key->max) {
+        if (!json_view_whole(value, &whole) || whole < key->min || whole > key->max) {
             return error_set(err, ERR_INVALID, "%s must be a whole number from %lld to %lld",
                              key->name, (long long)key->min, (long long)key->max);
         }
         *(int64_t *)field = whole;
         return ERR_OK;
     default:
-        if (!json_is_boolean(value)) {
+        if (json_view_kind(value) != JSON_KIND_BOOLEAN) {
             return error_set(err, ERR_INVALID, "%s must be true or false", key->name);
         }
-        *(bool *)field = json_is_true(value);
+        *(bool *)field = json_view_is_true(value);
         return ERR_OK;
     }
 }
@@ -101,21 +102,29 @@ static const struct config_key *find_key(const char *name)
     return NULL;
 }
 
-static enum err apply_object(json_t *root, struct config *config, struct error *err)
+static enum err apply_object(struct json_view root, struct config *config, struct error *err)
 {
-    const char *name;
-    json_t *value;
+    struct json_member member;
+    bool is_seen[sizeof config_keys / sizeof *config_keys] = {false};
 
-    if (!json_is_object(root)) {
+    if (json_view_kind(root) != JSON_KIND_OBJECT) {
         return error_set(err, ERR_INVALID, "the settings must be an object, not %s",
-                         json_spec_kind(root));
+                         json_view_kind_name(root));
     }
-    json_object_foreach(root, name, value)
-    {
-        const struct config_key *key = find_key(name);
-        enum err rc = key == NULL
-                          ? error_set(err, ERR_INVALID, "there is no setting \"%.60s\"", name)
-                          : set_key(config, key, value, err);
+    for (bool more = json_view_first_member(root, &member); more;
+         more = json_view_next_member(&member)) {
+        char name[CONFIG_TEXT_BYTES];
+        const struct config_key *key =
+            json_view_text(member.name, name, sizeof name) ? find_key(name) : NULL;
+        enum err rc;
+        if (key == NULL) {
+            return error_set(err, ERR_INVALID, "there is no setting \"%.60s\"", name);
+        }
+        if (is_seen[key - config_keys]) {
+            return error_set(err, ERR_INVALID, "the setting %s is given twice", name);
+        }
+        is_seen[key - config_keys] = true;
+        rc = set_key(config, key, member.value, err);
         if (rc != ERR_OK) {
             return rc;
         }
@@ -126,7 +135,7 @@ static enum err apply_object(json_t *root, struct config *config, struct error *
 enum err config_load(const char *path, struct config *config, struct error *err)
 {
     struct config changed = *config;
-    json_t *root = NULL;
+    struct json_view root;
     char *bytes = NULL;
     size_t size = 0;
     enum err rc = file_read(path, MAX_CONFIG_BYTES, &bytes, &size, err);
@@ -134,11 +143,10 @@ enum err config_load(const char *path, struct config *config, struct error *err)
     if (rc != ERR_OK) {
         return rc;
     }
-    rc = json_spec_load(bytes, size, &root, err);
+    rc = json_view_check(bytes, size, &root, err);
     if (rc == ERR_OK) {
         rc = apply_object(root, &changed, err);
     }
-    json_decref(root);
     mem_free(bytes);
     if (rc != ERR_OK) {
         error_wrap(err, "%s", path);

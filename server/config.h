@@ -16,6 +16,7 @@ struct config {
     int64_t port;
     int64_t http_threads; /* 0: one a core */
     int64_t body_max_bytes;
+    int64_t transfer_max_bytes;
     int64_t connections_max;
     int64_t connections_per_address_max;
     int64_t idle_timeout_s;

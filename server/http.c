@@ -25,6 +25,7 @@ struct http_server {
     struct MHD_Daemon *daemon;
     int listen_fd; /* -1 from http_quiesce() on */
     atomic_size_t n_in_flight;
+    atomic_size_t n_held_bytes; /* of large bodies and replies, bounded by transfer_max_bytes */
 };
 
 /* A request from its first line to the last byte of its reply. */
@@ -34,20 +35,53 @@ struct context {
     bool is_closing; /* the connection ends with the refusal */
     char *body;
     size_t body_size, body_capacity;
+    size_t n_held_bytes; /* this request's share of the server's */
 };
 
 /* A body that is refused is read and dropped up to this size, so that the client gets to read the
  * reply and keeps its connection; a larger one ends it. */
-enum { DROPPED_BODY_BYTES = 1 << 20, FIRST_BODY_BYTES = 4096 };
+enum { DROPPED_BODY_BYTES = 1 << 20 };
+
+/* Room for a body that is not known to be larger. What is no larger is not counted as held: connections
+ * have a bound of their own. */
+enum { FIRST_BODY_BYTES = 4096 };
 
 /* Memory of a connection for headers and pieces of the body. The library zeroes one and a half
  * times as much for every request, so its preset of 32 KiB would push the rest out of the cache. */
 #define CONNECTION_BYTES ((size_t)16 << 10)
 
-static void free_context(struct context *context)
+/* Takes `bytes` from what all connections together may hold; false where that is used up. */
+static bool hold_bytes(struct http_server *server, struct context *context, size_t bytes)
 {
-    mem_free(context->refusal.body);
+    size_t limit = (size_t)server->app->config.transfer_max_bytes;
+
+    if (bytes <= FIRST_BODY_BYTES) {
+        return true;
+    }
+    if (atomic_fetch_add(&server->n_held_bytes, bytes) + bytes > limit) {
+        atomic_fetch_sub(&server->n_held_bytes, bytes);
+        return false;
+    }
+    context->n_held_bytes += bytes;
+    return true;
+}
+
+/* Ends the body and gives back what the request holds. */
+static void drop_body(struct http_server *server, struct context *context)
+{
+    if (context->n_held_bytes > 0) {
+        atomic_fetch_sub(&server->n_held_bytes, context->n_held_bytes);
+        context->n_held_bytes = 0;
+    }
     mem_free(context->body);
+    context->body = NULL;
+    context->body_capacity = 0;
+}
+
+static void free_context(struct http_server *server, struct context *context)
+{
+    drop_body(server, context);
+    mem_free(context->refusal.body);
     mem_free(context);
 }
 
@@ -151,6 +185,16 @@ static unsigned long long announced_length(struct MHD_Connection *connection)
     return text != NULL ? strtoull(text, NULL, 10) : 0;
 }
 
+/* The request will not be carried out: `detail` says which bound it hit. */
+static void refuse_bound(const struct request *request, struct context *context, unsigned status,
+                         const char *detail)
+{
+    context->route = NULL;
+    mem_free(context->refusal.body);
+    memset(&context->refusal, 0, sizeof context->refusal);
+    respond_problem(&context->refusal, request, status, detail, NULL);
+}
+
 static void refuse_too_large(const struct http_server *server, const struct request *request,
                              struct context *context)
 {
@@ -159,10 +203,19 @@ static void refuse_too_large(const struct http_server *server, const struct requ
     (void)snprintf(detail, sizeof detail,
                    "the body is larger than body_max_bytes, which is %lld here",
                    (long long)server->app->config.body_max_bytes);
-    context->route = NULL;
-    mem_free(context->refusal.body);
-    memset(&context->refusal, 0, sizeof context->refusal);
-    respond_problem(&context->refusal, request, 413, detail, NULL);
+    refuse_bound(request, context, 413, detail);
+}
+
+static void refuse_too_much(const struct http_server *server, const struct request *request,
+                            struct context *context)
+{
+    char detail[160];
+
+    (void)snprintf(detail, sizeof detail,
+                   "bodies and replies of other requests leave no room within transfer_max_bytes, "
+                   "which is %lld here",
+                   (long long)server->app->config.transfer_max_bytes);
+    refuse_bound(request, context, 503, detail);
 }
 
 /* Decides on the headers alone whether the request will be carried out. */
@@ -235,6 +288,11 @@ static enum MHD_Result receive(struct http_server *server, const struct request 
         while (capacity < context->body_size + size) {
             capacity *= 2;
         }
+        if (!hold_bytes(server, context, capacity - context->body_capacity)) {
+            drop_body(server, context);
+            refuse_too_much(server, request, context);
+            return MHD_YES;
+        }
         grown = mem_resize(context->body, capacity, 1);
         if (grown == NULL) {
             return MHD_NO;
@@ -258,6 +316,12 @@ static enum MHD_Result answer(struct http_server *server, struct MHD_Connection 
     request->body = context->body;
     request->body_size = context->body_size;
     context->route->handle(server->app, request, &reply);
+    drop_body(server, context);
+    if (!hold_bytes(server, context, reply.body_size)) {
+        mem_free(reply.body);
+        refuse_too_much(server, request, context);
+        return send_reply(server, connection, &context->refusal, false);
+    }
     return send_reply(server, connection, &reply, false);
 }
 
@@ -290,7 +354,7 @@ static void on_completed(void *cls, struct MHD_Connection *connection, void **sl
     (void)connection;
     (void)code;
     if (*slot != NULL) {
-        free_context(*slot);
+        free_context(server, *slot);
         *slot = NULL;
         atomic_fetch_sub(&server->n_in_flight, 1);
     }

@@ -198,7 +198,7 @@ def test_whole_numbers_may_be_written_as_decimals(small):
         ('{"hardware": [2, 3, 1, 7.46], "colour": "red"}', '/colour: "colour" is not a field here'),
         ('{"hardware": [2, 3, 1, 7.46], "estimated": 1}', "/estimated: must be true or false"),
         ('{"hardware": {"frequency_ghz": 2, "dispatch_width": 3, "cache_mb": 1}}', "memory_bandwidth_gbs is missing"),
-        ('{"hardware": [2, 3, 1, 7.46], "hardware": [2, 3, 1, 7.46]}', "duplicate"),
+        ('{"hardware": [2, 3, 1, 7.46], "hardware": [2, 3, 1, 7.46]}', "given twice"),
     ],
 )
 def test_malformed_device_sheet_is_refused_with_file_and_reason(sheet, reason, small):

@@ -3,6 +3,7 @@
 import json
 import random
 import socket
+import time
 
 import pytest
 import requests
@@ -106,7 +107,7 @@ WRONG = {
     "a gene of 1e300": (
         GOOD | {"architectures": [[1e300, 1, 1, 1, 1, 1]]},
         "/architectures/0/0",
-        "must be a whole number",
+        "gene 1 of nasbench201 must be 1 to 5",
     ),
     "a bad string": (GOOD | {"architectures": ["hello"]}, "/architectures/0", "is no architecture of nasbench201"),
     "a bad digit": (
@@ -225,15 +226,12 @@ UNPARSABLE = {
     "NaN": b'{"search_space":"nasbench201","hardware":[NaN,3,1,7],"architectures":[]}',
     "Infinity": b'{"search_space":"nasbench201","hardware":[2,3,1,Infinity],"architectures":[]}',
     "minus Infinity": b'{"search_space":"nasbench201","hardware":[2,3,1,-Infinity],"architectures":[]}',
-    "a number beyond doubles": b'{"search_space":"nasbench201","hardware":[2,3,1,1e999],"architectures":[]}',
     "hex": b'{"search_space":"nasbench201","hardware":[0x2,3,1,7],"architectures":[]}',
-    "duplicate keys": b'{"search_space":"fbnetv3","hardware":[2,3,1,7],"search_space":"fbnetv3","architectures":[]}',
     "invalid UTF-8": b'{"search_space":"nasbench201\xff","hardware":[2,3,1,7],"architectures":[]}',
     "an overlong form": b'{"search_space":"nasbench201\xc0\x80","hardware":[2,3,1,7],"architectures":[]}',
     "a lone surrogate": b'{"search_space":"\\ud800","hardware":[2,3,1,7],"architectures":[]}',
     "UTF-16": json.dumps(GOOD).encode("utf-16"),
     "NULs": b"\0" * 1000,
-    "an escaped NUL": b'{"search_space":"nasbench201\\u0000","hardware":[2,3,1,7],"architectures":[]}',
     "deep nesting": b"[" * 100_000,
     "deep and closed": b"[" * 100_000 + b"]" * 100_000,
     "deep objects": b'{"a":' * 50_000,
@@ -247,6 +245,22 @@ def test_unparsable_body_is_400_and_says_where(name, service):
     assert "line " in body["detail"] or "empty" in body["detail"]
     assert "-1" not in body["detail"]
     assert is_serving(service)
+
+
+PARSABLE_BUT_WRONG = {
+    "a number beyond doubles": (b'{"search_space":"nasbench201","hardware":[2,3,1,1e999],"architectures":[]}', "/hardware/3"),
+    "a field given twice": (b'{"search_space":"fbnetv3","hardware":[2,3,1,7],"search_space":"fbnetv3","architectures":[]}', "/search_space"),
+    "a NUL in a name": (b'{"search_space":"nasbench201\\u0000","hardware":[2,3,1,7],"architectures":[]}', "/search_space"),
+    "a field given twice, once with escapes": (
+        b'{"search_space":"fbnetv3","hardware":[2,3,1,7],"search\\u005fspace":"fbnetv3","architectures":[]}', "/search_space"),
+}
+
+
+@pytest.mark.parametrize("name", PARSABLE_BUT_WRONG)
+def test_what_is_json_and_yet_wrong_is_422_by_pointer(name, service):
+    sent, pointer = PARSABLE_BUT_WRONG[name]
+    body = problem(service.post(sent), 422)
+    assert [e["pointer"] for e in body["errors"]] == [pointer]
 
 
 @pytest.mark.parametrize("path", ["/", "/v1", "/v1/predict/", "/v1/predictx", "/V1/predict", "//v1/predict"])
@@ -535,3 +549,29 @@ def test_mutated_bodies_never_fail_the_service(service):
                 problem(reply, reply.status_code)
     assert seen == {200, 400, 422}
     assert is_serving(service)
+
+
+def test_what_all_connections_hold_together_has_a_bound(root, start, tmp_path):
+    """Bodies that are sent and never ended fill the budget; others are told so, and then served again."""
+    settings = tmp_path / "own.json"
+    settings.write_text(json.dumps({"transfer_max_bytes": 1 << 20, "idle_timeout_s": 4}))
+    daemon = start(root, "--config", settings)
+    body = json.dumps({"search_space": "nasbench201", "hardware": [2, 3, 1, 7.46], "architectures": ["444244"] * 2000})
+    head = f"POST /v1/predict HTTP/1.1\r\nHost: x\r\nContent-Length: {1 << 20}\r\n\r\n".encode()
+    hoarders = []
+    for _ in range(8):
+        hoarder = socket.create_connection(("127.0.0.1", daemon.port))
+        hoarder.sendall(head + b" " * 200_000)
+        hoarders.append(hoarder)
+    deadline = time.monotonic() + 20
+    while requests.post(f"{daemon.url}/v1/predict", data=body).status_code != 503:
+        assert time.monotonic() < deadline, "the budget never ran out"
+    answer = requests.post(f"{daemon.url}/v1/predict", data=body)
+    assert answer.status_code == 503 and "transfer_max_bytes" in answer.json()["detail"]
+    assert int(answer.headers["Retry-After"]) >= 1
+    assert requests.get(f"{daemon.url}/healthz").status_code == 200
+    for hoarder in hoarders:
+        hoarder.close()
+    deadline = time.monotonic() + 20
+    while requests.post(f"{daemon.url}/v1/predict", data=body).status_code != 200:
+        assert time.monotonic() < deadline, "the budget was not given back"

@@ -235,7 +235,7 @@ def test_shipped_settings_are_the_defaults_and_are_accepted(start, root):
         ('{"insecure": "yes"}', "insecure must be true or false"),
         ('{"insecure": 1}', "insecure must be true or false"),
         ('{"bind": 127}', "bind must be a string"),
-        ('{"port": 80, "port": 81}', "duplicate"),
+        ('{"port": 80, "port": 81}', "given twice"),
         ("[]", "the settings must be an object, not an array"),
         ('{"port": 80', "line 1, column "),
         ("", "empty"),

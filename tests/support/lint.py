@@ -13,7 +13,7 @@ ARROWS = {"core": {"core"}, "proto": {"core", "proto"}, "server": {"core", "prot
 ONLY_IN = {
     "microhttpd.h": {"server/http.c"},
     "uv.h": {"server/loop.c", "server/worker.c"},
-    "jansson.h": {"proto/", "server/config.c", "server/command_serve.c"},
+    "jansson.h": {"proto/", "server/command_serve.c"},
     "pthread.h": {"server/"},
 }
 

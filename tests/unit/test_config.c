@@ -82,7 +82,7 @@ static void a_wrong_file_is_refused_and_changes_nothing(void **state)
         {"{\"port\": 1, \"insecure\": 1}", "insecure must be true or false"    },
         {"{\"port\": \"1\"}",              "port must be a whole number from 0"},
         {"{\"port\": 1.5}",                "port must be a whole number from 0"},
-        {"{\"port\": 1, \"port\": 2}",     "duplicate"                         },
+        {"{\"port\": 1, \"port\": 2}",     "given twice"                       },
         {"{\"port\": 1",                   "line 1"                            },
         {"[]",                             "must be an object, not an array"   },
         {"",                               "line 1"                            },
