@@ -225,7 +225,7 @@ static void a_bad_architecture_is_passed_over_where_the_caller_says_so(void **st
 
 static void a_call_asks_for_at_most_the_stated_number_of_devices_and_values(void **state)
 {
-    enum { N_DEVICES = PREDICT_MAX_DEVICES, N_ROWS = 16385 }; /* together one row too many */
+    enum { N_DEVICES = PREDICT_MAX_DEVICES, N_ROWS = 8193 }; /* together one row too many */
     char *body = mem_calloc(400 + 4 * N_DEVICES + 2 * N_ROWS, 1);
     char *at = body + sprintf(body, "{" SPACE ",\"devices\":[\"a\"");
     struct predict_request request;
@@ -244,7 +244,7 @@ static void a_call_asks_for_at_most_the_stated_number_of_devices_and_values(void
     }
     (void)sprintf(at, "]}");
     assert_error(decode(body, &request, &err), ERR_INVALID, &err,
-                 "more than the 16777216 latencies");
+                 "more than the 8388608 latencies");
     msg_predict_close(&request);
     mem_free(body);
 }
