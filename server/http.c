@@ -152,28 +152,43 @@ static bool is_json_type(const char *type)
                             (type[length] == '\0' || strchr("; \t", type[length]) != NULL));
 }
 
-static enum MHD_Result count_length(void *cls, enum MHD_ValueKind kind, const char *name,
+/* What the headers say about where the body ends. */
+struct framing {
+    unsigned n_lengths; /* Content-Length and Transfer-Encoding */
+    bool is_malformed;
+};
+
+static enum MHD_Result read_framing(void *cls, enum MHD_ValueKind kind, const char *name,
                                     const char *value)
 {
-    unsigned *n = cls;
+    struct framing *framing = cls;
+    bool is_coding = strcasecmp(name, MHD_HTTP_HEADER_TRANSFER_ENCODING) == 0;
 
     (void)kind;
-    (void)value;
-    *n += strcasecmp(name, MHD_HTTP_HEADER_CONTENT_LENGTH) == 0 ||
-                  strcasecmp(name, MHD_HTTP_HEADER_TRANSFER_ENCODING) == 0
-              ? 1U
-              : 0U;
+    if (is_coding || strcasecmp(name, MHD_HTTP_HEADER_CONTENT_LENGTH) == 0) {
+        framing->n_lengths++;
+    }
+    if (name[strcspn(name, " \t")] != '\0' || /* "Content-Length :" would be another header */
+        (is_coding && (value == NULL || strcasecmp(value, "chunked") != 0))) {
+        framing->is_malformed = true;
+    }
     return MHD_YES;
 }
 
-/* Whether the headers say more than once where the body ends. The library would take one of them,
- * a proxy before us perhaps another, and the rest of the body would pass for a request. */
-static bool has_ambiguous_length(struct MHD_Connection *connection)
+/* Why nobody could tell where the body ends, or NULL. The library would take one of several lengths,
+ * a proxy before us perhaps another, and the rest of the body would pass for a request; and for a
+ * coding that it does not know it would wait until the client goes. */
+static const char *find_bad_framing(struct MHD_Connection *connection)
 {
-    unsigned n = 0;
+    struct framing framing = {0};
 
-    (void)MHD_get_connection_values(connection, MHD_HEADER_KIND, count_length, &n);
-    return n > 1;
+    (void)MHD_get_connection_values(connection, MHD_HEADER_KIND, read_framing, &framing);
+    if (framing.n_lengths > 1) {
+        return "a request gives its length once: by one Content-Length, or by Transfer-Encoding";
+    }
+    return framing.is_malformed ? "a header's name holds no blanks, and the only Transfer-Encoding "
+                                  "that is understood here is chunked"
+                                : NULL;
 }
 
 /* Length that the client announces: 0 where it announces none. MHD has checked that it is a number.
@@ -222,14 +237,12 @@ static void refuse_too_much(const struct http_server *server, const struct reque
 static void judge(const struct http_server *server, struct MHD_Connection *connection,
                   const struct request *request, struct context *context)
 {
+    const char *bad_framing = find_bad_framing(connection);
     const char *allow;
 
-    if (has_ambiguous_length(connection)) {
+    if (bad_framing != NULL) {
         context->is_closing = true;
-        respond_problem(&context->refusal, request, 400,
-                        "a request gives its length once: by one Content-Length, or by "
-                        "Transfer-Encoding",
-                        NULL);
+        respond_problem(&context->refusal, request, 400, bad_framing, NULL);
         return;
     }
     context->route = route_match(request->method, request->path, &allow);

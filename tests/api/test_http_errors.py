@@ -575,3 +575,27 @@ def test_what_all_connections_hold_together_has_a_bound(root, start, tmp_path):
     deadline = time.monotonic() + 20
     while requests.post(f"{daemon.url}/v1/predict", data=body).status_code != 200:
         assert time.monotonic() < deadline, "the budget was not given back"
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"Transfer-Encoding: gzip",
+        b"Transfer-Encoding: gzip, chunked",
+        b"Transfer-Encoding: identity",
+        b"Content-Length : 2",
+        b"X Y: 1",
+    ],
+)
+def test_framing_that_is_not_understood_is_refused_and_the_connection_closed(header, service):
+    received = service.exchange(HEAD + header + b"\r\n\r\n{}")
+    assert statuses(received) == [400], "what follows is not taken for a request"
+    assert b"connection: close" in received.lower() and b"chunked" in received
+    assert is_serving(service)
+
+
+def test_chunked_is_understood_in_any_case(service):
+    body = json.dumps(GOOD).encode()
+    chunk = b"%x\r\n" % len(body) + body + b"\r\n0\r\n\r\n"
+    received = service.exchange(HEAD + b"Transfer-Encoding: Chunked\r\nConnection: close\r\n\r\n" + chunk)
+    assert statuses(received) == [200]
