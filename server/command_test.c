@@ -41,26 +41,28 @@ static enum err load_model(const struct options *options, struct subject *s, str
     return rc;
 }
 
-/* Devices that were trained on: named, or those of the model, or the paper's twelve. */
+/* Devices that were trained on: those of the model, unless it is not the one that predicts; and the
+ * named ones, or else, where there is no model, the paper's twelve. */
 static enum err find_train_devices(const struct options *options, struct subject *s,
                                    struct error *err)
 {
+    const bool has_model = s->model.predictor != NULL;
+    const char *named = options->train_devices;
     enum err rc = ERR_OK;
 
-    if (options->train_devices == NULL && s->model.predictor != NULL) {
+    if (named != NULL || !has_model) {
+        rc = names_split(named != NULL ? named : training_default_devices, &s->train_devices, err);
+        if (rc != ERR_OK) {
+            error_wrap(err, "--train_devices");
+            return ERR_USAGE;
+        }
+    }
+    if (has_model && (named == NULL || !options->is_holdout)) {
         for (size_t i = 0; rc == ERR_OK && i < s->model.info.n_devices; i++) {
             rc = names_add(&s->train_devices, s->model.info.devices[i], err);
         }
-        return rc;
     }
-    rc = names_split(options->train_devices != NULL ? options->train_devices
-                                                    : training_default_devices,
-                     &s->train_devices, err);
-    if (rc != ERR_OK) {
-        error_wrap(err, "--train_devices");
-        return ERR_USAGE;
-    }
-    return ERR_OK;
+    return rc;
 }
 
 /* All measured devices that were not trained on. */

@@ -295,3 +295,10 @@ def test_malformed_predictor_is_replaced_by_training(small):
     file.write_bytes(b"broken")
     run_json("train", "--search_space", "nasbench201", root=small)
     run_json("test", "--search_space", "nasbench201", root=small)
+
+
+def test_naming_other_training_devices_does_not_make_a_trained_one_unseen(small):
+    run_json("train", "--search_space", "nasbench201", "--train_devices", "Near", root=small)
+    command = ["test", "--search_space", "nasbench201", "--train_devices", "Far", "--test_devices", "Near"]
+    assert "Near is both a training device and a test device" in refused(2, *command, root=small)
+    assert run_json(*command, "--holdout", root=small)["holdout"] is True, "its own models learn from Far"
