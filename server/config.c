@@ -156,20 +156,32 @@ enum err config_load(const char *path, struct config *config, struct error *err)
     return ERR_OK;
 }
 
-static bool is_loopback(const char *address)
+/* False where `address` is none at all. */
+static bool read_address(const char *address, bool *is_loopback)
 {
     struct in_addr v4;
     struct in6_addr v6;
 
     if (inet_pton(AF_INET, address, &v4) == 1) {
-        return ntohl(v4.s_addr) >> 24 == 127;
+        *is_loopback = ntohl(v4.s_addr) >> 24 == 127;
+        return true;
     }
-    return inet_pton(AF_INET6, address, &v6) == 1 && IN6_IS_ADDR_LOOPBACK(&v6);
+    if (inet_pton(AF_INET6, address, &v6) == 1) {
+        *is_loopback = IN6_IS_ADDR_LOOPBACK(&v6);
+        return true;
+    }
+    return false;
 }
 
 enum err config_check(const struct config *config, struct error *err)
 {
-    if (!is_loopback(config->bind) && !config->insecure) {
+    bool is_loopback = false;
+
+    if (!read_address(config->bind, &is_loopback)) {
+        return error_set(err, ERR_INVALID, "bind must be an IPv4 or IPv6 address, not \"%.60s\"",
+                         config->bind);
+    }
+    if (!is_loopback && !config->insecure) {
         return error_set(err, ERR_INVALID,
                          "bind is %s, where anyone could call; set \"insecure\": true in the "
                          "settings if that is meant, or listen on 127.0.0.1",

@@ -269,7 +269,7 @@ def test_insecure_allows_any_address(start, root):
 @pytest.mark.parametrize("address", ["localhost", "", "127.0.0.1.1", "example.org", "127.0.0.1:80"])
 def test_bind_that_is_no_address_is_refused(address, root):
     said = refused(1, "serve", "--port", 0, "--bind", address, root=root, timeout=20)
-    assert "bind" in said
+    assert f'bind must be an IPv4 or IPv6 address, not "{address}"' in said
 
 
 @pytest.mark.parametrize("content", [b"", b"broken", b"\xff" * 100])

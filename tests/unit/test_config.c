@@ -141,8 +141,6 @@ static void only_loopback_needs_no_leave_to_listen(void **state)
         {"10.0.0.1",  false},
         {"::",        false},
         {"128.0.0.1", false},
-        {"localhost", false},
-        {"",          false},
     };
     (void)state;
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
@@ -157,9 +155,25 @@ static void only_loopback_needs_no_leave_to_listen(void **state)
     }
 }
 
+static void a_bind_that_is_no_address_is_refused_with_or_without_leave(void **state)
+{
+    static const char *const texts[] = {"localhost", "", "127.0.0.1.1", "127.0.0.1:80"};
+    (void)state;
+    for (size_t i = 0; i < 2 * COUNT_OF(texts); i++) {
+        struct config config;
+        struct error err = {0};
+        config_init(&config);
+        config.insecure = i % 2 == 1;
+        (void)snprintf(config.bind, sizeof config.bind, "%s", texts[i / 2]);
+        assert_error(config_check(&config, &err), ERR_INVALID, &err,
+                     "bind must be an IPv4 or IPv6 address");
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        directory_test(a_bind_that_is_no_address_is_refused_with_or_without_leave),
         directory_test(every_default_lies_in_its_range),
         directory_test(the_shipped_file_holds_the_defaults),
         directory_test(given_keys_are_set_and_others_stay),
