@@ -1,6 +1,7 @@
 /* The program: reads the command line, runs one command, and turns its error into a line and a
  * code. */
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -51,6 +52,8 @@ int main(int argc, char **argv)
     struct error err = {0};
     enum err rc = options_parse(argc, argv, &options, &err);
 
+    (void)signal(SIGXFSZ,
+                 SIG_IGN); /* a file that may not grow further fails as on a full disk does */
     if (rc != ERR_OK) {
         (void)fprintf(stderr, "dgld: %s\nTry: dgld --help\n", err.text);
         return rc == ERR_USAGE ? EXIT_USAGE : EXIT_FAILED;
