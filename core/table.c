@@ -199,7 +199,8 @@ enum err table_read(const char *path, size_t n_columns, struct table *out, struc
     return ERR_OK;
 }
 
-enum err table_read_values(const char *path, size_t n_values, double *values, struct error *err)
+enum err table_read_values(const char *path, size_t n_values, double *values, size_t *lines,
+                           struct error *err)
 {
     struct scanner s;
     char *bytes = NULL;
@@ -215,6 +216,9 @@ enum err table_read_values(const char *path, size_t n_values, double *values, st
         rc = scan_number(&s, &value, err);
         if (rc == ERR_OK && n < n_values) {
             values[n] = value;
+            if (lines != NULL) {
+                lines[n] = s.line;
+            }
         }
         n++;
     }

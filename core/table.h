@@ -22,8 +22,10 @@ struct table {
 /* Reads rows of exactly `n_columns` numbers. On success the caller ends it with table_close(). */
 enum err table_read(const char *path, size_t n_columns, struct table *out, struct error *err);
 
-/* Reads exactly `n_values` numbers, on however many lines. */
-enum err table_read_values(const char *path, size_t n_values, double *values, struct error *err);
+/* Reads exactly `n_values` numbers, on however many lines; `lines` (n_values) receives where each of
+ * them stands, and may be NULL. */
+enum err table_read_values(const char *path, size_t n_values, double *values, size_t *lines,
+                           struct error *err);
 
 /* A column of positive numbers, `n_rows` of them (0: any number, returned in *n_read, which may be
  * NULL otherwise). The block (n_rows) belongs to the caller, ended with mem_free(). */

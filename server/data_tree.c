@@ -204,6 +204,8 @@ static enum err read_sheet(const struct place *place, const char *path, struct d
                            struct error *err)
 {
     double vector[HARDWARE_N_FIELDS];
+    size_t lines[HARDWARE_N_FIELDS];
+    size_t bad_field = 0;
     char *bytes = NULL;
     size_t size;
     enum err rc;
@@ -219,14 +221,14 @@ static enum err read_sheet(const struct place *place, const char *path, struct d
         }
         return rc;
     }
-    rc = table_read_values(path, HARDWARE_N_FIELDS, vector, err);
+    rc = table_read_values(path, HARDWARE_N_FIELDS, vector, lines, err);
     if (rc != ERR_OK) {
         return rc;
     }
     sheet->hardware = hardware_from_vector(vector);
-    rc = hardware_validate(&sheet->hardware, NULL, err);
+    rc = hardware_validate(&sheet->hardware, &bad_field, err);
     if (rc != ERR_OK) {
-        error_wrap(err, "%s", path);
+        error_wrap(err, "%s:%zu", path, lines[bad_field]);
     }
     return rc;
 }

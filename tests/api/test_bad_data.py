@@ -93,10 +93,10 @@ BAD = [
         for f in (A, LATENCY)
     ),
     (HARDWARE, "three numbers", line(1, b"2 3 1"), ":1: 3 numbers where 4 are expected"),
-    (HARDWARE, "clock 0", line(1, b"0 3 1 7.46"), r": frequency_ghz \(F, in GHz\) must be a positive number"),
-    (HARDWARE, "width -3", line(1, b"2 -3 1 7.46"), r": dispatch_width \(D, .*\) must be a positive number"),
-    (HARDWARE, "cache 0", line(1, b"2 3 0 7.46"), r": cache_mb \(C, in MB\) must be a positive number"),
-    (HARDWARE, "bandwidth 1e300", line(1, b"2 3 1 1e300"), r": memory_bandwidth_gbs \(M, in GB/s\) must be a positive"),
+    (HARDWARE, "clock 0", line(1, b"0 3 1 7.46"), r":1: frequency_ghz \(F, in GHz\) must be a positive number"),
+    (HARDWARE, "width -3", line(1, b"2 -3 1 7.46"), r":1: dispatch_width \(D, .*\) must be a positive number"),
+    (HARDWARE, "cache 0", line(1, b"2 3 0 7.46"), r":1: cache_mb \(C, in MB\) must be a positive number"),
+    (HARDWARE, "bandwidth 1e300", line(1, b"2 3 1 1e300"), r":1: memory_bandwidth_gbs \(M, in GB/s\) must be a positive"),
 ]
 
 
@@ -250,3 +250,11 @@ def test_real_data_with_one_spoiled_row_is_refused(data, root):
     (space / A).write_bytes((DATA / "fbnetv3" / A).read_bytes())
     said = refused(1, "train", "--search_space", "fbnetv3", root=root)
     assert f"{space / NET}:151: gene 28 of fbnetv3 must be 5 to 9, not 10" in said
+
+
+@pytest.mark.parametrize("text, line", [("2 0 1 7.46", 1), ("2\n3\n-1\n7.46\n", 3), ("2 3\r\n\r\n1 0\r\n", 3)])
+def test_hardware_out_of_range_is_refused_with_its_line(text, line, small):
+    file = small / "data" / "nasbench201" / "hardware" / "Near.txt"
+    file.write_bytes(text.encode())
+    said = refused(1, "test", "--search_space", "nasbench201", root=small)
+    assert f"{file}:{line}: " in said and "must be a positive number" in said

@@ -97,7 +97,7 @@ static void a_malformed_sheet_is_refused_with_its_path(void **state)
     (void)write_text(SPACE_DIR "hardware/a.txt", "1 2 3");
     assert_error(find("a", &sheet, &err), ERR_SYNTAX, &err, "hardware/a.txt:1: 3 numbers where 4");
     (void)write_text(SPACE_DIR "hardware/b.txt", "1 2 0 3");
-    assert_error(find("b", &sheet, &err), ERR_INVALID, &err, "hardware/b.txt: cache_mb");
+    assert_error(find("b", &sheet, &err), ERR_INVALID, &err, "hardware/b.txt:1: cache_mb");
     (void)write_text(SPACE_DIR "hardware/c.txt", "1 2 nan 3");
     assert_error(find("c", &sheet, &err), ERR_SYNTAX, &err, "\"nan\" is not a number");
     (void)write_text("data/devices/d.json", "{}");

@@ -678,7 +678,7 @@ static void score_device(size_t at, const double *a)
     struct error err = {0};
 
     (void)snprintf(name, sizeof name, "%s/hardware/%s.txt", promise->directory, unseen[at].device);
-    assert_ok(table_read_values(shared_path(name), HARDWARE_N_FIELDS, vector, &err), &err);
+    assert_ok(table_read_values(shared_path(name), HARDWARE_N_FIELDS, vector, NULL, &err), &err);
     (void)snprintf(name, sizeof name, "%s/latency/%s.txt", promise->directory, unseen[at].device);
     assert_ok(table_read_positive(shared_path(name), rows.n, &latency_ms, NULL, &err), &err);
     hw = hardware_from_vector(vector);

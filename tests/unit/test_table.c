@@ -120,7 +120,7 @@ static void values_may_stand_on_one_line_or_on_many(void **state)
     for (size_t i = 0; i < COUNT_OF(texts); i++) {
         double values[4] = {0};
         struct error err = {0};
-        assert_ok(table_read_values(write_text("h.txt", texts[i]), 4, values, &err), &err);
+        assert_ok(table_read_values(write_text("h.txt", texts[i]), 4, values, NULL, &err), &err);
         assert_memory_equal(values, ((double[]){2, 3, 1, 7.46}), sizeof values);
     }
 }
@@ -130,17 +130,17 @@ static void a_wrong_number_of_values_is_refused(void **state)
     double values[5] = {0, 0, 0, 0, 77};
     struct error err = {0};
     (void)state;
-    assert_error(table_read_values(write_text("h.txt", "2 3 1\n"), 4, values, &err), ERR_SYNTAX,
-                 &err, "3 numbers where 4 are expected");
-    assert_error(table_read_values(write_text("h.txt", "2 3 1 4\n5\n"), 4, values, &err),
+    assert_error(table_read_values(write_text("h.txt", "2 3 1\n"), 4, values, NULL, &err),
+                 ERR_SYNTAX, &err, "3 numbers where 4 are expected");
+    assert_error(table_read_values(write_text("h.txt", "2 3 1 4\n5\n"), 4, values, NULL, &err),
                  ERR_SYNTAX, &err, "5 numbers where 4 are expected");
     assert_near(values[4], 77, 0);
-    assert_error(table_read_values(write_text("h.txt", ""), 4, values, &err), ERR_SYNTAX, &err,
-                 "0 numbers where 4 are expected");
-    assert_error(table_read_values(write_text("h.txt", "2 3\n1 x\n"), 4, values, &err), ERR_SYNTAX,
-                 &err, "h.txt:2: \"x\" is not a number");
-    assert_error(table_read_values(write_text("h.txt", "2 3\r1 4\n"), 4, values, &err), ERR_SYNTAX,
-                 &err, "h.txt:1: a carriage return");
+    assert_error(table_read_values(write_text("h.txt", ""), 4, values, NULL, &err), ERR_SYNTAX,
+                 &err, "0 numbers where 4 are expected");
+    assert_error(table_read_values(write_text("h.txt", "2 3\n1 x\n"), 4, values, NULL, &err),
+                 ERR_SYNTAX, &err, "h.txt:2: \"x\" is not a number");
+    assert_error(table_read_values(write_text("h.txt", "2 3\r1 4\n"), 4, values, NULL, &err),
+                 ERR_SYNTAX, &err, "h.txt:1: a carriage return");
 }
 
 static void positive_columns_refuse_zero_negative_and_another_length(void **state)
