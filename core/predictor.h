@@ -31,7 +31,8 @@ struct fit_hooks {
     /* Called every CHECKPOINT_EPOCHS with the state of the fit, to be kept outside. May be NULL. */
     enum err (*save)(void *context, const struct tensor *state, size_t n, struct error *err);
     /* A state that was saved by a fit of the same data and options: the fit goes on from there, and
-     * ends with the same weights as one that was never stopped. n_state 0: from the beginning. */
+     * ends with the same weights as one that was never stopped. With none (n_state 0), or one that no
+     * such fit can have saved, it begins at the beginning. */
     const struct tensor *state;
     size_t n_state;
 };
@@ -66,6 +67,7 @@ struct fit_report {
 struct predictor_kind {
     const char *name; /* "cost" */
     bool has_epochs;  /* epochs, learning rate and held-out share mean something to it */
+    size_t batch_max; /* architectures that a service should take in one call; 0: any number */
     enum err (*fit)(const struct space *space, const int32_t *genes, const double *a, size_t n,
                     const struct fit_options *options, struct predictor **out,
                     struct fit_report *report, struct error *err);

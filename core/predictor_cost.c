@@ -241,6 +241,9 @@ static enum err cost_load(const struct space *space, const struct tensor *tensor
     if (rc == ERR_OK) {
         rc = tensor_read(tensors, n_tensors, "noise_scale", 1, &cost->noise_scale, err);
     }
+    if (rc == ERR_OK && cost->noise_scale < 0.0) {
+        rc = error_set(err, ERR_INVALID, "the tensor \"noise_scale\" must not be negative");
+    }
     if (rc == ERR_OK) {
         rc = make_table(cost, err);
     }

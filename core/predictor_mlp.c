@@ -183,6 +183,9 @@ static enum err read_trained(const struct tensor *tensors, size_t n_tensors,
     for (size_t i = 0; rc == ERR_OK && i < sizeof parts / sizeof *parts; i++) {
         rc = tensor_read(tensors, n_tensors, parts[i].name, parts[i].n, parts[i].out, err);
     }
+    if (rc == ERR_OK && p->residual_sd < 0.0) {
+        rc = error_set(err, ERR_INVALID, "the tensor \"residual_sd\" must not be negative");
+    }
     return rc;
 }
 
@@ -293,32 +296,34 @@ static void set_column_means(struct fit *f)
     }
 }
 
-/* Draws the trained layers, or takes them from a saved state. */
-static enum err start_layers(struct fit *f, size_t *first_epoch, struct error *err)
+/* Takes the trained layers from a saved state; false where it is none of this fit. */
+static bool resume_layers(struct fit *f, size_t *first_epoch)
 {
     const struct fit_hooks *hooks = f->options->hooks;
     struct mlp *trained = &f->predictor->trained;
-    struct rng rng;
     int64_t epoch;
-    enum err rc;
+
+    if (hooks == NULL ||
+        tensor_read_whole(hooks->state, hooks->n_state, "epoch", &epoch, NULL) != ERR_OK ||
+        epoch < 0 || (uint64_t)epoch > f->options->n_epochs ||
+        tensor_read(hooks->state, hooks->n_state, "parameters", trained->n_parameters,
+                    trained->parameters, NULL) != ERR_OK) {
+        return false;
+    }
+    *first_epoch = (size_t)epoch;
+    return true;
+}
+
+/* Sets the trained layers to where the epochs begin. */
+static void start_layers(struct fit *f, size_t *first_epoch)
+{
+    struct rng rng;
 
     *first_epoch = 0;
-    if (hooks == NULL || hooks->n_state == 0) {
+    if (!resume_layers(f, first_epoch)) {
         rng_init(&rng, f->options->seed + 1); /* another stream than that of the frozen layers */
-        mlp_draw(trained, &rng);
-        return ERR_OK;
+        mlp_draw(&f->predictor->trained, &rng);
     }
-    rc = tensor_read_whole(hooks->state, hooks->n_state, "epoch", &epoch, err);
-    if (rc == ERR_OK && (epoch < 0 || (uint64_t)epoch > f->options->n_epochs)) {
-        rc = error_set(err, ERR_INVALID, "a saved training cannot have done %lld of %zu epochs",
-                       (long long)epoch, f->options->n_epochs);
-    }
-    if (rc == ERR_OK) {
-        *first_epoch = (size_t)epoch;
-        rc = tensor_read(hooks->state, hooks->n_state, "parameters", trained->n_parameters,
-                         trained->parameters, err);
-    }
-    return rc;
 }
 
 /* What the observer of the epochs needs. */
@@ -360,14 +365,23 @@ static enum err train_layers(struct fit *f, struct error *err)
         .observer = f->options->hooks != NULL ? watch_epoch : NULL,
         .context = &watch,
     };
-    enum err rc = start_layers(f, &training.first_epoch, err);
+    enum err rc;
 
-    if (rc == ERR_OK) {
-        rc = mlp_train(&f->predictor->trained, &f->ws, f->features, f->target, f->n_trained,
-                       &training, &f->loss, err);
-    }
+    start_layers(f, &training.first_epoch);
+    rc = mlp_train(&f->predictor->trained, &f->ws, f->features, f->target, f->n_trained, &training,
+                   &f->loss, err);
     return watch.save_failed != ERR_OK ? error_set(err, save_error.code, "%s", save_error.text)
                                        : rc;
+}
+
+static bool is_constant(const double *values, size_t n)
+{
+    size_t i = 1;
+
+    while (i < n && values[i] == values[0]) {
+        i++;
+    }
+    return i >= n;
 }
 
 /* Predicts all rows, and takes the scatter over those that were held out. */
@@ -378,6 +392,13 @@ static enum err evaluate(struct fit *f, struct error *err)
     enum err rc = output_to_a(mlp_forward(&f->predictor->trained, &f->ws, f->features, f->n), f->n,
                               f->predicted, err);
 
+    if (rc == ERR_OK && is_constant(f->predicted, f->n) && !is_constant(f->target, f->n)) {
+        return error_set(
+            err, ERR_NUMERIC,
+            "the network predicts the same for every architecture: the learning rate %g "
+            "is too large for these data",
+            f->options->learning_rate);
+    }
     for (size_t i = first; i < f->n; i++) {
         double residual = f->predicted[i] - TARGET_UNIT * f->target[i];
         squares += residual * residual;
@@ -445,6 +466,7 @@ static enum err mlp_fit(const struct space *space, const int32_t *genes, const d
 const struct predictor_kind predictor_kind_mlp = {
     .name = "mlp",
     .has_epochs = true,
+    .batch_max = 4096, /* 20 MFLOP each: more would keep a thread for longer than a client waits */
     .fit = mlp_fit,
     .predict = mlp_predict,
     .weights = mlp_weights,

@@ -105,6 +105,24 @@ static enum err find_test_devices(const struct options *options, struct subject 
                                                                                      : ERR_USAGE;
 }
 
+/* Without --holdout nothing is trained: a flag of training would promise what is not done. */
+static enum err check_flags(const struct options *options, const struct subject *s,
+                            struct error *err)
+{
+    if (options->is_holdout || options->predictor == NULL ||
+        strcmp(options->predictor, s->model.predictor->kind->name) == 0) {
+        if (!options->is_holdout && (options->epoch > 0 || options->learning_rate > 0.0)) {
+            (void)fprintf(stderr, "dgld: --epoch and --lr have no effect on a test without "
+                                  "--holdout, which trains nothing\n");
+        }
+        return ERR_OK;
+    }
+    return error_set(err, ERR_USAGE,
+                     "the model to test is of kind %s, not %.40s; name another one with --model or "
+                     "--load_path, or train held-out ones with --holdout",
+                     s->model.predictor->kind->name, options->predictor);
+}
+
 /* A of every row by the loaded model. */
 static enum err predict_rows(struct subject *s, struct error *err)
 {
@@ -211,6 +229,7 @@ enum err command_test(const struct options *options, struct error *err)
     rc = rc != ERR_OK ? rc : matrix_init(err);
     rc = rc != ERR_OK ? rc : data_tree_init(&s.tree, options->root, options->data_path, err);
     rc = rc != ERR_OK ? rc : load_model(options, &s, err);
+    rc = rc != ERR_OK ? rc : check_flags(options, &s, err);
     rc = rc != ERR_OK ? rc : find_train_devices(options, &s, err);
     rc = rc != ERR_OK ? rc : find_test_devices(options, &s, err);
     if (rc == ERR_OK) {

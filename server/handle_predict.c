@@ -98,6 +98,20 @@ static const struct model *find_model(struct app *app, const struct request *req
     return model;
 }
 
+/* Whether the model can answer so many in one call; what is wrong goes to the request's errors. */
+static bool is_batch_fit(const struct model *model, struct predict_request *predict)
+{
+    const struct predictor_kind *kind = model->predictor->kind;
+
+    if (kind->batch_max == 0 || predict->n_architectures <= kind->batch_max) {
+        return true;
+    }
+    field_errors_add(&predict->errors, 0, "/architectures",
+                     "the predictor %s takes at most %zu architectures in a call, not %zu",
+                     kind->name, kind->batch_max, predict->n_architectures);
+    return false;
+}
+
 void predict_post(struct app *app, const struct request *request, struct reply *reply)
 {
     struct predict_request predict;
@@ -113,7 +127,11 @@ void predict_post(struct app *app, const struct request *request, struct reply *
         return;
     }
     model = find_model(app, request, &predict, reply);
-    if (model != NULL) {
+    if (model != NULL && !is_batch_fit(model, &predict)) {
+        model_registry_release(&app->models, model);
+        respond_problem(reply, request, 422, "the call is too large for this predictor",
+                        &predict.errors);
+    } else if (model != NULL) {
         rc = predict_with(model, &predict, &text, &err);
         model_registry_release(&app->models, model);
         if (rc == ERR_OK) {

@@ -5,6 +5,7 @@
 
 #include "core/file.h"
 #include "core/mem.h"
+#include "proto/digest.h"
 #include "proto/safetensors.h"
 #include "server/result_tree.h"
 
@@ -74,32 +75,79 @@ enum err model_store_load(const char *path, const struct space *space, struct mo
     return rc;
 }
 
-/* Stages a copy of the served file under the name of its version, where there is one that can be
- * read and that is another. */
-static enum err stage_previous(const char *root, const struct model *model, const char *path,
-                               struct result_batch *batch, struct error *err)
+/* Where the bytes of a replaced file are kept: under its version, or where that name holds other bytes
+ * already, or the file cannot be read as a model, under a name with its digest. */
+static enum err kept_path(const char *root, const struct space *space, const char *bytes,
+                          size_t size, char *out, struct error *err)
 {
-    const struct space *space = model->predictor->space;
+    const struct digest_part part = {bytes, size};
     struct model previous = {0};
+    char digest[DIGEST_HEX_BYTES];
+    char name[MODEL_VERSION_BYTES + 16] = "unreadable";
+    char *kept = NULL;
+    size_t kept_size;
+    bool is_other = true;
+    enum err rc;
+
+    if (model_decode(bytes, size, space, &previous, NULL) == ERR_OK) {
+        (void)snprintf(name, sizeof name, "%s", previous.info.version);
+        model_close(&previous);
+        rc = path_format(out, err, "%s/result/%s/models/%s.safetensors", root, space->name, name);
+        if (rc != ERR_OK) {
+            return rc;
+        }
+        if (file_read(out, SAFETENSORS_MAX_FILE_BYTES, &kept, &kept_size, NULL) == ERR_OK) {
+            is_other = kept_size != size || memcmp(kept, bytes, size) != 0;
+            mem_free(kept);
+        } else {
+            is_other = path_is_file(out);
+        }
+        if (!is_other || !path_is_file(out)) {
+            return ERR_OK;
+        }
+    }
+    digest_hex(&part, 1, digest);
+    return path_format(out, err, "%s/result/%s/models/%s-%.12s.safetensors", root, space->name,
+                       name, digest);
+}
+
+/* Stages a copy of the file that will be replaced, where there is one and it holds other bytes. */
+static enum err stage_previous(const char *root, const struct space *space, const char *path,
+                               const char *new_bytes, size_t new_size, struct result_batch *batch,
+                               struct error *err)
+{
     char kept[PATH_BYTES];
     char *bytes;
     size_t size;
-    enum err rc = file_read(path, SAFETENSORS_MAX_FILE_BYTES, &bytes, &size, NULL);
+    enum err rc = file_read(path, SAFETENSORS_MAX_FILE_BYTES, &bytes, &size, err);
 
-    if (rc != ERR_OK) {
+    if (rc == ERR_NOT_FOUND) {
         return ERR_OK; /* nothing is replaced */
     }
-    if (model_decode(bytes, size, space, &previous, NULL) == ERR_OK &&
-        strcmp(previous.info.version, model->info.version) != 0) {
-        rc = path_format(kept, err, "%s/result/%s/models/%s.safetensors", root, space->name,
-                         previous.info.version);
+    if (rc != ERR_OK) {
+        return rc;
+    }
+    if (size != new_size || memcmp(bytes, new_bytes, size) != 0) {
+        rc = kept_path(root, space, bytes, size, kept, err);
         if (rc == ERR_OK && !path_is_file(kept)) {
             rc = result_stage(batch, kept, bytes, size, err);
         }
     }
-    model_close(&previous);
     mem_free(bytes);
     return rc;
+}
+
+/* Where a model is written: the served one's place, or that of its name. */
+static enum err save_path(const char *root, const struct space *space, const char *name, char *out,
+                          struct error *err)
+{
+    enum err rc = name != NULL ? model_name_validate(name, err) : ERR_OK;
+
+    if (rc != ERR_OK || name == NULL || strcmp(name, "default") == 0) {
+        return rc != ERR_OK ? rc : model_store_path(root, space, out, err);
+    }
+    return path_format(out, err, "%s/result/%s/pretrainmodel-%s.safetensors", root, space->name,
+                       name);
 }
 
 enum err model_store_save(const char *root, const char *name, const struct model *model, char *path,
@@ -108,14 +156,13 @@ enum err model_store_save(const char *root, const char *name, const struct model
     struct result_batch batch = {0};
     char *bytes = NULL;
     size_t size = 0;
-    enum err rc = model_store_named_path(root, model->predictor->space,
-                                         name != NULL ? name : "default", path, err);
+    enum err rc = save_path(root, model->predictor->space, name, path, err);
 
     if (rc == ERR_OK) {
         rc = model_encode(model, &bytes, &size, err);
     }
     if (rc == ERR_OK) {
-        rc = stage_previous(root, model, path, &batch, err);
+        rc = stage_previous(root, model->predictor->space, path, bytes, size, &batch, err);
     }
     if (rc == ERR_OK) {
         rc = result_stage(&batch, path, bytes, size, err);

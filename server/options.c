@@ -34,7 +34,15 @@ static const struct {
 
 enum { N_COMMANDS = sizeof commands / sizeof *commands };
 
-enum flag_kind { FLAG_TEXT, FLAG_WHOLE, FLAG_POSITIVE, FLAG_SWITCH, FLAG_MODE, FLAG_IGNORED };
+enum flag_kind {
+    FLAG_TEXT,
+    FLAG_PATH,
+    FLAG_WHOLE,
+    FLAG_POSITIVE,
+    FLAG_SWITCH,
+    FLAG_MODE,
+    FLAG_IGNORED
+};
 
 struct flag {
     const char *name; /* with dashes; underscores are taken for them */
@@ -52,15 +60,15 @@ static const struct flag flags[] = {
     {"search-space", FLAG_TEXT, AT(search_space), RUNS | PREDICT | COSTS, 0, 0, "NAME",
      "nasbench201 or fbnetv3"},
     {"mode", FLAG_MODE, 0, RUNS, 0, 0, "MODE", "train or test, instead of the command's name"},
-    {"root", FLAG_TEXT, AT(root), ALL, 0, 0, "DIR",
+    {"root", FLAG_PATH, AT(root), ALL, 0, 0, "DIR",
      "where data/, result/ and config/ are; default: the current directory"},
-    {"data-path", FLAG_TEXT, AT(data_path), ALL, 0, 0, "DIR",
+    {"data-path", FLAG_PATH, AT(data_path), ALL, 0, 0, "DIR",
      "the data of the space, or a folder that holds it; default: data/ of the root"},
     {"train-devices", FLAG_TEXT, AT(train_devices), RUNS, 0, 0, "A,B,...",
      "devices to learn from; default: the paper's twelve phones"},
     {"test-devices", FLAG_TEXT, AT(test_devices), RUNS, 0, 0, "A,B,...",
      "unseen devices to test on; default for test: all that were measured and not trained on"},
-    {"load-path", FLAG_TEXT, AT(load_path), TEST | PREDICT, 0, 0, "FILE",
+    {"load-path", FLAG_PATH, AT(load_path), TEST | PREDICT, 0, 0, "FILE",
      "predictor to use; default: the served one"},
     {"predictor", FLAG_TEXT, AT(predictor), RUNS, 0, 0, "KIND",
      "kind of predictor: cost (default) or mlp, the paper's"},
@@ -79,14 +87,14 @@ static const struct flag flags[] = {
     {"hardware", FLAG_TEXT, AT(hardware), PREDICT, 0, 0, "F,D,C,M",
      "clock in GHz, dispatch width, last-level cache in MB, memory bandwidth in GB/s"},
     {"device", FLAG_TEXT, AT(device), PREDICT, 0, 0, "NAME", "a device whose data sheet is known"},
-    {"architectures", FLAG_TEXT, AT(architectures_file), PREDICT | COSTS, 0, 0, "FILE",
+    {"architectures", FLAG_PATH, AT(architectures_file), PREDICT | COSTS, 0, 0, "FILE",
      "architectures one a line; - reads standard input"},
     {"json", FLAG_SWITCH, AT(is_json), RUNS | PREDICT | COSTS, 0, 0, "", "answer in JSON"},
     {"bind", FLAG_TEXT, AT(bind), SERVE, 0, 0, "ADDRESS",
      "address to listen on; default: 127.0.0.1"},
     {"port", FLAG_WHOLE, AT(port), SERVE, 0, 65535, "N",
      "port to listen on, 0 for any free one; default: 8080"},
-    {"config", FLAG_TEXT, AT(config), SERVE, 0, 0, "FILE",
+    {"config", FLAG_PATH, AT(config), SERVE, 0, 0, "FILE",
      "settings; default: config/dgld.json of the root, where it exists"},
     {"help", FLAG_SWITCH, AT(is_help), ALL, 0, 0, "", "print this"},
     {"version", FLAG_SWITCH, AT(is_version), ALL, 0, 0, "", "print the program's version"},
@@ -186,6 +194,12 @@ static enum err set_flag(struct options *options, const struct flag *flag, const
     void *field = (char *)options + flag->offset;
 
     switch (flag->kind) {
+    case FLAG_PATH:
+        if (value[0] == '\0') { /* it would mean the file system's root */
+            return error_set(err, ERR_USAGE, "--%s needs a value: %s", flag->name, flag->value);
+        }
+        *(const char **)field = value;
+        return ERR_OK;
     case FLAG_TEXT:
         *(const char **)field = value;
         return ERR_OK;

@@ -1,5 +1,6 @@
 #include "server/result_tree.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
@@ -7,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "core/mem.h"
@@ -106,6 +108,34 @@ static enum err temporary_name(const char *path, char *out, struct error *err)
                        (long)getpid(), atomic_fetch_add(&counter, 1));
 }
 
+/* Removes temporary files that a killed program left in the directory of `path`: nothing is staged for
+ * longer than moments, so what is an hour old belongs to nobody. */
+static void sweep_stale(const char *path)
+{
+    enum { STALE_S = 3600 };
+    char directory[PATH_BYTES];
+    const char *slash = strrchr(path, '/');
+    const struct dirent *entry;
+    DIR *dir;
+
+    (void)snprintf(directory, sizeof directory, "%.*s", slash != NULL ? (int)(slash - path) + 1 : 2,
+                   slash != NULL ? path : "./");
+    dir = opendir(directory);
+    while (dir != NULL && (entry = readdir(dir)) != NULL) {
+        size_t length = strlen(entry->d_name);
+        struct stat st;
+        if (length > 5 && entry->d_name[0] == '.' &&
+            strcmp(entry->d_name + length - 4, ".tmp") == 0 &&
+            fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+            S_ISREG(st.st_mode) && time(NULL) - st.st_mtime > STALE_S) {
+            (void)unlinkat(dirfd(dir), entry->d_name, 0);
+        }
+    }
+    if (dir != NULL) {
+        (void)closedir(dir);
+    }
+}
+
 enum err result_stage(struct result_batch *batch, const char *path, const char *bytes, size_t size,
                       struct error *err)
 {
@@ -123,6 +153,7 @@ enum err result_stage(struct result_batch *batch, const char *path, const char *
     if (rc != ERR_OK) {
         return rc;
     }
+    sweep_stale(path);
     files = mem_resize(batch->files, batch->n_files + 1, sizeof *files);
     if (files != NULL) {
         batch->files = files;

@@ -91,3 +91,9 @@ def test_exit_codes_are_in_the_help():
 def test_version_is_printed():
     done = run("--version")
     assert (done.returncode, done.stderr) == (0, "") and done.stdout.startswith("dgld ")
+
+
+@pytest.mark.parametrize("flag", ["--root", "--data_path"])
+def test_an_empty_path_is_not_the_file_systems_root(flag):
+    done = run("train", "--search_space", "nasbench201", flag, "")
+    assert done.returncode == 2 and "needs a value" in done.stderr

@@ -1,6 +1,7 @@
 """The paper's predictor: what it is told, how it is resumed, what its files hold, and how it is served."""
 
 import json
+import os
 import shutil
 import signal
 import struct
@@ -192,3 +193,67 @@ def test_a_broken_named_model_is_not_the_clients_fault(root, start):
     assert requests.post(f"{daemon.url}/v1/predict", json=body).status_code == 503
     del body["model"]
     assert requests.post(f"{daemon.url}/v1/predict", json=body).status_code == 200
+
+
+def test_a_diverged_training_replaces_nothing(root, data):
+    before = (root / FILE).read_bytes()
+    done = run(*TRAIN, "--data_path", data, "--lr", "1e9", "--epoch", 5, root=root)
+    assert done.returncode == 1 and "learning rate" in done.stderr
+    assert (root / FILE).read_bytes() == before
+
+
+def test_a_call_that_would_keep_a_thread_for_long_is_refused(service):
+    body = {"search_space": "nasbench201", "hardware": [2, 3, 1, 7.46], "architectures": ["444244"] * 4097}
+    answer = requests.post(f"{service.url}/v1/predict", json={**body, "model": "mlp"})
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["pointer"] == "/architectures" and "4096" in answer.json()["errors"][0]["detail"]
+    assert requests.post(f"{service.url}/v1/predict", json=body).status_code == 200
+
+
+def test_a_test_that_trains_nothing_takes_no_other_predictor(root, data):
+    command = ["test", "--search_space", "fbnetv3", "--data_path", data]
+    done = run(*command, "--predictor", "mlp", root=root)
+    assert done.returncode == 2 and "--holdout" in done.stderr
+    done = run(*command, "--epoch", 5, root=root)
+    assert done.returncode == 0 and "no effect" in done.stderr
+
+
+def kept(root):
+    return {file.name: file.read_bytes() for file in (root / "result" / "nasbench201" / "models").glob("*")}
+
+
+def test_whatever_a_training_replaces_is_kept(root, data):
+    served = root / FILE
+    shipped = served.read_bytes()
+    served.write_bytes(b"not a model")
+    train(root, data, "--epoch", 20)
+    assert list(kept(root).values()) == [b"not a model"]
+    assert next(iter(kept(root))).startswith("unreadable-")
+    first = served.read_bytes()
+    train(root, data, "--epoch", 20)
+    assert len(kept(root)) == 1, "the same bytes replace nothing"
+    served.write_bytes(shipped)
+    run_json("train", "--search_space", "nasbench201", "--data_path", data, "--train_devices", "Galaxy A9", root=root)
+    again = run_json("train", "--search_space", "nasbench201", "--data_path", data, root=root)
+    assert served.read_bytes() == shipped, again
+    assert shipped in kept(root).values() and len(kept(root)) == 3, "equal weights with other papers are kept too"
+    assert first not in kept(root).values()
+
+
+def test_a_name_never_overwrites_a_kept_version(root, data):
+    version = run_json("train", "--search_space", "nasbench201", "--data_path", data, "--predictor", "cost",
+                       root=root)["version"]
+    train(root, data, "--epoch", 20)
+    before = kept(root)
+    report = train(root, data, "--epoch", 30, "--name", version)
+    assert kept(root) == before and report["file"].endswith(f"pretrainmodel-{version}.safetensors")
+
+
+def test_temporary_files_of_the_killed_are_swept(root, data):
+    folder = root / "result" / "nasbench201"
+    old, young = folder / ".x.1.0.tmp", folder / ".y.1.0.tmp"
+    for file in (old, young):
+        file.write_text("half")
+    os.utime(old, (1, 1))
+    train(root, data, "--epoch", 2)
+    assert young.exists() and not old.exists()

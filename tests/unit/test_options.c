@@ -70,9 +70,9 @@ static void what_is_not_given_has_its_default(void **state)
 
 static void an_empty_value_after_equals_is_a_value(void **state)
 {
-    struct options options = parse_right("train --data-path= --search_space=a=b");
+    struct options options = parse_right("train --train-devices= --search_space=a=b");
     (void)state;
-    assert_string_equal(options.data_path, "");
+    assert_string_equal(options.train_devices, "");
     assert_string_equal(options.search_space, "a=b");
     options_close(&options);
 }
