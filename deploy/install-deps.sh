@@ -8,7 +8,7 @@ packages_of() {
     case "$1" in
     build) echo "gcc libc6-dev make pkg-config libmicrohttpd-dev libjansson-dev libopenblas-pthread-dev" \
                 "liblapacke-dev libuv1-dev nettle-dev" ;;
-    test) echo "libcmocka-dev python3 python3-venv" ;;
+    test) echo "libcmocka-dev python3 python3-venv curl" ;;
     lint) echo "clang-format clang-tidy cppcheck" ;;
     bench) echo "nginx-light wrk" ;;
     *) echo "install-deps.sh: there is no group $1" >&2; exit 2 ;;
