@@ -5,8 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Live blocks, counted in parts: threads that allocate at the same time would otherwise pass one cache
- * line to and fro. Each thread has a part, which it may share; a part alone may be negative. */
+/* Live blocks, counted in parts: threads that allocate at the same time would otherwise pass one
+ * cache line to and fro. Each thread has a part, which it may share; a part alone may be negative.
+ */
 enum { N_PARTS = 16, CACHE_LINE_BYTES = 64 };
 
 static struct {

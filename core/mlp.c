@@ -113,8 +113,7 @@ void mlp_draw(struct mlp *mlp, struct rng *rng)
     }
 }
 
-/* ---- elementwise --------------------------------------------------------------------------------
- */
+/* ---- elementwise ----------------------------------------------------------------------------- */
 
 /* exp(-2|x|) by splitting off a power of two and a polynomial for the rest, then the quotient
  * (1 - e) / (1 + e) with the sign put back. Branch-free, so that compilers turn it into vectors. */
@@ -219,8 +218,7 @@ double loss_smooth_l1(const double *output, const double *target, size_t n, doub
     return sum / (double)n;
 }
 
-/* ---- forward, backward, descent -----------------------------------------------------------------
- */
+/* ---- forward, backward, descent -------------------------------------------------------------- */
 
 /* What enters the first layer's tanh: y (out, n). */
 static void enter_first_layer(const struct mlp *mlp, const double *x, size_t n, double *y)
@@ -306,7 +304,7 @@ void mlp_backward(const struct mlp *mlp, struct mlp_workspace *ws, const double 
     }
 }
 
-/* ---- training ----------------------------------------------------------------------------------- */
+/* ---- training -------------------------------------------------------------------------------- */
 
 /* A training in progress. `gram` is NULL where the first layer's steps are taken the plain way. */
 struct descent {

@@ -69,8 +69,8 @@ double loss_smooth_l1(const double *output, const double *target, size_t n, doub
 void mlp_tanh(double *y, size_t n);
 
 /* Called after every epoch with the loss before its step; returns false to stop. It may read the
- * network's parameters where `epoch` is a multiple of MLP_SYNC_EPOCHS; in between, the first layer's may
- * lag behind. */
+ * network's parameters where `epoch` is a multiple of MLP_SYNC_EPOCHS; in between, the first
+ * layer's may lag behind. */
 typedef bool mlp_observer(void *context, size_t epoch, double loss);
 
 enum { MLP_SYNC_EPOCHS = 1000 };
@@ -85,13 +85,13 @@ struct mlp_training {
     void *context;
 };
 
-/* Full-batch gradient descent on smooth L1. Where the first layer is trained on fewer than twice as many
- * rows as it has inputs, its steps are taken in the space of the rows: what enters its tanh moves by
- * rate * delta * (x * transpose(x) + 1), one product of a known (n, n) matrix instead of two with x, and
- * the parameters follow every MLP_SYNC_EPOCHS epochs and at the end. The result is the same but for
- * rounding. `last_loss` (may be NULL) receives the loss after the
- * last step. ERR_CANCELED where the observer stopped it, after the step of that epoch; ERR_NUMERIC
- * with the epoch where the loss is not finite. */
+/* Full-batch gradient descent on smooth L1. Where the first layer is trained on fewer than twice as
+ * many rows as it has inputs, its steps are taken in the space of the rows: what enters its tanh
+ * moves by rate * delta * (x * transpose(x) + 1), one product of a known (n, n) matrix instead of
+ * two with x, and the parameters follow every MLP_SYNC_EPOCHS epochs and at the end. The result is
+ * the same but for rounding. `last_loss` (may be NULL) receives the loss after the last step.
+ * ERR_CANCELED where the observer stopped it, after the step of that epoch; ERR_NUMERIC with the
+ * epoch where the loss is not finite. */
 enum err mlp_train(struct mlp *mlp, struct mlp_workspace *ws, const double *x, const double *target,
                    size_t n, const struct mlp_training *training, double *last_loss,
                    struct error *err);

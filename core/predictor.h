@@ -31,8 +31,8 @@ struct fit_hooks {
     /* Called every CHECKPOINT_EPOCHS with the state of the fit, to be kept outside. May be NULL. */
     enum err (*save)(void *context, const struct tensor *state, size_t n, struct error *err);
     /* A state that was saved by a fit of the same data and options: the fit goes on from there, and
-     * ends with the same weights as one that was never stopped. With none (n_state 0), or one that no
-     * such fit can have saved, it begins at the beginning. */
+     * ends with the same weights as one that was never stopped. With none (n_state 0), or one that
+     * no such fit can have saved, it begins at the beginning. */
     const struct tensor *state;
     size_t n_state;
 };

@@ -71,8 +71,7 @@ static struct predictor_cost *cost_create(const struct space *space)
     return cost;
 }
 
-/* ---- prediction ---------------------------------------------------------------------------------
- */
+/* ---- prediction ------------------------------------------------------------------------------ */
 
 /* One architecture without BLAS, whose call alone would cost more. */
 static void predict_one(const struct predictor_cost *cost, const int32_t *genes, double *log_a,
@@ -199,8 +198,7 @@ static enum err make_table(struct predictor_cost *cost, struct error *err)
     return ERR_OK;
 }
 
-/* ---- weights in and out -------------------------------------------------------------------------
- */
+/* ---- weights in and out ---------------------------------------------------------------------- */
 
 static struct tensor describe(const char *name, size_t n_dims, size_t rows, size_t columns,
                               const double *data)
@@ -255,8 +253,7 @@ static enum err cost_load(const struct space *space, const struct tensor *tensor
     return ERR_OK;
 }
 
-/* ---- fit ----------------------------------------------------------------------------------------
- */
+/* ---- fit ------------------------------------------------------------------------------------- */
 
 /* Everything a fit works on, in one block. n rows, p columns, groups g; group 0 is the intercept.
  */

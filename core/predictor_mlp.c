@@ -69,8 +69,7 @@ static enum err create(const struct space *space, uint64_t seed, struct predicto
     return ERR_OK;
 }
 
-/* ---- prediction ---------------------------------------------------------------------------------
- */
+/* ---- prediction ------------------------------------------------------------------------------ */
 
 /* Outputs of the frozen layers for n architectures: features (n, RANDOM_N_OUTPUTS). */
 static enum err make_features(const struct predictor_mlp *p, const int32_t *genes, size_t n,
@@ -132,8 +131,7 @@ static enum err mlp_predict(const struct predictor *predictor, const int32_t *ge
     return rc;
 }
 
-/* ---- weights in and out -------------------------------------------------------------------------
- */
+/* ---- weights in and out ---------------------------------------------------------------------- */
 
 static struct tensor describe(const char *name, enum tensor_type type, size_t n, const void *data)
 {
@@ -209,8 +207,7 @@ static enum err mlp_load(const struct space *space, const struct tensor *tensors
     return ERR_OK;
 }
 
-/* ---- fit ----------------------------------------------------------------------------------------
- */
+/* ---- fit ------------------------------------------------------------------------------------- */
 
 /* Everything a fit works on. Rows are reordered: those that are trained on come first. */
 struct fit {

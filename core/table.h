@@ -22,8 +22,8 @@ struct table {
 /* Reads rows of exactly `n_columns` numbers. On success the caller ends it with table_close(). */
 enum err table_read(const char *path, size_t n_columns, struct table *out, struct error *err);
 
-/* Reads exactly `n_values` numbers, on however many lines; `lines` (n_values) receives where each of
- * them stands, and may be NULL. */
+/* Reads exactly `n_values` numbers, on however many lines; `lines` (n_values) receives where each
+ * of them stands, and may be NULL. */
 enum err table_read_values(const char *path, size_t n_values, double *values, size_t *lines,
                            struct error *err);
 

@@ -1,9 +1,9 @@
 /* Messages as tables: a JSON object is described by its fields, and one reader reads them all.
  *
- * The reader goes through the table, not through the object, so a field may rely on the ones before it in
- * the table. Unknown, missing and repeated fields are reported by name; what a field's own function
- * finds wrong it adds to the list with its pointer, and the reader goes on, so that a client sees all at
- * once. Thread-safe: tables are constant. */
+ * The reader goes through the table, not through the object, so a field may rely on the ones before
+ * it in the table. Unknown, missing and repeated fields are reported by name; what a field's own
+ * function finds wrong it adds to the list with its pointer, and the reader goes on, so that a
+ * client sees all at once. Thread-safe: tables are constant. */
 #ifndef DGLD_PROTO_JSON_SPEC_H
 #define DGLD_PROTO_JSON_SPEC_H
 
@@ -27,8 +27,8 @@ struct json_field {
     void (*read)(const struct json_reader *reader, struct json_view value);
 };
 
-/* Reads `object` by the table of at most JSON_SPEC_MAX_FIELDS. `pointer` is the object's own place, ""
- * for a whole body. */
+/* Reads `object` by the table of at most JSON_SPEC_MAX_FIELDS. `pointer` is the object's own place,
+ * "" for a whole body. */
 void json_spec_read(struct json_view object, const struct json_field *fields, size_t n_fields,
                     const char *pointer, void *out, struct field_errors *errors);
 

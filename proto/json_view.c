@@ -6,7 +6,7 @@
 
 #include "core/utf8.h"
 
-/* ---- check -------------------------------------------------------------------------------------- */
+/* ---- check ----------------------------------------------------------------------------------- */
 
 /* A text that is being checked. The first thing wrong with it stays in `problem`. */
 struct checker {
@@ -287,7 +287,7 @@ enum err json_view_check(const char *bytes, size_t size, struct json_view *out, 
     return is_good ? ERR_OK : syntax_error(&c, err);
 }
 
-/* ---- values of checked text --------------------------------------------------------------------- */
+/* ---- values of checked text ------------------------------------------------------------------ */
 
 enum json_kind json_view_kind(struct json_view value)
 {
@@ -518,7 +518,7 @@ size_t json_view_string(struct json_view value, char *out, size_t size)
     return whole;
 }
 
-/* ---- walking ------------------------------------------------------------------------------------ */
+/* ---- walking --------------------------------------------------------------------------------- */
 
 bool json_view_first(struct json_view container, struct json_view *item)
 {

@@ -1,6 +1,6 @@
-/* JSON read where it stands (RFC 8259): one pass checks a text whole, and from then on values are looked
- * at in place. Nothing is allocated, so a body costs no more memory than its bytes, however it nests or
- * how many numbers it holds.
+/* JSON read where it stands (RFC 8259): one pass checks a text whole, and from then on values are
+ * looked at in place. Nothing is allocated, so a body costs no more memory than its bytes, however
+ * it nests or how many numbers it holds.
  *
  * A struct json_view points into the text, which must outlive it and stay as it is. Everything but
  * json_view_check() may be called on views of checked text only. Thread-safe. */
@@ -39,20 +39,21 @@ const char *json_view_kind_name(struct json_view value);
 bool json_view_is_null(struct json_view value);
 bool json_view_is_true(struct json_view value);
 
-/* The number as a double; one that is too large for it is infinite. Of a value inside of an array or
- * object only. */
+/* The number as a double; one that is too large for it is infinite. Of a value inside of an array
+ * or object only. */
 double json_view_number(struct json_view value);
 
-/* A whole number; 4.0 counts as one, as JSON Schema has it, and one that is too large is cut to what fits.
- * False for any other value. */
+/* A whole number; 4.0 counts as one, as JSON Schema has it, and one that is too large is cut to
+ * what fits. False for any other value. */
 bool json_view_whole(struct json_view value, int64_t *out);
 
-/* A string, decoded into `out` (size, at least 1), cut between characters where it is longer. Returns the
- * length of the whole string, so a result of `size` or more says that it was cut. A NUL in the string
- * is decoded as one. */
+/* A string, decoded into `out` (size, at least 1), cut between characters where it is longer.
+ * Returns the length of the whole string, so a result of `size` or more says that it was cut. A NUL
+ * in the string is decoded as one. */
 size_t json_view_string(struct json_view value, char *out, size_t size);
 
-/* The same for text that must fit and hold no NUL: false for any other value. `out` is written anyway. */
+/* The same for text that must fit and hold no NUL: false for any other value. `out` is written
+ * anyway. */
 bool json_view_text(struct json_view value, char *out, size_t size);
 
 /* A string without escapes, in place: false where it has some. */

@@ -11,8 +11,8 @@
 /* A call that is wrong throughout is not answered with a sentence for every architecture. */
 enum { MOST_REPORTED = 64 };
 
-/* What on_error: null lets pass is listed, so it has a bound too: a body of nothing but bad architectures
- * would take a hundred times its size. */
+/* What on_error: null lets pass is listed, so it has a bound too: a body of nothing but bad
+ * architectures would take a hundred times its size. */
 enum { MOST_SKIPPED = 65536 };
 
 /* Room for any name or notation that can be right, and for enough of a wrong one to tell it by. */

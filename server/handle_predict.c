@@ -68,7 +68,8 @@ static bool means_served(const struct predict_request *predict, const struct mod
            (served != NULL && strcmp(predict->model, served->info.version) == 0);
 }
 
-/* The model to answer with, to be released; where there is none, the reply is made, and NULL given. */
+/* The model to answer with, to be released; where there is none, the reply is made, and NULL given.
+ */
 static const struct model *find_model(struct app *app, const struct request *request,
                                       struct predict_request *predict, struct reply *reply)
 {

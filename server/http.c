@@ -42,8 +42,8 @@ struct context {
  * reply and keeps its connection; a larger one ends it. */
 enum { DROPPED_BODY_BYTES = 1 << 20 };
 
-/* Room for a body that is not known to be larger. What is no larger is not counted as held: connections
- * have a bound of their own. */
+/* Room for a body that is not known to be larger. What is no larger is not counted as held:
+ * connections have a bound of their own. */
 enum { FIRST_BODY_BYTES = 4096 };
 
 /* Memory of a connection for headers and pieces of the body. The library zeroes one and a half
@@ -85,8 +85,7 @@ static void free_context(struct http_server *server, struct context *context)
     mem_free(context);
 }
 
-/* ---- replies ------------------------------------------------------------------------------------
- */
+/* ---- replies --------------------------------------------------------------------------------- */
 
 static enum MHD_Result add_headers(struct MHD_Response *response, const struct reply *reply,
                                    bool is_closing)
@@ -133,8 +132,7 @@ static enum MHD_Result send_reply(const struct http_server *server,
     return ok;
 }
 
-/* ---- requests -----------------------------------------------------------------------------------
- */
+/* ---- requests -------------------------------------------------------------------------------- */
 
 static const char *header(struct MHD_Connection *connection, const char *name)
 {
@@ -175,9 +173,9 @@ static enum MHD_Result read_framing(void *cls, enum MHD_ValueKind kind, const ch
     return MHD_YES;
 }
 
-/* Why nobody could tell where the body ends, or NULL. The library would take one of several lengths,
- * a proxy before us perhaps another, and the rest of the body would pass for a request; and for a
- * coding that it does not know it would wait until the client goes. */
+/* Why nobody could tell where the body ends, or NULL. The library would take one of several
+ * lengths, a proxy before us perhaps another, and the rest of the body would pass for a request;
+ * and for a coding that it does not know it would wait until the client goes. */
 static const char *find_bad_framing(struct MHD_Connection *connection)
 {
     struct framing framing = {0};
@@ -392,8 +390,7 @@ static void on_library_log(void *cls, const char *format, va_list args)
     log_write(LOG_WARNING, "libmicrohttpd: %s", message);
 }
 
-/* ---- start and stop -----------------------------------------------------------------------------
- */
+/* ---- start and stop -------------------------------------------------------------------------- */
 
 static enum err make_address(const struct config *config, struct sockaddr_storage *out,
                              socklen_t *size, struct error *err)

@@ -1,6 +1,6 @@
-/* The predictors that are served: one a space, and named ones beside it that are loaded when they are
- * first asked for. Loaded once, shared by reference count, swapped and never edited. All functions
- * may be called from any thread, save init and close. */
+/* The predictors that are served: one a space, and named ones beside it that are loaded when they
+ * are first asked for. Loaded once, shared by reference count, swapped and never edited. All
+ * functions may be called from any thread, save init and close. */
 #ifndef DGLD_SERVER_MODEL_REGISTRY_H
 #define DGLD_SERVER_MODEL_REGISTRY_H
 
@@ -53,8 +53,8 @@ enum err model_registry_put(struct model_registry *registry, struct model *model
 const struct model *model_registry_acquire(struct model_registry *registry,
                                            const struct space *space);
 
-/* The same for a named model (model_store_named_path()) of the tree below `root`. ERR_NOT_FOUND where
- * there is none of that name; errors of model_store_load(). */
+/* The same for a named model (model_store_named_path()) of the tree below `root`. ERR_NOT_FOUND
+ * where there is none of that name; errors of model_store_load(). */
 enum err model_registry_acquire_named(struct model_registry *registry, const char *root,
                                       const struct space *space, const char *name,
                                       const struct model **out, struct error *err);

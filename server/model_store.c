@@ -75,8 +75,8 @@ enum err model_store_load(const char *path, const struct space *space, struct mo
     return rc;
 }
 
-/* Where the bytes of a replaced file are kept: under its version, or where that name holds other bytes
- * already, or the file cannot be read as a model, under a name with its digest. */
+/* Where the bytes of a replaced file are kept: under its version, or where that name holds other
+ * bytes already, or the file cannot be read as a model, under a name with its digest. */
 static enum err kept_path(const char *root, const struct space *space, const char *bytes,
                           size_t size, char *out, struct error *err)
 {

@@ -108,8 +108,8 @@ static enum err temporary_name(const char *path, char *out, struct error *err)
                        (long)getpid(), atomic_fetch_add(&counter, 1));
 }
 
-/* Removes temporary files that a killed program left in the directory of `path`: nothing is staged for
- * longer than moments, so what is an hour old belongs to nobody. */
+/* Removes temporary files that a killed program left in the directory of `path`: nothing is staged
+ * for longer than moments, so what is an hour old belongs to nobody. */
 static void sweep_stale(const char *path)
 {
     enum { STALE_S = 3600 };

@@ -33,8 +33,7 @@
 
 #define COUNT_OF(array) (sizeof(array) / sizeof *(array))
 
-/* ---- values ------------------------------------------------------------------------------------
- */
+/* ---- values ---------------------------------------------------------------------------------- */
 
 static inline void check_near(double actual, double expected, double tolerance, const char *what,
                               const char *file, int line)
@@ -99,8 +98,7 @@ static inline void check_error(enum err rc, enum err expected, const struct erro
     check_error((rc), (expected), (err), (phrase), __FILE__, __LINE__)
 #define assert_ok(rc, err) check_error((rc), ERR_OK, (err), "", __FILE__, __LINE__)
 
-/* ---- memory ------------------------------------------------------------------------------------
- */
+/* ---- memory ---------------------------------------------------------------------------------- */
 
 static long check_blocks_before;
 
@@ -148,8 +146,7 @@ static inline void fail_each_allocation(enum err (*call)(void *context, struct e
     fail_msg("the call never succeeds");
 }
 
-/* ---- files -------------------------------------------------------------------------------------
- */
+/* ---- files ----------------------------------------------------------------------------------- */
 
 enum { TEST_PATH_BYTES = 512 };
 
@@ -276,8 +273,7 @@ static inline bool file_holds(const char *path, const char *text)
     return n == strlen(text) && memcmp(held, text, n) == 0;
 }
 
-/* ---- measured data -----------------------------------------------------------------------------
- */
+/* ---- measured data --------------------------------------------------------------------------- */
 
 /* The path of a file of the measured data, which lies outside of the repository and is read in
  * place: $DGLD_TEST_SHARED or ../shared. Skips the test where it is absent. */

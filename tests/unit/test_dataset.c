@@ -79,8 +79,7 @@ static void running_out_of_memory_while_reading_leaks_nothing(void **state)
     fail_each_allocation(load_once, (void *)write_text("net.txt", "1 2 3 4 5 1\n"));
 }
 
-/* ---- groups and folds --------------------------------------------------------------------------
- */
+/* ---- groups and folds ------------------------------------------------------------------------ */
 
 static void groups_number_distinct_architectures_in_the_order_of_their_first_row(void **state)
 {
@@ -172,8 +171,7 @@ static void running_out_of_memory_while_folding_leaks_nothing(void **state)
     fail_each_allocation(fold_once, genes);
 }
 
-/* ---- A from latencies --------------------------------------------------------------------------
- */
+/* ---- A from latencies ------------------------------------------------------------------------ */
 
 enum { N_DEVICES = 12, N_ROWS = 400 };
 

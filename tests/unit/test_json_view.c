@@ -1,4 +1,5 @@
-/* proto/json_view.h against jansson: whatever one accepts the other accepts, and both see the same. */
+/* proto/json_view.h against jansson: whatever one accepts the other accepts, and both see the same.
+ */
 #include <jansson.h>
 
 #include "core/rng.h"
@@ -6,7 +7,7 @@
 #include "proto/json_view.h"
 #include "tests/support/check.h"
 
-/* ---- comparison with jansson -------------------------------------------------------------------- */
+/* ---- comparison with jansson ----------------------------------------------------------------- */
 
 static void assert_same(struct json_view view, const json_t *value);
 
@@ -77,8 +78,8 @@ static void assert_same(struct json_view view, const json_t *value)
     }
 }
 
-/* What we take and jansson does not: an escaped NUL in a name, numbers beyond its types, and, with its
- * flag, a name given twice. What it takes and we do not: deeper nesting. */
+/* What we take and jansson does not: an escaped NUL in a name, numbers beyond its types, and, with
+ * its flag, a name given twice. What it takes and we do not: deeper nesting. */
 static bool is_known_difference(const json_error_t *error)
 {
     enum json_error_code code = json_error_code(error);
@@ -177,7 +178,7 @@ static void mutations_are_taken_exactly_where_jansson_takes_them(void **state)
     assert_true(n_accepted > n_texts / 20);
 }
 
-/* ---- on its own --------------------------------------------------------------------------------- */
+/* ---- on its own ------------------------------------------------------------------------------ */
 
 static enum err check_text(const char *text, struct json_view *view, struct error *err)
 {

@@ -7,7 +7,7 @@
 #include "core/table.h"
 #include "tests/support/check.h"
 
-/* ---- tanh --------------------------------------------------------------------------------------- */
+/* ---- tanh ------------------------------------------------------------------------------------ */
 
 static void tanh_agrees_with_libm(void **state)
 {
@@ -55,7 +55,7 @@ static void tanh_does_not_depend_on_the_place(void **state)
     }
 }
 
-/* ---- gradients ---------------------------------------------------------------------------------- */
+/* ---- gradients ------------------------------------------------------------------------------- */
 
 enum { N_ROWS = 11 };
 
@@ -107,7 +107,7 @@ static void backward_agrees_with_finite_differences(void **state)
     mlp_close(&mlp);
 }
 
-/* ---- the recorded training ---------------------------------------------------------------------- */
+/* ---- the recorded training ------------------------------------------------------------------- */
 
 enum { RECORDED_ROWS = 40, RECORDED_STEPS = 200, RECORDED_GENES = 6, FIRST_TRAINED = 5 };
 
@@ -274,7 +274,7 @@ static void training_is_as_recorded(void **state)
     close_recording(r);
 }
 
-/* ---- ends of a training ------------------------------------------------------------------------- */
+/* ---- ends of a training ---------------------------------------------------------------------- */
 
 struct small {
     struct mlp mlp;
@@ -368,8 +368,9 @@ static void a_training_that_was_stopped_goes_on_to_the_same_bits(void **state)
     close_small(&whole);
 }
 
-/* With fewer rows than twice the inputs the first layer's steps are taken in the space of the rows: the
- * outcome must be that of plain descent, also across the epochs where its parameters catch up. */
+/* With fewer rows than twice the inputs the first layer's steps are taken in the space of the rows:
+ * the outcome must be that of plain descent, also across the epochs where its parameters catch up.
+ */
 static void steps_in_row_space_are_plain_descent(void **state)
 {
     enum { N_INPUTS = 9, N_STEPS = 2 * MLP_SYNC_EPOCHS + 345 };

@@ -88,8 +88,7 @@ static void without_memory_the_old_model_stays(void **state)
     model_registry_close(&registry);
 }
 
-/* ---- threads -----------------------------------------------------------------------------------
- */
+/* ---- threads --------------------------------------------------------------------------------- */
 
 enum { N_READERS = 3, N_SWAPS = 200 };
 
@@ -138,8 +137,7 @@ static void models_are_swapped_under_readers_without_tear_or_leak(void **state)
     model_registry_close(&s.registry);
 }
 
-/* ---- files -------------------------------------------------------------------------------------
- */
+/* ---- files ----------------------------------------------------------------------------------- */
 
 static void a_saved_model_is_loaded_again_and_the_one_before_is_kept(void **state)
 {

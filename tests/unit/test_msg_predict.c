@@ -81,8 +81,7 @@ static void a_device_or_a_list_of_devices_is_kept_with_its_pointers(void **state
     msg_predict_close(&request);
 }
 
-/* ---- what is wrong -----------------------------------------------------------------------------
- */
+/* ---- what is wrong --------------------------------------------------------------------------- */
 
 #define BODY(rest) "{" SPACE "," HARDWARE "," rest "}"
 
@@ -249,8 +248,7 @@ static void a_call_asks_for_at_most_the_stated_number_of_devices_and_values(void
     mem_free(body);
 }
 
-/* ---- memory ------------------------------------------------------------------------------------
- */
+/* ---- memory ---------------------------------------------------------------------------------- */
 
 static void *take(size_t size)
 {
@@ -301,8 +299,7 @@ static void a_parser_that_runs_out_of_memory_refuses_the_body_and_leaks_nothing(
     json_set_alloc_funcs(malloc, free);
 }
 
-/* ---- the reply ---------------------------------------------------------------------------------
- */
+/* ---- the reply ------------------------------------------------------------------------------- */
 
 static json_t *encode(const struct predict_request *request, const double *a, const double *factors)
 {

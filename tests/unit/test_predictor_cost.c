@@ -67,8 +67,7 @@ static int start(void **state)
     return matrix_init(NULL) == ERR_OK ? count_blocks(state) : -1;
 }
 
-/* ---- weights -----------------------------------------------------------------------------------
- */
+/* ---- weights --------------------------------------------------------------------------------- */
 
 static void assert_same_weights(const struct predictor *p, const struct predictor *q)
 {
@@ -242,8 +241,7 @@ static void weights_that_give_no_finite_a_are_refused_or_fail_to_predict(void **
     }
 }
 
-/* ---- few, many and odd rows --------------------------------------------------------------------
- */
+/* ---- few, many and odd rows ------------------------------------------------------------------ */
 
 static void assert_finite_everywhere(const struct predictor *predictor)
 {
@@ -397,8 +395,7 @@ static void kinds_are_found_by_name(void **state)
     predictor_destroy(NULL);
 }
 
-/* ---- what it learns ----------------------------------------------------------------------------
- */
+/* ---- what it learns -------------------------------------------------------------------------- */
 
 static void held_out_rows_are_predicted_by_a_model_without_them(void **state)
 {
@@ -507,8 +504,7 @@ static void distrusted_rows_have_no_say(void **state)
     }
 }
 
-/* ---- measured data -----------------------------------------------------------------------------
- */
+/* ---- measured data --------------------------------------------------------------------------- */
 
 /* A space with its rows whose A is corrupt (counted from 0), and the promised R. */
 static const struct promise {

@@ -124,8 +124,8 @@ static void missing_and_misshapen_weights_are_refused(void **state)
     predictor_destroy(p);
 }
 
-/* The rows that are reported as held out are whole architectures, a fifth of them, and have had no part
- * in the weights: with other values of A there the weights are the same. */
+/* The rows that are reported as held out are whole architectures, a fifth of them, and have had no
+ * part in the weights: with other values of A there the weights are the same. */
 static void held_out_rows_have_no_part_in_the_weights(void **state)
 {
     struct rows rows;

@@ -278,8 +278,7 @@ static void running_out_of_memory_is_told_and_leaks_nothing(void **state)
     fail_each_allocation(encode_once, NULL);
 }
 
-/* ---- the shipped files -------------------------------------------------------------------------
- */
+/* ---- the shipped files ----------------------------------------------------------------------- */
 
 /* Whether two predictors have the same weights, byte for byte. */
 static bool has_same_weights(const struct predictor *p, const struct predictor *q)

@@ -28,8 +28,7 @@ static void assert_counts(const struct space *space, const int32_t *genes, uint6
     assert_int_equal(cost.params, params);
 }
 
-/* ---- spaces and genes --------------------------------------------------------------------------
- */
+/* ---- spaces and genes ------------------------------------------------------------------------ */
 
 static void spaces_are_found_by_name(void **state)
 {
@@ -131,8 +130,7 @@ static void a_wrong_gene_is_named_with_its_value_and_domain(void **state)
     }
 }
 
-/* ---- golden counts -----------------------------------------------------------------------------
- */
+/* ---- golden counts --------------------------------------------------------------------------- */
 
 static void nasbench201_has_its_golden_counts(void **state)
 {
@@ -253,8 +251,7 @@ static void totals_are_the_sums_over_kinds_and_stages(void **state)
     }
 }
 
-/* ---- notations ---------------------------------------------------------------------------------
- */
+/* ---- notations ------------------------------------------------------------------------------- */
 
 static void rank_and_every_notation_return_all_architectures_of_nasbench201(void **state)
 {

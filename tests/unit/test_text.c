@@ -67,8 +67,7 @@ static void a_size_that_cannot_be_is_a_failure_not_a_hang(void **state)
     }
 }
 
-/* ---- strings -----------------------------------------------------------------------------------
- */
+/* ---- strings --------------------------------------------------------------------------------- */
 
 static void assert_string(const char *string, const char *expected)
 {
@@ -125,8 +124,7 @@ static void every_string_can_be_parsed_again(void **state)
     }
 }
 
-/* ---- numbers -----------------------------------------------------------------------------------
- */
+/* ---- numbers --------------------------------------------------------------------------------- */
 
 static double read_back(double value)
 {
