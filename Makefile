@@ -58,8 +58,8 @@ deps: ## install what building and running needs (Debian packages)
 deps-test: ## install what the tests need besides
 	$(Q)deploy/install-deps.sh build test
 
-deps-lint: ## install what `make lint` and `make bench` need besides
-	$(Q)deploy/install-deps.sh build test lint bench
+deps-lint: ## install what `make lint` needs besides
+	$(Q)deploy/install-deps.sh build test lint
 
 define require_libraries
 	$(Q)command -v pkg-config >/dev/null || \
@@ -143,7 +143,8 @@ lint: deps-lint ## format, include arrows, documented keys, cppcheck, clang-tidy
 	    exit $${PIPESTATUS[0]}
 lint: SHELL := /bin/bash
 
-bench: deps-lint ## measure speed beside nginx (a report, not a test); BENCH_FLAGS=--quick tries it out
+bench: ## measure speed beside nginx (a report, not a test); BENCH_FLAGS=--quick tries it out
+	$(Q)deploy/install-deps.sh build test bench
 	$(Q)$(MAKE) --no-print-directory build
 	$(Q)$(MAKE) --no-print-directory $(BENCH_PROGRAM)
 	$(Q)deploy/install-deps.sh python
