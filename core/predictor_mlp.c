@@ -45,6 +45,7 @@ static void mlp_predictor_destroy(struct predictor *predictor)
     mem_free(p);
 }
 
+/* Without its frozen layers yet: draw_frozen(). */
 static enum err create(const struct space *space, uint64_t seed, struct predictor_mlp **out,
                        struct error *err)
 {
@@ -58,15 +59,17 @@ static enum err create(const struct space *space, uint64_t seed, struct predicto
     p->base.space = space;
     p->seed = (int64_t)seed;
     rc = mlp_init(&p->trained, trained_widths, N_TRAINED_LAYERS, err);
-    if (rc == ERR_OK) {
-        rc = random_layers_init(&p->frozen, space->n_genes, seed, err);
-    }
     if (rc != ERR_OK) {
         mlp_predictor_destroy(&p->base);
         return rc;
     }
     *out = p;
     return ERR_OK;
+}
+
+static enum err draw_frozen(struct predictor_mlp *p, struct error *err)
+{
+    return random_layers_init(&p->frozen, p->base.space->n_genes, (uint64_t)p->seed, err);
 }
 
 /* ---- prediction ------------------------------------------------------------------------------ */
@@ -199,6 +202,7 @@ static enum err mlp_load(const struct space *space, const struct tensor *tensors
         return rc;
     }
     rc = read_trained(tensors, n_tensors, p, err);
+    rc = rc != ERR_OK ? rc : draw_frozen(p, err); /* 40 MB: only for a file that is right */
     if (rc != ERR_OK) {
         mlp_predictor_destroy(&p->base);
         return rc;
@@ -427,6 +431,7 @@ static enum err run_fit(struct fit *f, const int32_t *genes, const double *a,
 
     rc = rc != ERR_OK ? rc : split_rows(f, genes, a, err);
     rc = rc != ERR_OK ? rc : create(f->space, f->options->seed, &f->predictor, err);
+    rc = rc != ERR_OK ? rc : draw_frozen(f->predictor, err);
     if (rc == ERR_OK) {
         set_column_means(f);
         rc = make_features(f->predictor, f->genes, f->n, f->features, err);
