@@ -579,6 +579,12 @@ bool json_view_next_member(struct json_member *member)
 
 bool json_view_text(struct json_view value, char *out, size_t size)
 {
-    return json_view_kind(value) == JSON_KIND_STRING && json_view_string(value, out, size) < size &&
-           json_view_string(value, out, size) == strlen(out);
+    size_t length;
+
+    out[0] = '\0';
+    if (json_view_kind(value) != JSON_KIND_STRING) {
+        return false;
+    }
+    length = json_view_string(value, out, size);
+    return length < size && length == strlen(out);
 }

@@ -20,7 +20,4 @@ void progress_show(struct progress *progress, const struct fit_progress *now);
 /* Leaves the cursor on a fresh line. */
 void progress_end(struct progress *progress);
 
-/* Seconds of a clock that only goes forward. */
-double monotonic_seconds(void);
-
 #endif

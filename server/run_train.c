@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "core/mem.h"
-#include "server/progress.h"
+#include "server/clock.h"
 
 enum err run_holdout(const struct training_set *set, const struct predictor_kind *kind,
                      const struct fit_options *options, double *a, size_t *n_folds,

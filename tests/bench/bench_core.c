@@ -8,11 +8,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "core/matrix.h"
 #include "core/mem.h"
 #include "core/rng.h"
+#include "server/clock.h"
 #include "server/model_store.h"
 #include "server/run_train.h"
 #include "server/training_set.h"
@@ -42,14 +42,6 @@ struct figure {
     bool is_per_arch;     /* the figure is divided by the number of architectures */
     bool is_for_training; /* needs the measured data */
 };
-
-static double now_seconds(void)
-{
-    struct timespec now;
-
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
 
 /* ---- what is measured ------------------------------------------------------------------------ */
 
@@ -147,12 +139,12 @@ static enum err measure(struct bench *b, const struct figure *figure, size_t n_r
     double median;
 
     for (size_t i = 0; i < n; i++) {
-        double start = now_seconds();
+        double start = monotonic_seconds();
         enum err rc = figure->act(b, err);
         if (rc != ERR_OK) {
             return error_wrap(err, "%s %s", figure->name, b->space->name);
         }
-        values[i] = (now_seconds() - start) * unit;
+        values[i] = (monotonic_seconds() - start) * unit;
     }
     qsort(values, n, sizeof *values, compare_doubles);
     median = 0.5 * (values[(n - 1) / 2] + values[n / 2]);
