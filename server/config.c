@@ -9,33 +9,93 @@
 #include "core/file.h"
 #include "core/mem.h"
 #include "proto/json_view.h"
+#include "server/log.h"
 
 #define MAX_CONFIG_BYTES ((size_t)1 << 20)
 #define MIB              ((int64_t)1 << 20)
 
+/* LIVE ones change at a reload, FIXED ones at the next start. */
+enum { FIXED = false, LIVE = true };
+
 #define AT(field) offsetof(struct config, field)
+
+/* A key is called what its field is called. */
+#define TEXT(field, preset, help)                                              \
+    {                                                                          \
+#field, CONFIG_TEXT, FIXED, AT(field), 0, 0, 0, preset, NULL, "", help \
+    }
+#define WHOLE(field, live, min, max, preset, unit, help)                                \
+    {                                                                                   \
+#field, CONFIG_WHOLE, live, AT(field), min, max, preset, NULL, NULL, unit, help \
+    }
+#define CHOICE(field, live, choices, preset, help)                                                \
+    {                                                                                             \
+#field, CONFIG_CHOICE, live, AT(field), 0, sizeof(choices) / sizeof *(choices)-1, preset, \
+            NULL, choices, "", help                                                               \
+    }
+#define BOOLEAN(field, live, preset, help)                                          \
+    {                                                                               \
+#field, CONFIG_BOOLEAN, live, AT(field), 0, 1, preset, NULL, NULL, "", help \
+    }
+
+static const char *const log_levels[] = {"error", "warning", "info", "debug"};
 
 /* clang-format off */
 const struct config_key config_keys[] = {
-    {"bind", CONFIG_TEXT, AT(bind), 0, 0, 0, "127.0.0.1", "IPv4 or IPv6 address to listen on"},
-    {"port", CONFIG_WHOLE, AT(port), 0, 65535, 8080, NULL,
-     "port to listen on; 0 takes any free one"},
-    {"http_threads", CONFIG_WHOLE, AT(http_threads), 0, 256, 0, NULL,
-     "threads that answer requests; 0 is one a core"},
-    {"body_max_bytes", CONFIG_WHOLE, AT(body_max_bytes), 1024, 1024 * MIB, 32 * MIB, NULL,
-     "largest request body"},
-    {"transfer_max_bytes", CONFIG_WHOLE, AT(transfer_max_bytes), 1024, MIB * MIB, 512 * MIB,
-     NULL, "request bodies and replies held at a time, over all connections"},
-    {"connections_max", CONFIG_WHOLE, AT(connections_max), 1, 1000000, 10000, NULL,
-     "open connections in all"},
-    {"connections_per_address_max", CONFIG_WHOLE, AT(connections_per_address_max), 1, 1000000, 1024, NULL,
-     "open connections of one address"},
-    {"idle_timeout_s", CONFIG_WHOLE, AT(idle_timeout_s), 1, 3600, 60, NULL,
-     "seconds after which an idle connection is closed"},
-    {"drain_timeout_ms", CONFIG_WHOLE, AT(drain_timeout_ms), 0, 600000, 10000, NULL,
-     "longest wait at a stop for requests in flight"},
-    {"insecure", CONFIG_BOOLEAN, AT(insecure), 0, 0, 0, NULL,
-     "listen off loopback although anyone could call"},
+    TEXT(bind, "127.0.0.1",
+         "IPv4 or IPv6 address to listen on; off loopback it needs tokens_file or insecure"),
+    WHOLE(port, FIXED, 0, 65535, 8080, "",
+          "port to listen on; 0 takes any free one"),
+    WHOLE(http_threads, FIXED, 0, 256, 0, "threads",
+          "threads that read and answer requests; 0 is one a core"),
+    WHOLE(pool_threads, FIXED, 0, 256, 0, "threads",
+          "threads that run large batches and what touches files; 0 is one a core"),
+    WHOLE(pool_queue_max, LIVE, 1, 1000000, 1024, "requests",
+          "requests that wait for the pool; one beyond them is answered 503"),
+    WHOLE(batch_timeout_ms, LIVE, 1, 3600000, 30000, "ms",
+          "longest time of a request on the pool, its wait included; beyond it is answered 503"),
+    WHOLE(batch_max, LIVE, 1, 256 * MIB, 8 * MIB, "latencies",
+          "latencies asked in one call, devices times architectures; more is answered 413"),
+    WHOLE(body_max_bytes, LIVE, 1024, 1024 * MIB, 32 * MIB, "bytes",
+          "largest request body; a larger one is answered 413"),
+    WHOLE(transfer_max_bytes, LIVE, 1024, MIB * MIB, 512 * MIB, "bytes",
+          "request bodies and replies held at a time, over all connections; a request beyond it is answered 503"),
+    WHOLE(connections_max, FIXED, 1, 1000000, 10000, "connections",
+          "open connections in all"),
+    WHOLE(connections_per_address_max, FIXED, 1, 1000000, 1024, "connections",
+          "open connections of one address"),
+    WHOLE(idle_timeout_s, FIXED, 1, 3600, 60, "s",
+          "time after which an idle connection is closed"),
+    WHOLE(header_timeout_s, LIVE, 1, 3600, 10, "s",
+          "longest time from the first byte of a request to the end of its headers"),
+    WHOLE(body_timeout_s, LIVE, 1, 86400, 60, "s",
+          "longest time to receive the body of a request"),
+    WHOLE(reply_timeout_s, LIVE, 1, 86400, 300, "s",
+          "longest time to send a reply"),
+    WHOLE(request_rate_max, LIVE, 0, 1000000, 0, "requests/s",
+          "requests of one address in the long run, beyond which it is answered 429; 0 sets no bound"),
+    WHOLE(request_burst_max, LIVE, 1, 1000000, 100, "requests",
+          "requests of one address at once, where request_rate_max is set"),
+    WHOLE(drain_delay_ms, LIVE, 0, 600000, 0, "ms",
+          "time at a stop in which /readyz is 503 already and requests are still taken"),
+    WHOLE(drain_timeout_ms, LIVE, 0, 600000, 10000, "ms",
+          "longest wait at a stop for requests in flight"),
+    WHOLE(compression_min_bytes, LIVE, 0, 1024 * MIB, 1400, "bytes",
+          "smallest reply that is compressed for a client that accepts it; 0 compresses none"),
+    WHOLE(model_poll_ms, LIVE, 10, 3600000, 1000, "ms",
+          "time between looks at whether a served model's file has changed"),
+    TEXT(tokens_file, "",
+         "file of the tokens that clients must show, relative to the root; read again on SIGHUP"),
+    TEXT(tls_certificate_file, "",
+         "certificate chain (PEM) to serve HTTPS with, relative to the root; read again on SIGHUP"),
+    TEXT(tls_key_file, "",
+         "private key (PEM) of the certificate, relative to the root; read again on SIGHUP"),
+    TEXT(cors_origins, "",
+         "origins whose pages may call, separated by commas, or *"),
+    CHOICE(log_level, LIVE, log_levels, LOG_INFO,
+           "least severe lines that are logged"),
+    BOOLEAN(insecure, FIXED, false,
+            "listen off loopback without tokens, where anyone could call"),
 };
 /* clang-format on */
 
@@ -51,11 +111,11 @@ void config_init(struct config *config)
         case CONFIG_TEXT:
             (void)snprintf(field, CONFIG_TEXT_BYTES, "%s", key->preset_text);
             break;
-        case CONFIG_WHOLE:
-            *(int64_t *)field = key->preset;
+        case CONFIG_BOOLEAN:
+            atomic_store((_Atomic bool *)field, key->preset != 0);
             break;
         default:
-            *(bool *)field = key->preset != 0;
+            atomic_store((_Atomic int64_t *)field, key->preset);
             break;
         }
     }
@@ -81,13 +141,23 @@ static enum err set_key(struct config *config, const struct config_key *key, str
             return error_set(err, ERR_INVALID, "%s must be a whole number from %lld to %lld",
                              key->name, (long long)key->min, (long long)key->max);
         }
-        *(int64_t *)field = whole;
+        atomic_store((_Atomic int64_t *)field, whole);
         return ERR_OK;
+    case CONFIG_CHOICE:
+        (void)json_view_text(value, text, sizeof text);
+        for (int64_t i = 0; json_view_kind(value) == JSON_KIND_STRING && i <= key->max; i++) {
+            if (strcmp(text, key->choices[i]) == 0) {
+                atomic_store((_Atomic int64_t *)field, i);
+                return ERR_OK;
+            }
+        }
+        return error_set(err, ERR_INVALID, "%s must be one of error, warning, info, debug",
+                         key->name);
     default:
         if (json_view_kind(value) != JSON_KIND_BOOLEAN) {
             return error_set(err, ERR_INVALID, "%s must be true or false", key->name);
         }
-        *(bool *)field = json_view_is_true(value);
+        atomic_store((_Atomic bool *)field, json_view_is_true(value));
         return ERR_OK;
     }
 }
@@ -181,11 +251,17 @@ enum err config_check(const struct config *config, struct error *err)
         return error_set(err, ERR_INVALID, "bind must be an IPv4 or IPv6 address, not \"%.60s\"",
                          config->bind);
     }
-    if (!is_loopback && !config->insecure) {
+    if (!is_loopback && config->tokens_file[0] == '\0' && !config->insecure) {
         return error_set(err, ERR_INVALID,
-                         "bind is %s, where anyone could call; set \"insecure\": true in the "
-                         "settings if that is meant, or listen on 127.0.0.1",
+                         "bind is %s, where anyone could call; name a tokens_file, or set "
+                         "\"insecure\": true in the settings if that is meant, or listen on "
+                         "127.0.0.1",
                          config->bind);
+    }
+    if ((config->tls_certificate_file[0] == '\0') != (config->tls_key_file[0] == '\0')) {
+        return error_set(err, ERR_INVALID,
+                         "tls_certificate_file and tls_key_file go together: %s is not set",
+                         config->tls_key_file[0] == '\0' ? "tls_key_file" : "tls_certificate_file");
     }
     return ERR_OK;
 }

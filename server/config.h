@@ -1,8 +1,11 @@
-/* Settings of the service: one table gives names, types, bounds, defaults and help.
- * A struct config is filled before the first thread starts and constant from then on. */
+/* Settings of the service: one table gives names, types, bounds, defaults, units and help.
+ * A struct config is filled before the first thread starts. From then on texts are constant; the
+ * whole numbers, choices and booleans are atomic, since a reload changes those that are live while
+ * requests read them. */
 #ifndef DGLD_SERVER_CONFIG_H
 #define DGLD_SERVER_CONFIG_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -11,27 +14,55 @@
 
 enum { CONFIG_TEXT_BYTES = 256 };
 
+/* What the fields mean stands in the table, config.c. */
 struct config {
     char bind[CONFIG_TEXT_BYTES];
-    int64_t port;
-    int64_t http_threads; /* 0: one a core */
-    int64_t body_max_bytes;
-    int64_t transfer_max_bytes;
-    int64_t connections_max;
-    int64_t connections_per_address_max;
-    int64_t idle_timeout_s;
-    int64_t drain_timeout_ms;
-    bool insecure;
+    _Atomic int64_t port;
+    _Atomic int64_t http_threads; /* 0: one a core */
+    _Atomic int64_t pool_threads; /* 0: one a core */
+    _Atomic int64_t pool_queue_max;
+    _Atomic int64_t batch_timeout_ms;
+    _Atomic int64_t batch_max;
+    _Atomic int64_t body_max_bytes;
+    _Atomic int64_t transfer_max_bytes;
+    _Atomic int64_t connections_max;
+    _Atomic int64_t connections_per_address_max;
+    _Atomic int64_t idle_timeout_s;
+    _Atomic int64_t header_timeout_s;
+    _Atomic int64_t body_timeout_s;
+    _Atomic int64_t reply_timeout_s;
+    _Atomic int64_t request_rate_max; /* requests a second; 0: no bound */
+    _Atomic int64_t request_burst_max;
+    _Atomic int64_t drain_delay_ms;
+    _Atomic int64_t drain_timeout_ms;
+    _Atomic int64_t compression_min_bytes; /* 0: never */
+    _Atomic int64_t model_poll_ms;
+    /* paths, relative to the root; "" where there is none */
+    char tokens_file[CONFIG_TEXT_BYTES];
+    char tls_certificate_file[CONFIG_TEXT_BYTES];
+    char tls_key_file[CONFIG_TEXT_BYTES];
+    char
+        cors_origins[CONFIG_TEXT_BYTES]; /* "", "*" or "https://a.example,https://b.example:8443" */
+    _Atomic int64_t log_level;           /* an enum log_level */
+    _Atomic bool insecure;
 };
 
-enum config_type { CONFIG_TEXT, CONFIG_WHOLE, CONFIG_BOOLEAN };
+enum config_type {
+    CONFIG_TEXT,
+    CONFIG_WHOLE,
+    CONFIG_CHOICE, /* an index into the key's choices */
+    CONFIG_BOOLEAN
+};
 
 struct config_key {
     const char *name;
     enum config_type type;
+    bool is_live;  /* a reload changes it in the running service */
     size_t offset; /* in struct config */
     int64_t min, max, preset;
     const char *preset_text;
+    const char *const *choices; /* (max + 1) */
+    const char *unit;           /* "" where there is none */
     const char *help;
 };
 
@@ -45,8 +76,8 @@ void config_init(struct config *config);
  * config stays as it was. ERR_NOT_FOUND where there is no such file. */
 enum err config_load(const char *path, struct config *config, struct error *err);
 
-/* What no single key can say: an address that is not loopback needs "insecure": true, as long as
- * there is nothing that keeps strangers out. */
+/* What no single key can say: an address that is not loopback needs a tokens_file, or
+ * "insecure": true; a certificate and its key go together. */
 enum err config_check(const struct config *config, struct error *err);
 
 #endif

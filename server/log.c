@@ -7,7 +7,7 @@
 
 #include "proto/text.h"
 
-static const char *const level_names[] = {"error", "warning", "info"};
+static const char *const level_names[] = {"error", "warning", "info", "debug"};
 
 void log_write(enum log_level level, const char *format, ...)
 {

@@ -37,7 +37,7 @@ def check_includes(path, text):
 
 def check_settings():
     table = (ROOT / "server" / "config.c").read_text()
-    named = set(re.findall(r'^    \{"(\w+)", CONFIG_', table, re.M))
+    named = set(re.findall(r"^    (?:TEXT|WHOLE|CHOICE|BOOLEAN)\((\w+),", table, re.M))
     shipped = set(json.loads((ROOT / "config" / "dgld.json").read_text()))
     documented = (ROOT / "config" / "README.md").read_text()
     for key in named ^ shipped:

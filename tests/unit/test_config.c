@@ -33,7 +33,7 @@ static void the_shipped_file_holds_the_defaults(void **state)
     config_init(&config);
     for (size_t i = 0; i < config_n_keys; i++) {
         if (config_keys[i].type == CONFIG_WHOLE) { /* so that a key that the file misses shows */
-            *(int64_t *)((char *)&config + config_keys[i].offset) = -7;
+            *(_Atomic int64_t *)((char *)&config + config_keys[i].offset) = -7;
         }
     }
     assert_ok(config_load("config/dgld.json", &config, &err), &err);
@@ -68,7 +68,7 @@ static void the_bounds_of_every_number_are_kept(void **state)
             config_init(&config);
             (void)snprintf(text, sizeof text, "{\"%s\": %lld}", key->name, (long long)values[v]);
             assert_error(load(text, &config, &err), v < 2 ? ERR_OK : ERR_INVALID, &err, key->name);
-            assert_int_equal(*(int64_t *)((char *)&config + key->offset),
+            assert_int_equal(*(_Atomic int64_t *)((char *)&config + key->offset),
                              v < 2 ? values[v] : key->preset);
         }
     }
