@@ -234,11 +234,12 @@ static bool begin_architectures(const struct json_reader *reader, size_t n)
     struct predict_request *request = reader->out;
     size_t n_targets = request->n_targets > 0 ? request->n_targets : 1;
 
-    if (n > PREDICT_MAX_VALUES / n_targets) {
+    if (n > request->values_max / n_targets) {
         field_errors_add(reader->errors, 0, reader->pointer,
-                         "%zu architectures on %zu devices are more than the %zu latencies that "
-                         "one call may ask for",
-                         n, n_targets, PREDICT_MAX_VALUES);
+                         "%zu architectures on %zu devices are more latencies than batch_max lets "
+                         "one call ask for, which is %zu here",
+                         n, n_targets, request->values_max);
+        request->is_over_limit = true;
         return false;
     }
     if (request->space == NULL) {
@@ -316,13 +317,14 @@ static const struct json_field fields[] = {
     {"architectures", true,  read_architectures},
 };
 
-enum err msg_predict_decode(const char *bytes, size_t size, struct predict_request *out,
-                            struct error *err)
+enum err msg_predict_decode(const char *bytes, size_t size, size_t values_max,
+                            struct predict_request *out, struct error *err)
 {
     struct json_view root;
     enum err rc;
 
     memset(out, 0, sizeof *out);
+    out->values_max = values_max;
     rc = json_view_check(bytes, size, &root, err);
     if (rc != ERR_OK) {
         return rc;
@@ -337,8 +339,9 @@ enum err msg_predict_decode(const char *bytes, size_t size, struct predict_reque
         return error_set(err, ERR_NOMEM, "no memory to read the request");
     }
     if (out->errors.n > 0) {
-        return error_set(err, ERR_INVALID, "%s%s%s", out->errors.items[0].pointer,
-                         out->errors.items[0].pointer[0] ? ": " : "", out->errors.items[0].detail);
+        return error_set(err, out->is_over_limit ? ERR_LIMIT : ERR_INVALID, "%s%s%s",
+                         out->errors.items[0].pointer, out->errors.items[0].pointer[0] ? ": " : "",
+                         out->errors.items[0].detail);
     }
     return ERR_OK;
 }

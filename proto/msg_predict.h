@@ -21,7 +21,6 @@
 #include "proto/text.h"
 
 #define PREDICT_MAX_DEVICES 1024
-#define PREDICT_MAX_VALUES  ((size_t)1 << 23) /* devices times architectures of one call */
 
 /* A device to predict for: named, to be looked up, or described. */
 struct predict_target {
@@ -40,16 +39,19 @@ struct predict_request {
     int32_t *genes; /* (n_architectures, space->n_genes), owned; a bad row holds a valid dummy */
     bool *is_bad;   /* (n_architectures), owned; only with is_null_on_error is one ever set */
     size_t n_architectures;
+    size_t values_max;            /* n_targets times n_architectures may be no more ... */
+    bool is_over_limit;           /* ... and would be */
     char model[MODEL_NAME_BYTES]; /* of a named model; empty: the served one */
     struct field_errors errors;   /* what is wrong with the message ... */
     struct field_errors skipped;  /* ... and the bad architectures that on_error: null lets pass */
 };
 
-/* Reads a body. ERR_SYNTAX where it is no JSON; ERR_INVALID where it is not acceptable: then
- * `out->errors` says why by pointer. The caller ends `out` with msg_predict_close() in every case.
+/* Reads a body that asks for at most `values_max` latencies, devices times architectures.
+ * ERR_SYNTAX where it is no JSON; ERR_LIMIT where it asks for more, ERR_INVALID where it is not
+ * acceptable otherwise: then `out->errors` says why by pointer. The caller ends `out` with msg_predict_close() in every case.
  */
-enum err msg_predict_decode(const char *bytes, size_t size, struct predict_request *out,
-                            struct error *err);
+enum err msg_predict_decode(const char *bytes, size_t size, size_t values_max,
+                            struct predict_request *out, struct error *err);
 
 void msg_predict_close(struct predict_request *request);
 

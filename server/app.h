@@ -8,11 +8,13 @@
 #include "server/config.h"
 #include "server/data_tree.h"
 #include "server/model_registry.h"
+#include "server/serving.h"
 
 struct app {
     struct config config;
     struct data_tree tree;
     struct model_registry models;
+    struct serving serving;
     atomic_bool is_ready;    /* predictors are loaded */
     atomic_bool is_draining; /* a stop was asked for */
 };

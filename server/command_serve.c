@@ -1,3 +1,4 @@
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -11,7 +12,6 @@
 #include "server/http.h"
 #include "server/log.h"
 #include "server/loop.h"
-#include "server/model_store.h"
 
 /* Defaults, then the file, then the flags. */
 static enum err read_config(const struct options *options, struct config *config, struct error *err)
@@ -38,28 +38,18 @@ static enum err read_config(const struct options *options, struct config *config
     return config_check(config, err);
 }
 
-/* Loads the served predictor of a space. One that is absent is no error, a malformed one is. */
-static enum err load_model(struct app *app, const struct space *space, struct error *err)
+/* Loads what is served. A space without a predictor is no error, a malformed file is. */
+static enum err load_models(struct app *app, struct error *err)
 {
-    struct model model = {0};
-    char path[PATH_BYTES];
-    enum err rc = model_store_path(app->tree.root, space, path, err);
-
-    rc = rc != ERR_OK ? rc : model_store_load(path, space, &model, NULL, err);
-    if (rc == ERR_NOT_FOUND) {
-        log_write(LOG_WARNING, "%s is not served: %s", space->name, err->text);
-        return ERR_OK;
+    for (size_t i = 0; spaces[i] != NULL; i++) {
+        enum err rc = serving_load(app, spaces[i], err);
+        if (rc == ERR_NOT_FOUND) {
+            log_write(LOG_WARNING, "%s is not served: %s", spaces[i]->name, err->text);
+        } else if (rc != ERR_OK) {
+            return rc;
+        }
     }
-    if (rc != ERR_OK) {
-        return rc;
-    }
-    log_write(LOG_INFO, "serving %s with %s", space->name, model.info.version);
-    rc = model_registry_put(&app->models, &model, err);
-    if (rc == ERR_OK) {
-        atomic_store(&app->is_ready, true);
-    }
-    model_close(&model);
-    return rc;
+    return ERR_OK;
 }
 
 /* The app exists; runs it until it is told to stop. */
@@ -69,9 +59,7 @@ static enum err run_app(struct app *app, struct error *err)
     struct loop *loop = NULL;
     enum err rc = loop_open(app, &loop, err);
 
-    for (size_t i = 0; rc == ERR_OK && spaces[i] != NULL; i++) {
-        rc = load_model(app, spaces[i], err);
-    }
+    rc = rc != ERR_OK ? rc : load_models(app, err);
     rc = rc != ERR_OK ? rc : http_start(app, &http, err);
     if (rc == ERR_OK) {
         bool is_v6 = strchr(app->config.bind, ':') != NULL;
@@ -84,6 +72,14 @@ static enum err run_app(struct app *app, struct error *err)
     return rc;
 }
 
+/* Large blocks go back to the system when they are freed: the C library would else learn from the
+ * first large batch to keep the next ones. */
+static void keep_memory_small(void)
+{
+    (void)mallopt(M_MMAP_THRESHOLD, 1 << 20);
+    (void)mallopt(M_TRIM_THRESHOLD, 2 << 20);
+}
+
 enum err command_serve(const struct options *options, struct error *err)
 {
     struct app *app = mem_calloc(1, sizeof *app);
@@ -93,13 +89,16 @@ enum err command_serve(const struct options *options, struct error *err)
         return error_set(err, ERR_NOMEM, "no memory for the service");
     }
     (void)signal(SIGPIPE, SIG_IGN);
+    keep_memory_small();
     json_object_seed(0); /* before the first thread: jansson's hash must not race for its seed */
     rc = read_config(options, &app->config, err);
     rc = rc != ERR_OK ? rc : matrix_init(err);
     rc = rc != ERR_OK ? rc : data_tree_init(&app->tree, options->root, options->data_path, err);
     rc = rc != ERR_OK ? rc : model_registry_init(&app->models, err);
+    rc = rc != ERR_OK ? rc : serving_init(&app->serving, err);
     if (rc == ERR_OK) {
         rc = run_app(app, err);
+        serving_close(&app->serving);
         model_registry_close(&app->models);
     }
     if (rc == ERR_OK) {

@@ -113,14 +113,42 @@ static bool is_batch_fit(const struct model *model, struct predict_request *pred
     return false;
 }
 
+/* What may be asked on the spot: few latencies, and few names of devices, each of which is looked up
+ * in some files. */
+enum { SPOT_LATENCIES = 4096, SPOT_NAMES = 2 };
+
+static bool is_short(const struct predict_request *predict)
+{
+    size_t n_names = 0;
+
+    for (size_t i = 0; i < predict->n_targets; i++) {
+        n_names += predict->targets[i].is_named;
+    }
+    return n_names <= SPOT_NAMES &&
+           predict->n_architectures * predict->n_targets <= SPOT_LATENCIES &&
+           predict->model[0] == '\0'; /* another model may have to be loaded, or compute for long */
+}
+
+/* A model that bounds its batches computes for milliseconds where another looks one value up. */
+static bool needs_pool(const struct model *model)
+{
+    return model->predictor->kind->batch_max > 0;
+}
+
 void predict_post(struct app *app, const struct request *request, struct reply *reply)
 {
     struct predict_request predict;
     const struct model *model;
     struct text text = {0};
     struct error err;
-    enum err rc = msg_predict_decode(request->body, request->body_size, &predict, &err);
+    enum err rc = msg_predict_decode(request->body, request->body_size,
+                                     (size_t)app->config.batch_max, &predict, &err);
 
+    if (rc == ERR_OK && !request->is_on_pool && !is_short(&predict)) {
+        reply->is_deferred = true;
+        msg_predict_close(&predict);
+        return;
+    }
     rc = rc != ERR_OK ? rc : find_targets(app, &predict, &err);
     if (rc != ERR_OK) {
         respond_error(reply, request, &err, &predict.errors);
@@ -128,7 +156,10 @@ void predict_post(struct app *app, const struct request *request, struct reply *
         return;
     }
     model = find_model(app, request, &predict, reply);
-    if (model != NULL && !is_batch_fit(model, &predict)) {
+    if (model != NULL && needs_pool(model) && !request->is_on_pool) {
+        model_registry_release(&app->models, model);
+        reply->is_deferred = true;
+    } else if (model != NULL && !is_batch_fit(model, &predict)) {
         model_registry_release(&app->models, model);
         respond_problem(reply, request, 422, "the call is too large for this predictor",
                         &predict.errors);

@@ -1,4 +1,5 @@
-/* The HTTP server: libmicrohttpd's epoll threads, request contexts, bodies and replies.
+/* The HTTP server: libmicrohttpd's epoll threads, request contexts, bodies and replies, and the pool
+ * that large requests run on.
  *
  * http_start() returns once the port is bound; from then on handlers run in the library's threads
  * until http_stop(). The app is borrowed and must outlive the server. */
@@ -13,6 +14,7 @@
 
 struct app;
 struct http_server;
+struct pool;
 
 /* ERR_INVALID for an address that is none, ERR_IO where it cannot be bound. */
 enum err http_start(struct app *app, struct http_server **out, struct error *err);
@@ -28,6 +30,13 @@ uint16_t http_port(const struct http_server *server);
 
 /* Accepts no further connections; those that are open are served on, each until its next reply. */
 void http_quiesce(struct http_server *server);
+
+/* Shuts down the connections whose absolute deadline has passed (headers, body, a reply that is not
+ * read); to be called now and then. Returns how many. */
+size_t http_reap(struct http_server *server);
+
+/* The threads that large requests run on, for other work of that kind. */
+struct pool *http_pool(struct http_server *server);
 
 /* Requests that have begun and are not answered whole. */
 size_t http_in_flight(const struct http_server *server);

@@ -72,6 +72,18 @@ enum err model_registry_put(struct model_registry *registry, struct model *model
     return ERR_OK;
 }
 
+void model_registry_remove(struct model_registry *registry, const struct space *space)
+{
+    struct served_model *previous;
+    size_t place = place_of(space);
+
+    (void)pthread_mutex_lock(&registry->lock);
+    previous = registry->current[place];
+    registry->current[place] = NULL;
+    (void)pthread_mutex_unlock(&registry->lock);
+    drop(registry, previous);
+}
+
 const struct model *model_registry_acquire(struct model_registry *registry,
                                            const struct space *space)
 {

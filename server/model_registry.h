@@ -48,6 +48,9 @@ enum err model_registry_init(struct model_registry *registry, struct error *err)
 enum err model_registry_put(struct model_registry *registry, struct model *model,
                             struct error *err);
 
+/* Serves nothing for the space; requests that hold its model keep it. */
+void model_registry_remove(struct model_registry *registry, const struct space *space);
+
 /* The served model of a space, to be given back by model_registry_release(); NULL where there is
  * none. It stays valid and unchanged until then. */
 const struct model *model_registry_acquire(struct model_registry *registry,

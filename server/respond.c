@@ -1,19 +1,52 @@
 #include "server/respond.h"
 
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/mem.h"
 #include "proto/msg_problem.h"
 
-enum { RETRY_AFTER_S = 1 };
+enum { RETRY_AFTER_S = 1, HEADER_VALUE_BYTES = 1024 };
 
-void respond_json(struct reply *reply, unsigned status, struct text *text)
+void respond_text(struct reply *reply, unsigned status, const char *content_type, struct text *text)
 {
     reply->status = status;
-    reply->content_type = "application/json";
+    reply->content_type = content_type;
     reply->body = text_take(text, &reply->body_size);
     if (reply->body == NULL) {
         reply->status = 503; /* no memory: there may be some again in a moment */
         reply->retry_after_s = RETRY_AFTER_S;
         reply->body_size = 0;
     }
+}
+
+void respond_json(struct reply *reply, unsigned status, struct text *text)
+{
+    respond_text(reply, status, "application/json", text);
+}
+
+void respond_empty(struct reply *reply, unsigned status)
+{
+    reply->status = status;
+}
+
+/* {"error": "the first thing that is wrong"} */
+static void encode_inference_error(const char *detail, const struct field_errors *errors,
+                                   struct text *out)
+{
+    text_puts(out, "{\"error\":");
+    if (detail == NULL && errors != NULL && errors->n > 0) {
+        detail = errors->items[0].detail;
+    }
+    text_put_json_string(out, detail != NULL ? detail : "the request cannot be carried out");
+    text_puts(out, "}\n");
+}
+
+static bool is_inference_path(const char *path)
+{
+    return strncmp(path, "/v2", 3) == 0 && (path[3] == '\0' || path[3] == '/');
 }
 
 void respond_problem(struct reply *reply, const struct request *request, unsigned status,
@@ -27,9 +60,14 @@ void respond_problem(struct reply *reply, const struct request *request, unsigne
     };
     struct text text = {0};
 
-    msg_problem_encode(&problem, &text);
-    respond_json(reply, status, &text);
-    reply->content_type = "application/problem+json";
+    reply_close(reply);
+    if (is_inference_path(request->path)) {
+        encode_inference_error(detail, errors, &text);
+        respond_json(reply, status, &text);
+    } else {
+        msg_problem_encode(&problem, &text);
+        respond_text(reply, status, "application/problem+json", &text);
+    }
     if (reply->status == 503) {
         reply->retry_after_s = RETRY_AFTER_S;
     }
@@ -47,4 +85,35 @@ void respond_error(struct reply *reply, const struct request *request, const str
     };
 
     respond_problem(reply, request, status_of[err->code], err->text, errors);
+}
+
+void respond_header(struct reply *reply, const char *name, const char *format, ...)
+{
+    char value[HEADER_VALUE_BYTES];
+    va_list args;
+    int length;
+
+    va_start(args, format);
+    length = vsnprintf(value, sizeof value, format, args);
+    va_end(args);
+    if (length < 0 || length >= HEADER_VALUE_BYTES || reply->n_headers == REPLY_MAX_HEADERS) {
+        return;
+    }
+    reply->headers[reply->n_headers].name = name;
+    reply->headers[reply->n_headers].value = mem_strdup(value);
+    reply->n_headers += reply->headers[reply->n_headers].value != NULL;
+}
+
+void reply_close(struct reply *reply)
+{
+    if (!reply->is_static) {
+        mem_free(reply->body);
+    }
+    if (reply->has_file) {
+        (void)close(reply->fd);
+    }
+    for (size_t i = 0; i < reply->n_headers; i++) {
+        mem_free(reply->headers[i].value);
+    }
+    memset(reply, 0, sizeof *reply);
 }

@@ -7,15 +7,32 @@
 #include "proto/text.h"
 #include "server/routes.h"
 
-/* A JSON body; takes `text` over. Where writing it failed, the reply becomes a 500. */
+/* A body of any type (static); takes `text` over. Where writing it failed, the reply becomes a 503.
+ */
+void respond_text(struct reply *reply, unsigned status, const char *content_type,
+                  struct text *text);
+
+/* The same of application/json. */
 void respond_json(struct reply *reply, unsigned status, struct text *text);
 
-/* application/problem+json. `detail` and `errors` may be NULL. */
+/* No body: 204 or 304. */
+void respond_empty(struct reply *reply, unsigned status);
+
+/* application/problem+json; under /v2 the {"error": "..."} of the Open Inference Protocol. `detail`
+ * and `errors` may be NULL. What the reply held before is dropped, its headers too. */
 void respond_problem(struct reply *reply, const struct request *request, unsigned status,
                      const char *detail, const struct field_errors *errors);
 
 /* The problem that an error is to a client. */
 void respond_error(struct reply *reply, const struct request *request, const struct error *err,
                    const struct field_errors *errors);
+
+/* Adds a header; `name` is static. What does not fit into REPLY_MAX_HEADERS or memory is left out:
+ * such a reply is still right, if less told. */
+void respond_header(struct reply *reply, const char *name, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* Ends what the reply owns and zeroes it. */
+void reply_close(struct reply *reply);
 
 #endif

@@ -2,32 +2,85 @@
 
 #include <string.h>
 
+/* The first route that fits is taken, so the busiest stands first, and a fixed segment before a
+ * place. */
 const struct route routes[] = {
-    {"GET",  "/healthz",    health_get_live,  BODY_NONE},
-    {"GET",  "/readyz",     health_get_ready, BODY_NONE},
-    {"POST", "/v1/predict", predict_post,     BODY_JSON},
+    {"POST", "/v1/predict", predict_post,     ROLE_PREDICT, BODY_JSON, BY_SIZE},
+    {"GET",  "/healthz",    health_get_live,  ROLE_NONE,    BODY_NONE, ON_SPOT},
+    {"GET",  "/readyz",     health_get_ready, ROLE_NONE,    BODY_NONE, ON_SPOT},
 };
 
 const size_t n_routes = sizeof routes / sizeof *routes;
 
-/* Each path has one method so far. */
-static const char *allow_of(const struct route *route)
+/* Whether the path has the pattern's form; notes what stands in its places. */
+static bool fits(const char *pattern, const char *path, struct route_match *match)
 {
-    return strcmp(route->method, "GET") == 0 ? "GET, HEAD" : route->method;
+    match->n_places = 0;
+    for (;;) {
+        size_t length;
+        bool takes_rest;
+        while (*pattern == *path && *pattern != '\0' && *pattern != '{') {
+            pattern++;
+            path++;
+        }
+        if (*pattern != '{') {
+            return *pattern == *path;
+        }
+        pattern += strcspn(pattern, "}") + 1;
+        takes_rest = pattern[-2] == '*';
+        length = takes_rest ? strlen(path) : strcspn(path, "/");
+        if (length == 0) {
+            return false;
+        }
+        match->places[match->n_places].start = path;
+        match->places[match->n_places].length = length;
+        match->n_places++;
+        path += length;
+    }
 }
 
-const struct route *route_match(const char *method, const char *path, const char **allow)
+static void allow(struct route_match *match, const char *method)
+{
+    size_t used = strlen(match->allow);
+
+    if (used + strlen(method) + sizeof ", " <= sizeof match->allow) {
+        if (used > 0) {
+            memcpy(match->allow + used, ", ", sizeof ", ");
+            used += 2;
+        }
+        memcpy(match->allow + used, method, strlen(method) + 1);
+    }
+}
+
+/* Which methods the path takes. */
+static void list_methods(const char *path, struct route_match *match)
+{
+    match->allow[0] = '\0';
+    for (size_t i = 0; i < n_routes; i++) {
+        if (fits(routes[i].path, path, match)) {
+            allow(match, routes[i].method);
+            if (strcmp(routes[i].method, "GET") == 0) {
+                allow(match, "HEAD");
+            }
+        }
+    }
+    if (match->allow[0] != '\0') {
+        allow(match, "OPTIONS");
+    }
+    match->n_places = 0;
+}
+
+void route_match(const char *method, const char *path, struct route_match *out)
 {
     const char *wanted = strcmp(method, "HEAD") == 0 ? "GET" : method;
 
-    *allow = NULL;
+    out->allow[0] = '\0';
     for (size_t i = 0; i < n_routes; i++) {
-        if (strcmp(routes[i].path, path) == 0) {
-            if (strcmp(routes[i].method, wanted) == 0) {
-                return &routes[i];
-            }
-            *allow = allow_of(&routes[i]);
+        if (strcmp(routes[i].method, wanted) == 0 && fits(routes[i].path, path, out)) {
+            out->route = &routes[i];
+            return;
         }
     }
-    return NULL;
+    out->route = NULL;
+    list_methods(path, out);
 }

@@ -1,48 +1,97 @@
-/* The table of addresses: what each takes, and who answers. */
+/* The table of addresses: what each takes, who may call it, where it runs, and who answers. */
 #ifndef DGLD_SERVER_ROUTES_H
 #define DGLD_SERVER_ROUTES_H
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct app;
+struct MHD_Connection;
+
+enum { ROUTE_MAX_PLACES = 3, ROUTE_ALLOW_BYTES = 64, REPLY_MAX_HEADERS = 8 };
 
 /* A request as handlers see it; everything is borrowed for the call. */
 struct request {
     const char *method;
-    const char *path;
-    const char *body; /* NULL where there is none */
+    const char *path;                     /* percent-decoded */
+    const char *params[ROUTE_MAX_PLACES]; /* what stands in the route's {places}, never empty */
+    const char *body;                     /* NULL where there is none */
     size_t body_size;
+    const char *id;     /* for the log; "" where there is none */
+    const char *client; /* name of the token that was given; "" where there is none */
+    bool is_on_pool;
+    struct MHD_Connection *connection; /* for request_header() and request_query() alone */
+};
+
+/* The value of a header or of a query's argument (percent-decoded); NULL where there is none. Of the
+ * thread that runs the handler. */
+const char *request_header(const struct request *request, const char *name);
+const char *request_query(const struct request *request, const char *name);
+
+struct reply_header {
+    const char *name; /* static */
+    char *value;      /* owned */
 };
 
 /* A reply in the making. The handler fills it by the functions of server/respond.h. */
 struct reply {
     unsigned status;
     const char *content_type; /* static */
-    char *body;               /* owned */
+    char *body;               /* owned, unless is_static */
     size_t body_size;
-    const char *allow; /* static; the header Allow of a 405 */
+    bool is_static; /* the body lives as long as the program */
+    bool has_file;  /* the body is this part of a file instead; `fd` is owned */
+    int fd;
+    uint64_t file_offset, file_size;
+    const char *allow; /* the header Allow of a 405; lives as long as the request */
     int retry_after_s; /* 0: no such header */
+    struct reply_header headers[REPLY_MAX_HEADERS];
+    size_t n_headers;
+    bool is_deferred; /* a handler on the spot found that this takes long: let the pool run it */
 };
 
 typedef void route_handler(struct app *app, const struct request *request, struct reply *reply);
 
-enum route_body { BODY_NONE, BODY_JSON };
+/* What a route demands of who calls; an operator may do what a predictor may. */
+enum role { ROLE_NONE, ROLE_PREDICT, ROLE_OPERATOR };
+
+enum route_body {
+    BODY_NONE,
+    BODY_JSON,
+    BODY_TABLE, /* JSON or text/csv */
+    BODY_BYTES, /* any type: the handler looks */
+};
+
+/* Where a route's handler runs: in the I/O thread, which others wait for, so for microseconds and
+ * without touching files; or on the pool, while the connection is suspended. BY_SIZE: on the spot,
+ * but with a large body on the pool. */
+enum route_place { ON_SPOT, ON_POOL, BY_SIZE };
 
 struct route {
     const char *method;
-    const char *path;
+    const char *path; /* "/v1/devices/{device}": a place takes a segment, "{path*}" all the rest */
     route_handler *handle;
+    enum role role;
     enum route_body body;
+    enum route_place place;
 };
 
 extern const struct route routes[];
 extern const size_t n_routes;
 
-/* The route of a method and path; HEAD is served by GET. NULL where there is none: then `*allow` is
- * the value of an Allow header where the path takes other methods, and NULL where there is no such
- * path. */
-const struct route *route_match(const char *method, const char *path, const char **allow);
+struct route_match {
+    const struct route *route; /* NULL where there is none of that method */
+    size_t n_places;
+    struct {
+        const char *start; /* in the path */
+        size_t length;
+    } places[ROUTE_MAX_PLACES];
+    char allow[ROUTE_ALLOW_BYTES]; /* where the path takes other methods only: which; else empty */
+};
+
+/* The route of a method and path; HEAD is served by GET. */
+void route_match(const char *method, const char *path, struct route_match *out);
 
 /* Handlers, one file a resource. */
 route_handler health_get_live, health_get_ready;

@@ -12,7 +12,7 @@
 
 static enum err decode(const char *body, struct predict_request *request, struct error *err)
 {
-    return msg_predict_decode(body, strlen(body), request, err);
+    return msg_predict_decode(body, strlen(body), 8388608, request, err);
 }
 
 /* Decodes a body that must be right. */
@@ -182,7 +182,8 @@ static void a_body_that_breaks_off_anywhere_is_a_syntax_error(void **state)
     for (size_t length = 0; length < sizeof body - 1; length++) {
         struct predict_request request;
         struct error err = {0};
-        assert_error(msg_predict_decode(body, length, &request, &err), ERR_SYNTAX, &err, "line 1");
+        assert_error(msg_predict_decode(body, length, 8388608, &request, &err), ERR_SYNTAX, &err,
+                     "line 1");
         msg_predict_close(&request);
     }
 }
@@ -242,8 +243,8 @@ static void a_call_asks_for_at_most_the_stated_number_of_devices_and_values(void
         at += sprintf(at, ",0");
     }
     (void)sprintf(at, "]}");
-    assert_error(decode(body, &request, &err), ERR_INVALID, &err,
-                 "more than the 8388608 latencies");
+    assert_error(decode(body, &request, &err), ERR_LIMIT, &err,
+                 "more latencies than batch_max lets one call ask for, which is 8388608 here");
     msg_predict_close(&request);
     mem_free(body);
 }

@@ -2,13 +2,39 @@
 #include "server/routes.h"
 #include "tests/support/check.h"
 
+static struct route_match match(const char *method, const char *path)
+{
+    struct route_match found;
+
+    memset(&found, 0xff, sizeof found); /* whatever was there before */
+    route_match(method, path, &found);
+    return found;
+}
+
+/* A path that fits a pattern: each place is filled with "x". */
+static void fill(const char *pattern, char *path)
+{
+    while (*pattern != '\0') {
+        if (*pattern == '{') {
+            pattern += strcspn(pattern, "}") + 1;
+            *path++ = 'x';
+        } else {
+            *path++ = *pattern++;
+        }
+    }
+    *path = '\0';
+}
+
 static void every_route_is_matched_by_its_own_method_and_path(void **state)
 {
     (void)state;
     for (size_t i = 0; i < n_routes; i++) {
-        const char *allow = "?";
-        assert_ptr_equal(route_match(routes[i].method, routes[i].path, &allow), &routes[i]);
-        assert_null(allow);
+        char path[256];
+        struct route_match found;
+        fill(routes[i].path, path);
+        found = match(routes[i].method, path);
+        assert_ptr_equal(found.route, &routes[i]);
+        assert_string_equal(found.allow, "");
         assert_non_null(routes[i].handle);
         assert_int_equal(routes[i].path[0], '/');
     }
@@ -16,52 +42,57 @@ static void every_route_is_matched_by_its_own_method_and_path(void **state)
 
 static void another_method_is_told_what_is_allowed(void **state)
 {
-    static const char *const methods[] = {"PUT", "DELETE", "PATCH", "OPTIONS", "get", ""};
+    static const char *const methods[] = {"PATCH", "OPTIONS", "get", "TRACE", ""};
     (void)state;
     for (size_t i = 0; i < n_routes; i++) {
+        char path[256];
+        fill(routes[i].path, path);
         for (size_t m = 0; m < COUNT_OF(methods); m++) {
-            const char *allow = NULL;
-            assert_null(route_match(methods[m], routes[i].path, &allow));
-            assert_non_null(allow);
-            assert_contains(allow, routes[i].method);
+            struct route_match found = match(methods[m], path);
+            assert_null(found.route);
+            assert_contains(found.allow, routes[i].method);
+            assert_contains(found.allow, "OPTIONS");
         }
     }
 }
 
 static void head_is_served_where_get_is_and_only_there(void **state)
 {
-    const char *allow = NULL;
+    struct route_match found = match("HEAD", "/healthz");
     (void)state;
-    assert_non_null(route_match("HEAD", "/healthz", &allow));
-    assert_null(route_match("HEAD", "/v1/predict", &allow));
-    assert_string_equal(allow, "POST");
-    assert_null(route_match("POST", "/healthz", &allow));
-    assert_string_equal(allow, "GET, HEAD");
+    assert_non_null(found.route);
+    found = match("HEAD", "/v1/predict");
+    assert_null(found.route);
+    assert_string_equal(found.allow, "POST, OPTIONS");
+    found = match("POST", "/healthz");
+    assert_null(found.route);
+    assert_string_equal(found.allow, "GET, HEAD, OPTIONS");
 }
 
 static void other_paths_are_unknown(void **state)
 {
-    static const char *const paths[] = {
-        "",  "/",   "/healthz/",     "/HEALTHZ", "/healthz?x", "/v1/predict/",
-        "*", "/v1", "/v1/predictor", "healthz",  "//healthz"};
+    static const char *const paths[] = {"",          "/healthz/", "/HEALTHZ",      "/healthz?x",
+                                        "*",         "/v1",       "/v1/predictor", "/v1/predict/",
+                                        "//healthz", "healthz"};
     (void)state;
     for (size_t i = 0; i < COUNT_OF(paths); i++) {
-        const char *allow = "?";
-        assert_null(route_match("GET", paths[i], &allow));
-        assert_null(allow);
+        struct route_match found = match("GET", paths[i]);
+        assert_null(found.route);
+        assert_string_equal(found.allow, "");
     }
 }
 
 static void the_addresses_of_the_service_are_there(void **state)
 {
-    const char *allow;
-    const struct route *route = route_match("POST", "/v1/predict", &allow);
+    struct route_match found = match("POST", "/v1/predict");
     (void)state;
-    assert_true(route != NULL && route->body == BODY_JSON && route->handle == predict_post);
-    route = route_match("GET", "/healthz", &allow);
-    assert_true(route != NULL && route->body == BODY_NONE && route->handle == health_get_live);
-    route = route_match("GET", "/readyz", &allow);
-    assert_true(route != NULL && route->body == BODY_NONE && route->handle == health_get_ready);
+    assert_true(found.route->body == BODY_JSON && found.route->handle == predict_post);
+    assert_int_equal(found.route->role, ROLE_PREDICT);
+    found = match("GET", "/healthz");
+    assert_true(found.route->body == BODY_NONE && found.route->handle == health_get_live);
+    assert_int_equal(found.route->role, ROLE_NONE);
+    found = match("GET", "/readyz");
+    assert_true(found.route->body == BODY_NONE && found.route->handle == health_get_ready);
 }
 
 int main(void)

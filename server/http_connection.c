@@ -1,0 +1,143 @@
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+
+#include "core/mem.h"
+#include "proto/text.h"
+#include "server/app.h"
+#include "server/http_server.h"
+#include "server/log.h"
+
+/* The library's own timeout counts idleness only: who sends a byte now and then would hold a
+ * connection for ever. So each connection has a point in time by which what is waited for must be
+ * there. The thread that serves the connection moves it, http_reap() looks for those that have
+ * passed, and an atomic exchange decides who was first. */
+
+int64_t clock_ms(void)
+{
+    struct timespec now;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static void add(struct http_server *server, struct connection *connection)
+{
+    (void)pthread_mutex_lock(&server->lock);
+    connection->next = server->connections;
+    if (connection->next != NULL) {
+        connection->next->previous = connection;
+    }
+    server->connections = connection;
+    (void)pthread_mutex_unlock(&server->lock);
+}
+
+static void drop(struct http_server *server, struct connection *connection)
+{
+    (void)pthread_mutex_lock(&server->lock);
+    if (connection->next != NULL) {
+        connection->next->previous = connection->previous;
+    }
+    if (connection->previous != NULL) {
+        connection->previous->next = connection->next;
+    } else {
+        server->connections = connection->next;
+    }
+    (void)pthread_mutex_unlock(&server->lock);
+    mem_free(connection);
+}
+
+void on_connection(void *cls, struct MHD_Connection *connection, void **socket_context,
+                   enum MHD_ConnectionNotificationCode code)
+{
+    struct http_server *server = cls;
+
+    if (code == MHD_CONNECTION_NOTIFY_STARTED) {
+        const union MHD_ConnectionInfo *info =
+            MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+        struct connection *record = mem_calloc(1, sizeof *record);
+        if (record == NULL || info == NULL) {
+            mem_free(record);
+            return;
+        }
+        record->fd = info->connect_fd;
+        atomic_init(&record->waiting_for, WAIT_HEADERS);
+        atomic_init(&record->deadline_ms, clock_ms() + server->app->config.header_timeout_s * 1000);
+        add(server, record);
+        *socket_context = record;
+    } else if (*socket_context != NULL) { /* called before the library closes the socket */
+        drop(server, *socket_context);
+        *socket_context = NULL;
+    }
+}
+
+struct connection *connection_of(struct MHD_Connection *connection)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+
+    return info != NULL ? info->socket_context : NULL;
+}
+
+bool connection_wait(struct connection *connection, enum wait wait, int64_t now_ms,
+                     int64_t limit_ms)
+{
+    int64_t deadline_ms = limit_ms == DEADLINE_NONE ? DEADLINE_NONE : now_ms + limit_ms;
+
+    if (connection == NULL) {
+        return true;
+    }
+    atomic_store_explicit(&connection->waiting_for, (int)wait, memory_order_relaxed);
+    if (atomic_exchange(&connection->deadline_ms, deadline_ms) != DEADLINE_EXPIRED) {
+        return true;
+    }
+    atomic_store(&connection->deadline_ms, DEADLINE_EXPIRED);
+    return false;
+}
+
+/* Tells a client that would still listen. The library writes nothing meanwhile: it waits for the
+ * request, and connection_wait() will not let it answer any more. */
+static void say_timeout(const struct connection *connection, const char *what)
+{
+    struct text text = {0};
+
+    text_printf(&text,
+                "HTTP/1.1 408 Request Timeout\r\nContent-Type: text/plain\r\nConnection: close\r\n"
+                "Content-Length: %zu\r\n\r\n%s did not arrive in time\n",
+                strlen(what) + sizeof " did not arrive in time\n" - 1, what);
+    if (!text.has_failed) {
+        (void)send(connection->fd, text.bytes, text.size, MSG_DONTWAIT | MSG_NOSIGNAL);
+    }
+    text_close(&text);
+}
+
+static void expire(const struct http_server *server, struct connection *connection)
+{
+    enum wait wait = (enum wait)atomic_load(&connection->waiting_for);
+    bool is_plain = server->app->config.tls_certificate_file[0] == '\0';
+
+    if (is_plain && wait != WAIT_REPLY_READ) {
+        say_timeout(connection, wait == WAIT_BODY ? "the body" : "the headers");
+    }
+    /* the library finds the end of the stream, and closes */
+    (void)shutdown(connection->fd, SHUT_RDWR);
+}
+
+size_t http_reap(struct http_server *server)
+{
+    int64_t now_ms = clock_ms();
+    size_t n = 0;
+
+    (void)pthread_mutex_lock(&server->lock); /* keeps the sockets open */
+    for (struct connection *c = server->connections; c != NULL; c = c->next) {
+        int64_t deadline_ms = atomic_load(&c->deadline_ms);
+        if (deadline_ms != DEADLINE_EXPIRED && deadline_ms <= now_ms &&
+            atomic_compare_exchange_strong(&c->deadline_ms, &deadline_ms, DEADLINE_EXPIRED)) {
+            expire(server, c);
+            n++;
+        }
+    }
+    (void)pthread_mutex_unlock(&server->lock);
+    return n;
+}

@@ -1,0 +1,202 @@
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+#include <zlib.h>
+
+#include "core/mem.h"
+#include "server/app.h"
+#include "server/http_server.h"
+#include "server/respond.h"
+
+/* Level 1: digits shrink to less than half with it, and further levels take thrice as long for a
+ * tenth less. */
+enum { COMPRESSION_LEVEL = 1, GZIP_WINDOW_BITS = 15 + 16, COMPRESSION_MEMORY_LEVEL = 8 };
+
+/* ---- compression ----------------------------------------------------------------------------- */
+
+/* The weight that an Accept-Encoding gives a coding, in thousandths: -1 where it does not name it.
+ */
+static int coding_weight(const char *accepted, const char *coding)
+{
+    size_t length = strlen(coding);
+
+    for (const char *item = accepted; *item != '\0'; item += strcspn(item, ",")) {
+        item += strspn(item, ", \t");
+        if (strncasecmp(item, coding, length) == 0 && strchr(" \t;,", item[length]) != NULL) {
+            const char *rest = item + length + strspn(item + length, " \t;");
+            double weight = 1;
+            if (strncasecmp(rest, "q=", 2) == 0 && sscanf(rest + 2, "%5lf", &weight) != 1) {
+                return 0;
+            }
+            return (int)(weight * 1000);
+        }
+    }
+    return -1;
+}
+
+static bool is_gzip_accepted(const struct request *request)
+{
+    const char *accepted = request_header(request, MHD_HTTP_HEADER_ACCEPT_ENCODING);
+    int weight;
+
+    if (accepted == NULL) {
+        return false;
+    }
+    weight = coding_weight(accepted, "gzip");
+    return weight > 0 || (weight < 0 && coding_weight(accepted, "*") > 0);
+}
+
+static bool is_compressible(const char *type)
+{
+    static const char *const types[] = {"application/json", "application/problem+json", "text/",
+                                        "image/svg+xml"};
+
+    for (size_t i = 0; type != NULL && i < sizeof types / sizeof *types; i++) {
+        if (strncmp(type, types[i], strlen(types[i])) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A body that has a strong validator, or comes from a file, is sent as it is: compressed it would be
+ * another representation. */
+static bool has_header(const struct reply *reply, const char *name)
+{
+    for (size_t i = 0; i < reply->n_headers; i++) {
+        if (strcasecmp(reply->headers[i].name, name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* gzip of the body in a fresh block; NULL where it would not be smaller, or memory is out. */
+static char *gzip(const struct reply *reply, size_t *size)
+{
+    z_stream stream = {0};
+    char *out = mem_calloc(1, reply->body_size);
+    bool is_whole;
+
+    if (out == NULL || deflateInit2(&stream, COMPRESSION_LEVEL, Z_DEFLATED, GZIP_WINDOW_BITS,
+                                    COMPRESSION_MEMORY_LEVEL, Z_DEFAULT_STRATEGY) != Z_OK) {
+        mem_free(out);
+        return NULL;
+    }
+    stream.next_in = (Bytef *)reply->body;
+    stream.avail_in = (uInt)reply->body_size;
+    stream.next_out = (Bytef *)out;
+    stream.avail_out = (uInt)reply->body_size - 1;
+    is_whole = deflate(&stream, Z_FINISH) == Z_STREAM_END;
+    *size = stream.total_out;
+    (void)deflateEnd(&stream);
+    if (!is_whole) {
+        mem_free(out);
+        return NULL;
+    }
+    return out;
+}
+
+void compress_reply(struct context *context)
+{
+    struct reply *reply = &context->reply;
+    int64_t smallest = context->server->app->config.compression_min_bytes;
+    char *smaller;
+    size_t size;
+
+    if (smallest == 0 || reply->has_file || reply->body_size < (size_t)smallest ||
+        reply->body_size > UINT32_MAX || !is_compressible(reply->content_type) ||
+        has_header(reply, MHD_HTTP_HEADER_ETAG) ||
+        has_header(reply, MHD_HTTP_HEADER_CONTENT_ENCODING)) {
+        return;
+    }
+    respond_header(reply, MHD_HTTP_HEADER_VARY, "%s", MHD_HTTP_HEADER_ACCEPT_ENCODING);
+    if (!is_gzip_accepted(&context->request)) {
+        return;
+    }
+    smaller = gzip(reply, &size);
+    if (smaller != NULL) {
+        if (!reply->is_static) {
+            mem_free(reply->body);
+        }
+        reply->is_static = false;
+        reply->body = smaller;
+        reply->body_size = size;
+        respond_header(reply, MHD_HTTP_HEADER_CONTENT_ENCODING, "gzip");
+    }
+}
+
+/* ---- hand-over ------------------------------------------------------------------------------- */
+
+static enum MHD_Result add_headers(struct MHD_Response *response, const struct reply *reply,
+                                   bool is_closing)
+{
+    enum MHD_Result ok = MHD_YES;
+    char seconds[16];
+
+    if (reply->content_type != NULL) {
+        ok &= MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, reply->content_type);
+    }
+    if (reply->allow != NULL) {
+        ok &= MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, reply->allow);
+    }
+    if (reply->retry_after_s > 0) {
+        (void)snprintf(seconds, sizeof seconds, "%d", reply->retry_after_s);
+        ok &= MHD_add_response_header(response, MHD_HTTP_HEADER_RETRY_AFTER, seconds);
+    }
+    for (size_t i = 0; i < reply->n_headers; i++) {
+        ok &= MHD_add_response_header(response, reply->headers[i].name, reply->headers[i].value);
+    }
+    if (is_closing) {
+        ok &= MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
+    }
+    return ok;
+}
+
+/* Gives the reply's body to the library, or keeps it where that fails. */
+static struct MHD_Response *make_response(struct reply *reply)
+{
+    struct MHD_Response *response;
+
+    if (reply->has_file) {
+        response = MHD_create_response_from_fd_at_offset64(reply->file_size, reply->fd,
+                                                           reply->file_offset);
+        reply->has_file = response == NULL; /* the library closes it */
+        return response;
+    }
+    if (reply->is_static) {
+        return MHD_create_response_from_buffer(reply->body_size, reply->body,
+                                               MHD_RESPMEM_PERSISTENT);
+    }
+    response =
+        MHD_create_response_from_buffer_with_free_callback(reply->body_size, reply->body, mem_free);
+    if (response != NULL) {
+        reply->body = NULL;
+    }
+    return response;
+}
+
+enum MHD_Result send_reply(struct context *context)
+{
+    struct http_server *server = context->server;
+    struct reply *reply = &context->reply;
+    struct MHD_Response *response;
+    unsigned status = reply->status;
+    enum MHD_Result ok = MHD_NO;
+
+    if (connection_wait(context->connection, WAIT_REPLY_READ, clock_ms(),
+                        server->app->config.reply_timeout_s * 1000)) {
+        response = make_response(reply);
+        if (response != NULL) {
+            ok = add_headers(response, reply,
+                             context->is_closing || atomic_load(&server->app->is_draining));
+            if (ok == MHD_YES) {
+                ok = MHD_queue_response(context->request.connection, status, response);
+            }
+            MHD_destroy_response(response);
+        }
+    }
+    reply_close(reply);
+    return ok;
+}

@@ -1,0 +1,433 @@
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "core/mem.h"
+#include "server/app.h"
+#include "server/http_server.h"
+#include "server/respond.h"
+
+/* A body that is refused is read and dropped up to this size, so that the client gets to read the
+ * reply and keeps its connection; a larger one ends it. */
+enum { DROPPED_BODY_BYTES = 1 << 20 };
+
+/* Room for a body that is not known to be larger. What is no larger is not counted as held:
+ * connections have a bound of their own. */
+enum { FIRST_BODY_BYTES = 4096 };
+
+/* A larger body is worked on by the pool: on the spot it would hold up the other connections of the
+ * thread for more than some tenths of a millisecond. */
+enum { SPOT_BODY_BYTES = 32 << 10 };
+
+bool hold_bytes(struct http_server *server, struct context *context, size_t bytes)
+{
+    size_t limit = (size_t)server->app->config.transfer_max_bytes;
+
+    if (bytes <= FIRST_BODY_BYTES) {
+        return true;
+    }
+    if (atomic_fetch_add(&server->n_held_bytes, bytes) + bytes > limit) {
+        atomic_fetch_sub(&server->n_held_bytes, bytes);
+        return false;
+    }
+    context->n_held_bytes += bytes;
+    return true;
+}
+
+/* Ends the body and gives back what the request holds. */
+static void drop_body(struct context *context)
+{
+    if (context->n_held_bytes > 0) {
+        atomic_fetch_sub(&context->server->n_held_bytes, context->n_held_bytes);
+        context->n_held_bytes = 0;
+    }
+    mem_free(context->body);
+    context->body = NULL;
+    context->body_capacity = 0;
+}
+
+static void free_context(struct context *context)
+{
+    drop_body(context);
+    reply_close(&context->reply);
+    mem_free(context->places);
+    mem_free(context);
+}
+
+/* ---- what handlers may ask ------------------------------------------------------------------- */
+
+const char *request_header(const struct request *request, const char *name)
+{
+    return MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND, name);
+}
+
+const char *request_query(const struct request *request, const char *name)
+{
+    return MHD_lookup_connection_value(request->connection, MHD_GET_ARGUMENT_KIND, name);
+}
+
+/* ---- judging by the headers ------------------------------------------------------------------ */
+
+/* Whether a Content-Type is this one; parameters are of no meaning for those that are taken here. */
+static bool is_type(const char *type, const char *wanted)
+{
+    size_t length = strlen(wanted);
+
+    return strncasecmp(type, wanted, length) == 0 &&
+           (type[length] == '\0' || strchr("; \t", type[length]) != NULL);
+}
+
+/* What a route takes. No Content-Type at all passes for the first. */
+static const struct {
+    const char *types[2];
+    const char *advice;
+} bodies[] = {
+    [BODY_NONE] = {.advice = NULL                                               },
+    [BODY_JSON] = {{"application/json"},                                          "send the body as Content-Type: application/json"},
+    [BODY_TABLE] = {{"application/json", "text/csv"},
+                   "send the body as Content-Type: application/json or text/csv"},
+    [BODY_BYTES] = {.advice = NULL},
+};
+
+static bool is_body_taken(const struct route *route, const char *type)
+{
+    if (bodies[route->body].advice == NULL || type == NULL) {
+        return true;
+    }
+    for (size_t i = 0; i < 2 && bodies[route->body].types[i] != NULL; i++) {
+        if (is_type(type, bodies[route->body].types[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What the headers say about where the body ends. */
+struct framing {
+    unsigned n_lengths; /* Content-Length and Transfer-Encoding */
+    bool is_malformed;
+};
+
+static enum MHD_Result read_framing(void *cls, enum MHD_ValueKind kind, const char *name,
+                                    const char *value)
+{
+    struct framing *framing = cls;
+    bool is_coding = strcasecmp(name, MHD_HTTP_HEADER_TRANSFER_ENCODING) == 0;
+
+    (void)kind;
+    if (is_coding || strcasecmp(name, MHD_HTTP_HEADER_CONTENT_LENGTH) == 0) {
+        framing->n_lengths++;
+    }
+    if (name[strcspn(name, " \t")] != '\0' || /* "Content-Length :" would be another header */
+        (is_coding && (value == NULL || strcasecmp(value, "chunked") != 0))) {
+        framing->is_malformed = true;
+    }
+    return MHD_YES;
+}
+
+/* Why nobody could tell where the body ends, or NULL. The library would take one of several
+ * lengths, a proxy before us perhaps another, and the rest of the body would pass for a request;
+ * and for a coding that it does not know it would wait until the client goes. */
+static const char *find_bad_framing(struct MHD_Connection *connection)
+{
+    struct framing framing = {0};
+
+    (void)MHD_get_connection_values(connection, MHD_HEADER_KIND, read_framing, &framing);
+    if (framing.n_lengths > 1) {
+        return "a request gives its length once: by one Content-Length, or by Transfer-Encoding";
+    }
+    return framing.is_malformed ? "a header's name holds no blanks, and the only Transfer-Encoding "
+                                  "that is understood here is chunked"
+                                : NULL;
+}
+
+/* Length that the client announces: 0 where it announces none. MHD has checked that it is a number.
+ */
+static unsigned long long announced_length(const struct request *request)
+{
+    const char *text = request_header(request, MHD_HTTP_HEADER_CONTENT_LENGTH);
+
+    return text != NULL ? strtoull(text, NULL, 10) : 0;
+}
+
+/* The request will not be carried out. */
+static void refuse(struct context *context, unsigned status, const char *detail)
+{
+    context->route = NULL;
+    respond_problem(&context->reply, &context->request, status, detail, NULL);
+}
+
+static void refuse_too_large(struct context *context)
+{
+    char detail[128];
+
+    (void)snprintf(detail, sizeof detail,
+                   "the body is larger than body_max_bytes, which is %lld here",
+                   (long long)context->server->app->config.body_max_bytes);
+    refuse(context, 413, detail);
+}
+
+static void refuse_too_much(struct context *context)
+{
+    char detail[160];
+
+    (void)snprintf(detail, sizeof detail,
+                   "bodies and replies of other requests leave no room within transfer_max_bytes, "
+                   "which is %lld here",
+                   (long long)context->server->app->config.transfer_max_bytes);
+    refuse(context, 503, detail);
+}
+
+/* Nothing at this path, or not by this method. */
+static void refuse_route(struct context *context, const struct route_match *match)
+{
+    if (match->allow[0] == '\0') {
+        refuse(context, 404, "there is nothing at this path");
+        return;
+    }
+    if (strcmp(context->request.method, "OPTIONS") == 0) {
+        respond_empty(&context->reply, 204);
+    } else {
+        refuse(context, 405, "this path does not take that method");
+    }
+    memcpy(context->allow, match->allow, sizeof context->allow);
+    context->reply.allow = context->allow;
+}
+
+/* Copies what stands in the route's places. False where memory is out. */
+static bool keep_places(struct context *context, const struct route_match *match)
+{
+    size_t size = 0;
+    char *next;
+
+    for (size_t i = 0; i < match->n_places; i++) {
+        size += match->places[i].length + 1;
+    }
+    if (size == 0) {
+        return true;
+    }
+    next = context->places = mem_calloc(size, 1);
+    for (size_t i = 0; next != NULL && i < match->n_places; i++) {
+        memcpy(next, match->places[i].start, match->places[i].length);
+        context->request.params[i] = next;
+        next += match->places[i].length + 1;
+    }
+    return next != NULL;
+}
+
+/* Decides on the headers alone whether the request will be carried out. False where memory is out.
+ */
+static bool judge(struct context *context)
+{
+    const struct request *request = &context->request;
+    const char *bad_framing = find_bad_framing(request->connection);
+    struct route_match match;
+
+    if (bad_framing != NULL) {
+        context->is_closing = true;
+        refuse(context, 400, bad_framing);
+        return true;
+    }
+    route_match(request->method, request->path, &match);
+    context->route = match.route;
+    if (match.route == NULL) {
+        refuse_route(context, &match);
+    } else if (!is_body_taken(match.route, request_header(request, MHD_HTTP_HEADER_CONTENT_TYPE))) {
+        refuse(context, 415, bodies[match.route->body].advice);
+    } else if (announced_length(request) >
+               (unsigned long long)context->server->app->config.body_max_bytes) {
+        refuse_too_large(context);
+    } else {
+        return keep_places(context, &match);
+    }
+    return true;
+}
+
+/* ---- receiving ------------------------------------------------------------------------------- */
+
+static enum MHD_Result begin(struct http_server *server, struct MHD_Connection *connection,
+                             const char *method, const char *path, void **slot)
+{
+    struct context *context = mem_calloc(1, sizeof *context);
+
+    if (context == NULL) {
+        return MHD_NO;
+    }
+    *slot = context;
+    atomic_fetch_add(&server->n_in_flight, 1);
+    context->server = server;
+    context->connection = connection_of(connection);
+    context->request = (struct request){
+        .method = method, .path = path, .id = "", .client = "", .connection = connection};
+    context->received_ms = clock_ms();
+    if (!connection_wait(context->connection, WAIT_BODY, context->received_ms,
+                         server->app->config.body_timeout_s * 1000) ||
+        !judge(context)) {
+        return MHD_NO;
+    }
+    if (context->is_closing ||
+        (context->route == NULL && announced_length(&context->request) > DROPPED_BODY_BYTES)) {
+        context->is_closing = true;
+        return send_reply(context);
+    }
+    return MHD_YES;
+}
+
+/* Keeps a piece of the body, or drops it where the request is refused anyway. */
+static enum MHD_Result receive(struct context *context, const char *bytes, size_t size)
+{
+    struct http_server *server = context->server;
+    size_t limit = (size_t)server->app->config.body_max_bytes;
+
+    if (context->route == NULL) {
+        context->body_size += size;
+        return context->body_size <= DROPPED_BODY_BYTES + limit ? MHD_YES : MHD_NO;
+    }
+    /* only a chunked body gets this far, or one that began before the bound was lowered */
+    if (context->body_size > limit || size > limit - context->body_size) {
+        refuse_too_large(context);
+        return MHD_YES;
+    }
+    if (context->body_size + size > context->body_capacity) {
+        size_t capacity = context->body_capacity > 0 ? context->body_capacity : FIRST_BODY_BYTES;
+        char *grown;
+        while (capacity < context->body_size + size) {
+            capacity *= 2;
+        }
+        if (!hold_bytes(server, context, capacity - context->body_capacity)) {
+            drop_body(context);
+            refuse_too_much(context);
+            return MHD_YES;
+        }
+        grown = mem_resize(context->body, capacity, 1);
+        if (grown == NULL) {
+            return MHD_NO;
+        }
+        context->body = grown;
+        context->body_capacity = capacity;
+    }
+    memcpy(context->body + context->body_size, bytes, size);
+    context->body_size += size;
+    return MHD_YES;
+}
+
+/* ---- answering ------------------------------------------------------------------------------- */
+
+/* Runs the handler, and makes its reply ready to be sent. */
+static void run_handler(struct context *context)
+{
+    struct http_server *server = context->server;
+
+    context->route->handle(server->app, &context->request, &context->reply);
+    if (context->reply.is_deferred) {
+        return;
+    }
+    context->is_answered = true;
+    drop_body(context);
+    compress_reply(context);
+    if (!hold_bytes(server, context, context->reply.is_static ? 0 : context->reply.body_size)) {
+        refuse_too_much(context);
+    }
+}
+
+/* On the pool: what waited too long is not begun, since its client will have gone. */
+static void run_job(struct pool_job *job)
+{
+    struct context *context = (struct context *)job;
+    int64_t limit_ms = context->server->app->config.batch_timeout_ms;
+
+    if (clock_ms() - context->received_ms > limit_ms) {
+        char detail[128];
+        (void)snprintf(detail, sizeof detail,
+                       "the request waited longer than batch_timeout_ms, which is %lld here",
+                       (long long)limit_ms);
+        refuse(context, 503, detail);
+        context->is_answered = true;
+        drop_body(context);
+    } else {
+        run_handler(context);
+    }
+    MHD_resume_connection(context->request.connection);
+}
+
+/* Lets the pool run the handler; on_request() is called again once it has. */
+static enum MHD_Result submit(struct context *context)
+{
+    struct http_server *server = context->server;
+
+    context->reply.is_deferred = false;
+    context->request.is_on_pool = true;
+    context->job.run = run_job;
+    MHD_suspend_connection(context->request.connection);
+    if (!pool_submit(server->pool, &context->job, (size_t)server->app->config.pool_queue_max)) {
+        char detail[128];
+        (void)snprintf(detail, sizeof detail,
+                       "as many requests wait already as pool_queue_max says, which is %lld here",
+                       (long long)server->app->config.pool_queue_max);
+        refuse(context, 503, detail);
+        MHD_resume_connection(context->request.connection);
+    }
+    return MHD_YES;
+}
+
+static enum MHD_Result answer(struct context *context)
+{
+    const struct route *route = context->route;
+
+    if (route == NULL || context->is_answered) {
+        return send_reply(context);
+    }
+    if (!connection_wait(context->connection, WAIT_REPLY_READ, 0, DEADLINE_NONE)) {
+        return MHD_NO;
+    }
+    context->request.body = context->body;
+    context->request.body_size = context->body_size;
+    if (route->place == ON_POOL ||
+        (route->place == BY_SIZE && context->body_size > SPOT_BODY_BYTES)) {
+        return submit(context);
+    }
+    run_handler(context);
+    return context->reply.is_deferred ? submit(context) : send_reply(context);
+}
+
+/* Called by the library when the headers are there, for every piece of the body, at its end, and
+ * when the pool is done. */
+enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, const char *path,
+                           const char *method, const char *version, const char *upload,
+                           size_t *upload_size, void **slot)
+{
+    struct context *context = *slot;
+
+    (void)version;
+    if (context == NULL) {
+        return begin(cls, connection, method, path, slot);
+    }
+    if (*upload_size > 0) {
+        enum MHD_Result ok = receive(context, upload, *upload_size);
+        *upload_size = 0;
+        return ok;
+    }
+    return answer(context);
+}
+
+void on_completed(void *cls, struct MHD_Connection *connection, void **slot,
+                  enum MHD_RequestTerminationCode code)
+{
+    struct http_server *server = cls;
+    struct context *context = *slot;
+    const struct config *config = &server->app->config;
+
+    (void)connection;
+    (void)code;
+    if (context == NULL) {
+        return;
+    }
+    /* the next request of the connection may let itself be waited for, and then has to be there */
+    (void)connection_wait(context->connection, WAIT_HEADERS, clock_ms(),
+                          (config->idle_timeout_s + config->header_timeout_s) * 1000);
+    free_context(context);
+    *slot = NULL;
+    atomic_fetch_sub(&server->n_in_flight, 1);
+}

@@ -1,0 +1,101 @@
+/* What the files of the HTTP server share. Nobody else includes this.
+ *
+ *   http.c             the listening socket, the library's daemon, start and stop
+ *   http_connection.c  connections and their absolute deadlines
+ *   http_request.c     a request: judged by its headers, received, answered on the spot or on the pool
+ *   http_reply.c       a reply: headers, compression, hand-over to the library */
+#ifndef DGLD_SERVER_HTTP_SERVER_H
+#define DGLD_SERVER_HTTP_SERVER_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <microhttpd.h>
+
+#include "server/http.h"
+#include "server/pool.h"
+#include "server/routes.h"
+
+/* A connection from its accept to its close; the library's socket context. */
+struct connection {
+    struct connection *next, *previous; /* in the server's list, under its lock */
+    int fd;                             /* open while the connection is in the list */
+    _Atomic int64_t deadline_ms;        /* of the monotonic clock, or one of the values below */
+    _Atomic int waiting_for;            /* enum wait */
+};
+
+/* What a connection's deadline is for. */
+enum wait { WAIT_HEADERS, WAIT_BODY, WAIT_REPLY_READ };
+
+#define DEADLINE_NONE    INT64_MAX
+#define DEADLINE_EXPIRED INT64_MIN /* the connection was shut down */
+
+struct http_server {
+    struct app *app;
+    struct MHD_Daemon *daemon;
+    struct pool *pool;
+    int listen_fd; /* -1 from http_quiesce() on */
+    atomic_size_t n_in_flight;
+    atomic_size_t n_held_bytes; /* of large bodies and replies, bounded by transfer_max_bytes */
+    pthread_mutex_t lock;       /* of the list of connections */
+    struct connection *connections;
+};
+
+/* A request from its headers to the last byte of its reply. */
+struct context {
+    struct pool_job job; /* first: where the request runs on the pool */
+    struct http_server *server;
+    struct connection *connection; /* NULL for want of memory: then without deadlines */
+    const struct route *route;     /* NULL: `reply` is a refusal, made already */
+    struct request request;
+    struct reply reply;
+    char *places; /* owned: the bytes of request.params */
+    char *body;   /* owned */
+    size_t body_size, body_capacity;
+    size_t n_held_bytes; /* this request's share of the server's */
+    int64_t received_ms; /* monotonic clock, when the headers were there */
+    bool is_closing;     /* the connection ends with the reply */
+    bool is_answered;    /* the handler has run, or there is none to run */
+    char allow[ROUTE_ALLOW_BYTES];
+};
+
+/* Takes `bytes` from what all connections together may hold; false where that is used up. */
+bool hold_bytes(struct http_server *server, struct context *context, size_t bytes);
+
+/* ---- http_connection.c ------------------------------------------------------------------------ */
+
+/* Milliseconds of the monotonic clock. */
+int64_t clock_ms(void);
+
+/* MHD_NotifyConnectionCallback. */
+void on_connection(void *cls, struct MHD_Connection *connection, void **socket_context,
+                   enum MHD_ConnectionNotificationCode code);
+
+struct connection *connection_of(struct MHD_Connection *connection);
+
+/* From now on the connection has `limit_ms` for what it is waited for, or any time where it is
+ * DEADLINE_NONE. False where its last deadline has passed and it was shut down. Accepts NULL. */
+bool connection_wait(struct connection *connection, enum wait wait, int64_t now_ms,
+                     int64_t limit_ms);
+
+/* ---- http_request.c --------------------------------------------------------------------------- */
+
+/* MHD_AccessHandlerCallback and MHD_RequestCompletedCallback. */
+enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, const char *path,
+                           const char *method, const char *version, const char *upload,
+                           size_t *upload_size, void **slot);
+void on_completed(void *cls, struct MHD_Connection *connection, void **slot,
+                  enum MHD_RequestTerminationCode code);
+
+/* ---- http_reply.c ----------------------------------------------------------------------------- */
+
+/* Compresses the body of the context's reply where the client takes that and it pays. */
+void compress_reply(struct context *context);
+
+/* Sends the context's reply and ends it. MHD_NO closes the connection. */
+enum MHD_Result send_reply(struct context *context);
+
+#endif

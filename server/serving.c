@@ -1,0 +1,121 @@
+#include "server/serving.h"
+
+#include <string.h>
+
+#include "server/app.h"
+#include "server/log.h"
+#include "server/model_store.h"
+
+enum err serving_init(struct serving *serving, struct error *err)
+{
+    int failed;
+
+    memset(serving, 0, sizeof *serving);
+    failed = pthread_mutex_init(&serving->lock, NULL);
+    return failed == 0 ? ERR_OK : error_sys(err, failed, "cannot create a mutex");
+}
+
+void serving_close(struct serving *serving)
+{
+    (void)pthread_mutex_destroy(&serving->lock);
+}
+
+static struct served_file *file_of(struct app *app, const struct space *space)
+{
+    size_t i = 0;
+
+    while (spaces[i] != space) {
+        i++;
+    }
+    return &app->serving.files[i];
+}
+
+static bool is_same(const struct stat *a, const struct stat *b)
+{
+    return a->st_ino == b->st_ino && a->st_size == b->st_size &&
+           a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
+}
+
+void serving_lock(struct app *app)
+{
+    (void)pthread_mutex_lock(&app->serving.lock);
+}
+
+void serving_unlock(struct app *app)
+{
+    (void)pthread_mutex_unlock(&app->serving.lock);
+}
+
+enum err serving_load_locked(struct app *app, const struct space *space, struct error *err)
+{
+    struct served_file *file = file_of(app, space);
+    struct model model = {0};
+    char version[MODEL_VERSION_BYTES];
+    char path[PATH_BYTES];
+    enum err rc = model_store_path(app->tree.root, space, path, err);
+
+    if (rc != ERR_OK) {
+        return rc;
+    }
+    /* looked at before it is read: what changes in between is found by the next refresh */
+    file->is_present = stat(path, &file->seen) == 0;
+    rc = model_store_load(path, space, &model, NULL, err);
+    if (rc != ERR_OK) {
+        return rc;
+    }
+    memcpy(version, model.info.version, sizeof version);
+    rc = model_registry_put(&app->models, &model, err);
+    if (rc == ERR_OK) {
+        file->is_unloaded = false;
+        atomic_store(&app->is_ready, true);
+        log_write(LOG_INFO, "serving %s with %s", space->name, version);
+    }
+    model_close(&model);
+    return rc;
+}
+
+enum err serving_load(struct app *app, const struct space *space, struct error *err)
+{
+    enum err rc;
+
+    serving_lock(app);
+    rc = serving_load_locked(app, space, err);
+    serving_unlock(app);
+    return rc;
+}
+
+void serving_unload(struct app *app, const struct space *space)
+{
+    serving_lock(app);
+    file_of(app, space)->is_unloaded = true;
+    model_registry_remove(&app->models, space);
+    serving_unlock(app);
+}
+
+/* Whether there is a file that was not looked at as it is now. */
+static bool has_changed(const struct app *app, const struct space *space,
+                        const struct served_file *file)
+{
+    char path[PATH_BYTES];
+    struct stat now;
+
+    if (file->is_unloaded || model_store_path(app->tree.root, space, path, NULL) != ERR_OK ||
+        stat(path, &now) != 0) {
+        return false; /* a file that is gone goes on being served */
+    }
+    return !file->is_present || !is_same(&now, &file->seen);
+}
+
+void serving_refresh(struct app *app)
+{
+    serving_lock(app);
+    for (size_t i = 0; spaces[i] != NULL; i++) {
+        struct error err;
+        if (has_changed(app, spaces[i], file_of(app, spaces[i])) &&
+            serving_load_locked(app, spaces[i], &err) != ERR_OK) {
+            log_write(LOG_ERROR, "what is served of %s stays as it is: %s", spaces[i]->name,
+                      err.text);
+        }
+    }
+    serving_unlock(app);
+}

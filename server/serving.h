@@ -1,0 +1,49 @@
+/* Which model files are served: loading them, swapping them while requests run, and following them
+ * when they change.
+ *
+ * What is served of a space is result/<space>/pretrainmodel.safetensors. All functions may be called
+ * from any thread that may wait for a file; requests that run keep the model that they began with. */
+#ifndef DGLD_SERVER_SERVING_H
+#define DGLD_SERVER_SERVING_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <sys/stat.h>
+
+#include "core/error.h"
+#include "core/space.h"
+#include "server/model_registry.h"
+
+struct app;
+
+struct serving {
+    pthread_mutex_t
+        lock; /* of what is below, and of loading: a file and what is served of it agree */
+    struct served_file {
+        bool is_unloaded; /* on request: left alone until serving_load() */
+        bool is_present;
+        struct stat seen;         /* the file when it was looked at last */
+    } files[REGISTRY_MAX_SPACES]; /* in the order of `spaces` */
+};
+
+enum err serving_init(struct serving *serving, struct error *err);
+void serving_close(struct serving *serving);
+
+/* Loads the space's file and serves it. On failure what was served stays; ERR_NOT_FOUND where there
+ * is no file. */
+enum err serving_load(struct app *app, const struct space *space, struct error *err);
+
+/* Serves nothing for the space until serving_load(). */
+void serving_unload(struct app *app, const struct space *space);
+
+/* Loads the files that changed since they were looked at, and logs what came of it. A malformed file
+ * is no reason to stop serving. */
+void serving_refresh(struct app *app);
+
+/* Between these two no file is loaded: for who writes one and loads it then. */
+void serving_lock(struct app *app);
+void serving_unlock(struct app *app);
+/* serving_load() for who holds the lock. */
+enum err serving_load_locked(struct app *app, const struct space *space, struct error *err);
+
+#endif
