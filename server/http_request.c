@@ -363,9 +363,10 @@ static enum MHD_Result submit(struct context *context)
     MHD_suspend_connection(context->request.connection);
     if (!pool_submit(server->pool, &context->job, (size_t)server->app->config.pool_queue_max)) {
         char detail[128];
-        (void)snprintf(detail, sizeof detail,
-                       "as many requests wait already as pool_queue_max says, which is %lld here",
-                       (long long)server->app->config.pool_queue_max);
+        (void)snprintf(
+            detail, sizeof detail,
+            "the queue is full: as many requests wait as pool_queue_max, which is %lld here",
+            (long long)server->app->config.pool_queue_max);
         refuse(context, 503, detail);
         MHD_resume_connection(context->request.connection);
     }
