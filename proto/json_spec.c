@@ -20,7 +20,7 @@ static void join_pointer(const char *pointer, const char *name, char out[JSON_PO
         out[n++] = '/';
     }
     for (const char *c = name; *c != '\0' && n + 4 < JSON_POINTER_BYTES; c += step) {
-        step = utf8_length(c);
+        step = (unsigned char)*c < 0x80 ? 1 : utf8_length(c);
         step = step > 0 ? step : 1; /* names come from checked text */
         if (*c == '~' || *c == '/') {
             out[n++] = '~';
@@ -33,12 +33,24 @@ static void join_pointer(const char *pointer, const char *name, char out[JSON_PO
     out[n] = '\0';
 }
 
-/* The field of that name, or n_fields. */
-static size_t find_field(const struct json_field *fields, size_t n_fields, const char *name)
+/* The field of a member's name, or n_fields. */
+static size_t find_field(const struct json_field *fields, size_t n_fields,
+                         struct json_view member_name)
 {
+    char decoded[NAME_BYTES];
+    const char *name;
+    size_t length;
     size_t i = 0;
 
-    while (i < n_fields && strcmp(fields[i].name, name) != 0) {
+    if (!json_view_string_plain(member_name, &name, &length)) {
+        name = decoded;
+        length = json_view_string(member_name, decoded, sizeof decoded);
+        if (length >= sizeof decoded) {
+            return n_fields;
+        }
+    }
+    while (i < n_fields &&
+           (strlen(fields[i].name) != length || memcmp(fields[i].name, name, length) != 0)) {
         i++;
     }
     return i;
@@ -55,8 +67,7 @@ static void find_values(struct json_view object, const struct json_field *fields
          more = json_view_next_member(&member)) {
         char name[NAME_BYTES];
         char at[JSON_POINTER_BYTES];
-        size_t length = json_view_string(member.name, name, sizeof name);
-        size_t field = length == strlen(name) ? find_field(fields, n_fields, name) : n_fields;
+        size_t field = find_field(fields, n_fields, member.name);
         if (field < n_fields && values[field].at == NULL) {
             values[field] = member.value;
             continue;
@@ -64,6 +75,7 @@ static void find_values(struct json_view object, const struct json_field *fields
         if (n_told++ == MOST_TOLD) {
             break; /* nothing that follows could make the object right */
         }
+        (void)json_view_string(member.name, name, sizeof name);
         join_pointer(pointer, name, at);
         if (field < n_fields) {
             field_errors_add(errors, 0, at, "%s is given twice", name);

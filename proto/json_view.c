@@ -329,10 +329,42 @@ bool json_view_is_true(struct json_view value)
     return *value.at == 't';
 }
 
+/* A number of at most 15 digits and no exponent, the common case: digits and power of ten are exact
+ * as doubles, so that their quotient is the nearest double, as strtod would give it. */
+static bool read_short_decimal(const char *at, double *out)
+{
+    static const double powers[] = {1,   1e1, 1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
+                                    1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15};
+    bool is_negative = *at == '-';
+    const char *begin = at + is_negative;
+    const char *point = NULL;
+    int64_t digits = 0;
+    size_t n = 0;
+
+    for (at = begin; (*at >= '0' && *at <= '9') || (*at == '.' && point == NULL); at++) {
+        if (*at == '.') {
+            point = at;
+            continue;
+        }
+        if (++n > 15) {
+            return false;
+        }
+        digits = digits * 10 + (*at - '0');
+    }
+    if (*at == 'e' || *at == 'E') {
+        return false;
+    }
+    *out = (double)digits / powers[point != NULL ? at - point - 1 : 0];
+    *out = is_negative ? -*out : *out;
+    return true;
+}
+
 double json_view_number(struct json_view value)
 {
-    return strtod(value.at,
-                  NULL); /* checked text holds nothing that only strtod takes for a number */
+    double number;
+
+    /* checked text holds nothing that only strtod takes for a number */
+    return read_short_decimal(value.at, &number) ? number : strtod(value.at, NULL);
 }
 
 /* Up to 15 digits in a row, the common case, without strtod. */
@@ -502,9 +534,16 @@ static size_t decode_character(const char **at, char out[4])
 size_t json_view_string(struct json_view value, char *out, size_t size)
 {
     const char *at = value.at + 1;
+    const char *plain;
     size_t written = 0;
     size_t whole = 0;
 
+    if (json_view_string_plain(value, &plain, &whole) && whole < size) {
+        memcpy(out, plain, whole);
+        out[whole] = '\0';
+        return whole;
+    }
+    whole = 0;
     while (*at != '"') {
         char character[4];
         size_t length = decode_character(&at, character);

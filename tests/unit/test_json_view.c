@@ -234,6 +234,24 @@ static void nesting_ends_at_its_bound(void **state)
                  ERR_SYNTAX, &err, "too deep");
 }
 
+static void a_short_decimal_is_the_nearest_double(void **state)
+{
+    struct rng rng;
+    (void)state;
+    rng_init(&rng, 5);
+    for (int i = 0; i < 100000; i++) {
+        char text[64];
+        struct json_view root;
+        struct json_view item;
+        int digits = (int)rng_below(&rng, 18);
+        (void)snprintf(text, sizeof text, "[%s%.*f]", rng_below(&rng, 2) ? "-" : "", digits,
+                       rng_uniform(&rng) * (rng_below(&rng, 2) ? 1 : 1e4));
+        assert_int_equal(json_view_check(text, strlen(text), &root, NULL), ERR_OK);
+        assert_true(json_view_first(root, &item));
+        assert_true(json_view_number(item) == strtod(text + 1, NULL));
+    }
+}
+
 static void a_number_without_fraction_counts_as_whole(void **state)
 {
     static const struct {
@@ -322,6 +340,7 @@ int main(void)
         counted_test(mutations_are_taken_exactly_where_jansson_takes_them),
         counted_test(what_is_wrong_is_told_with_line_and_column),
         counted_test(nesting_ends_at_its_bound),
+        counted_test(a_short_decimal_is_the_nearest_double),
         counted_test(a_number_without_fraction_counts_as_whole),
         counted_test(strings_are_cut_between_characters),
         counted_test(text_with_a_nul_is_no_text),
