@@ -29,7 +29,7 @@ OBJECTS  := $(SOURCES:%.c=$(OUT)/%.o)
 LIB_OBJECTS := $(filter-out $(OUT)/server/main.o,$(OBJECTS))
 TEST_SOURCES := $(wildcard tests/unit/test_*.c)
 TEST_PROGRAMS := $(TEST_SOURCES:%.c=$(OUT)/%)
-BENCH_PROGRAM := $(OUT)/tests/bench/bench_core
+BENCH_PROGRAMS := $(patsubst %.c,$(OUT)/%,$(wildcard tests/bench/*.c))
 BINARY   := $(if $(filter release,$(MODE)),build/dgld,$(OUT)/dgld)
 
 BUILD_FLAGS = -std=c17 -D_POSIX_C_SOURCE=200809L $(WARNINGS) $(CFLAGS_$(MODE)) -I. -MMD -MP \
@@ -95,11 +95,11 @@ $(OUT)/tests/unit/%: $(OUT)/tests/unit/%.o $(OUT)/libdgld.a
 
 unit-programs: $(TEST_PROGRAMS)
 
-$(BENCH_PROGRAM): $(BENCH_PROGRAM).o $(OUT)/libdgld.a
+$(OUT)/tests/bench/%: $(OUT)/tests/bench/%.o $(OUT)/libdgld.a
 	@echo "  LD    $@"
 	$(Q)$(CC) $(CFLAGS_$(MODE)) -o $@ $< $(OUT)/libdgld.a $(BUILD_LIBS)
 
--include $(OBJECTS:.o=.d) $(TEST_PROGRAMS:%=%.d) $(BENCH_PROGRAM).d
+-include $(OBJECTS:.o=.d) $(TEST_PROGRAMS:%=%.d) $(BENCH_PROGRAMS:%=%.d)
 .PRECIOUS: $(OUT)/%.o
 
 # ---- tests ---------------------------------------------------------------------------------------
@@ -146,7 +146,7 @@ lint: SHELL := /bin/bash
 bench: ## measure speed beside nginx (a report, not a test); BENCH_FLAGS=--quick tries it out
 	$(Q)deploy/install-deps.sh build test bench
 	$(Q)$(MAKE) --no-print-directory build
-	$(Q)$(MAKE) --no-print-directory $(BENCH_PROGRAM)
+	$(Q)$(MAKE) --no-print-directory $(BENCH_PROGRAMS)
 	$(Q)deploy/install-deps.sh python
 	$(Q)build/venv/bin/python tests/bench/bench.py $(BENCH_FLAGS)
 

@@ -26,6 +26,7 @@ import shutil
 import signal
 import socket
 import statistics
+import struct
 import subprocess
 import sys
 import tempfile
@@ -34,7 +35,8 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 HERE = pathlib.Path(__file__).resolve().parent
 BINARY = ROOT / "build" / "dgld"
-BENCH_CORE = ROOT / "build" / "release" / "tests" / "bench" / "bench_core"
+PROGRAMS = ROOT / "build" / "release" / "tests" / "bench"
+BENCH_CORE = PROGRAMS / "bench_core"
 PATH = "/v1/predict"
 HARDWARE = [2.0, 4, 2, 14.9]
 COLUMNS = ["metric", "unit", "aim", "better", "median", "low", "high", "runs"]
@@ -77,10 +79,11 @@ class Plan:
     round_s: int = 4
     batch_rounds: int = 3
     batch_s: int = 3
-    limit_s: int = 480
+    loop_s: int = 4
+    limit_s: int = 600
 
 
-QUICK = Plan(core_runs=5, starts=5, rounds=2, round_s=1, batch_rounds=1, batch_s=1, limit_s=120)
+QUICK = Plan(core_runs=5, starts=5, rounds=2, round_s=1, batch_rounds=1, batch_s=1, loop_s=1, limit_s=180)
 
 
 @dataclasses.dataclass
@@ -242,10 +245,10 @@ class Load:
     errors: int
 
 
-def drive(process, port, body_file, seconds, connections):
+def drive(process, port, body_file, seconds, connections, path=PATH, headers=()):
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "5s", "-s", HERE / "post.lua"]
     before = cpu_seconds(process)
-    output = run([*command, f"http://127.0.0.1:{port}{PATH}", "--", body_file], timeout_s=seconds + 20)
+    output = run([*command, f"http://127.0.0.1:{port}{path}", "--", body_file, *headers], timeout_s=seconds + 20)
     used = cpu_seconds(process) - before
     line = re.search(r"^result (.*)$", output, re.M)
     if line is None:
@@ -291,7 +294,7 @@ def measure_single(plan, folder, daemon, daemon_port):
     for name, seen in loads.items():
         yield Figure.of(f"http_single_{name}", "req/s", "higher", [load.rate for load in seen])
     rounds = [ours.rate / theirs.rate for ours, theirs in zip(loads["dgld"], loads["nginx"])]
-    ratio = Figure.of("http_single_ratio", "of nginx", "higher", rounds, aim=0.7)
+    ratio = Figure.of("http_single_ratio", "of nginx", "higher", rounds, aim=0.9)
     ratio.median = statistics.median(l.rate for l in loads["dgld"]) / statistics.median(l.rate for l in loads["nginx"])
     yield ratio
     for name, seen in loads.items():
@@ -315,15 +318,113 @@ def measure_batch(plan, folder, daemon, port, n, connections):
     yield Figure(f"http_batch{n}_errors", "requests", "lower", sum(errors), min(errors), max(errors), len(errors), 0)
 
 
+INFER_PATH = "/v2/models/nasbench201/infer"
+
+
+def infer_request(n):
+    """(headers, body) of an inference request with binary tensors for `n` architectures, UINT8 in, FP32 out."""
+    everything = [bytes(genes) for genes in itertools.product(range(1, 6), repeat=6)]
+    genes = b"".join(everything[i % len(everything)] for i in range(n))
+    hardware = struct.pack("<4f", *HARDWARE)
+    inputs = [
+        {"name": "architecture", "datatype": "UINT8", "shape": [n, 6], "parameters": {"binary_data_size": len(genes)}},
+        {"name": "hardware", "datatype": "FP32", "shape": [4], "parameters": {"binary_data_size": len(hardware)}},
+    ]
+    head = json.dumps({"inputs": inputs, "parameters": {"binary_data_output": True}}).encode()
+    length = str(len(head))
+    headers = ["Content-Type", "application/octet-stream", "Inference-Header-Content-Length", length]
+    return headers, head + genes + hardware
+
+
+def measure_infer(plan, folder, daemon, port):
+    """Binary tensors, in turns with a bare libmicrohttpd handler that echoes the same bytes."""
+    n = 100_000
+    headers, body = infer_request(n)
+    body_file = folder / "infer.bin"
+    body_file.write_bytes(body)
+    loads = {"dgld": [], "echo": []}
+    echo_port = free_port()
+    with started([PROGRAMS / "echo", echo_port, os.cpu_count()], stderr=subprocess.DEVNULL) as echo:
+        time.sleep(0.2)
+        servers = [("dgld", daemon, port), ("echo", echo, echo_port)]
+        for i in range(plan.rounds):
+            for name, process, at in servers if i % 2 == 0 else reversed(servers):
+                loads[name].append(drive(process, at, body_file, plan.batch_s, 4, INFER_PATH, headers))
+    for name, seen in loads.items():
+        aim = 30e6 if name == "dgld" else None
+        yield Figure.of(f"http_infer{n}_{name}", "arch/s", "higher", [n * load.rate for load in seen], aim=aim)
+        yield Figure.of(f"http_infer{n}_{name}_cpu", "ns/arch", "lower", [1e3 * load.cpu_us / n for load in seen])
+    ratios = [ours.rate / theirs.rate for ours, theirs in zip(loads["dgld"], loads["echo"])]
+    yield Figure.of(f"http_infer{n}_ratio", "of echo", "higher", ratios, aim=0.5)
+    errors = [load.errors for seen in loads.values() for load in seen]
+    yield Figure(f"http_infer{n}_errors", "requests", "lower", sum(errors), min(errors), max(errors), len(errors), 0)
+
+
+def open_loop(port, rate, seconds, request_file):
+    """Requests that are due at fixed times; returns what the program measured, latencies in us."""
+    output = run([PROGRAMS / "open_loop", port, rate, seconds, 64, request_file], timeout_s=seconds + 30)
+    return {key: float(value) for key, value in re.findall(r"(\w+)=([\d.]+)", output)}
+
+
+def measure_beside_batches(plan, folder, port):
+    """Single predictions at a fifth of capacity, alone and beside a connection that posts the whole space in a loop."""
+    body = predict_body(1)
+    single, batch = folder / "single.json", folder / "batch15625.json"
+    single.write_text(body)
+    batch.write_text(predict_body(15625))
+    request_file = folder / "request"
+    request_file.write_text(
+        f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}"
+    )
+    url = f"http://127.0.0.1:{port}{PATH}"
+    wrk = ["wrk", "-t1", "-d60s", "-s", HERE / "post.lua", "-c1", url, "--", batch]
+    output = run(["wrk", "-t1", "-c32", "-d2s", "-s", HERE / "post.lua", url, "--", single], timeout_s=30)
+    capacity = re.search(r"requests=(\d+) us=(\d+)", output)
+    rate = int(int(capacity[1]) / int(capacity[2]) * 1e6 / 5)
+    idle, busy = [], []
+    for _ in range(plan.rounds):
+        idle.append(open_loop(port, rate, plan.loop_s, request_file))
+        with started(wrk, stdout=subprocess.DEVNULL):
+            time.sleep(0.3)
+            busy.append(open_loop(port, rate, plan.loop_s, request_file))
+    yield Figure.of("open_loop_rate", "req/s", "higher", [rate])
+    yield Figure.of("open_loop_p99_idle", "us", "lower", [seen["p99_us"] for seen in idle])
+    limit_us = max(5000, 3 * statistics.median(seen["p99_us"] for seen in idle))
+    yield Figure.of("open_loop_p99_beside_batches", "us", "lower", [seen["p99_us"] for seen in busy], aim=limit_us)
+    errors = [seen["errors"] for seen in idle + busy]
+    yield Figure("open_loop_errors", "requests", "lower", sum(errors), min(errors), max(errors), len(errors), 0)
+
+
+def resident_mib(process):
+    status = pathlib.Path("/proc", str(process.pid), "status").read_text()
+    return int(re.search(r"^VmRSS:\s+(\d+) kB", status, re.M)[1]) / 1024
+
+
+def measure_one_core(plan, folder):
+    """A batch of the whole space through a daemon that has one core for everything."""
+    port = free_port()
+    core = str(min(os.sched_getaffinity(0)))
+    with started(["taskset", "-c", core, *serve_command(port)], stderr=subprocess.DEVNULL) as daemon:
+        wait_for_200(daemon, port, "/readyz")
+        for figure in measure_batch(plan, folder, daemon, port, 15625, 4):
+            if figure.metric == "http_batch15625":
+                figure.metric, figure.aim = "http_batch15625_one_core", 2e6
+                yield figure
+
+
 def measure_http(plan):
     with contextlib.ExitStack() as stack:
         folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dgld-bench-")))
         port = free_port()
         daemon = stack.enter_context(started(serve_command(port), stderr=subprocess.DEVNULL))
         wait_for_200(daemon, port, "/readyz")
+        yield Figure.of("resident_at_rest", "MiB", "lower", [resident_mib(daemon)], aim=64)
         yield from measure_single(plan, folder, daemon, port)
+        yield from measure_beside_batches(plan, folder, port)
         yield from measure_batch(plan, folder, daemon, port, 100, 32)
         yield from measure_batch(plan, folder, daemon, port, 15625, 4)
+        yield from measure_one_core(plan, folder)
+        yield from measure_infer(plan, folder, daemon, port)
 
 
 # ---- what is told ------------------------------------------------------------------------------------
@@ -406,7 +507,7 @@ def check_tools():
     for tool, package in (("wrk", "wrk"), ("nginx", "nginx-light")):
         if shutil.which(tool, path=f"{os.environ.get('PATH', '')}:/usr/sbin") is None:
             raise BenchError(f"{tool} is missing: apt-get install {package}, or make deps-lint")
-    for program in (BINARY, BENCH_CORE):
+    for program in (BINARY, BENCH_CORE, PROGRAMS / "echo", PROGRAMS / "open_loop"):
         if not program.is_file():
             raise BenchError(f"{program.relative_to(ROOT)} is not built; run make bench")
 

@@ -1,10 +1,14 @@
--- Posts one body over and over. Arguments after `--`: the file that holds it. Ends with a line that
+-- Posts one body over and over. Arguments after `--`: the file that holds it, and headers as name and
+-- value in turn (Content-Type: application/json where there are none). Ends with a line that
 -- bench.py reads: requests, microseconds, and what went wrong.
 
 function init(args)
    local file = assert(io.open(args[1], "rb"))
    wrk.method = "POST"
-   wrk.headers["Content-Type"] = "application/json"
+   for i = 2, #args, 2 do
+      wrk.headers[args[i]] = args[i + 1]
+   end
+   wrk.headers["Content-Type"] = wrk.headers["Content-Type"] or "application/json"
    wrk.body = file:read("*a")
    file:close()
    request_bytes = wrk.format()
