@@ -13,9 +13,10 @@
  * reply and keeps its connection; a larger one ends it. */
 enum { DROPPED_BODY_BYTES = 1 << 20 };
 
-/* Room for a body that is not known to be larger. What is no larger is not counted as held:
- * connections have a bound of their own. */
-enum { FIRST_BODY_BYTES = 4096 };
+/* Room for the first piece of a body: as much as the client announces, within these. A small block
+ * costs the allocator next to nothing. What is no larger than FIRST_BODY_BYTES is not counted as
+ * held: connections have a bound of their own. */
+enum { SMALL_BODY_BYTES = 64, FIRST_BODY_BYTES = 4096 };
 
 /* A larger body is worked on by the pool: on the spot it would hold up the other connections of the
  * thread for more than some tenths of a millisecond. */
@@ -224,20 +225,24 @@ static bool judge(struct context *context)
     const struct request *request = &context->request;
     const char *bad_framing = find_bad_framing(request->connection);
     struct route_match match;
+    unsigned long long length;
 
     if (bad_framing != NULL) {
         context->is_closing = true;
         refuse(context, 400, bad_framing);
         return true;
     }
+    length = announced_length(request);
+    context->first_bytes = length < SMALL_BODY_BYTES   ? SMALL_BODY_BYTES
+                           : length < FIRST_BODY_BYTES ? (size_t)length
+                                                       : FIRST_BODY_BYTES;
     route_match(request->method, request->path, &match);
     context->route = match.route;
     if (match.route == NULL) {
         refuse_route(context, &match);
     } else if (!is_body_taken(match.route, request_header(request, MHD_HTTP_HEADER_CONTENT_TYPE))) {
         refuse(context, 415, bodies[match.route->body].advice);
-    } else if (announced_length(request) >
-               (unsigned long long)context->server->app->config.body_max_bytes) {
+    } else if (length > (unsigned long long)context->server->app->config.body_max_bytes) {
         refuse_too_large(context);
     } else {
         return keep_places(context, &match);
@@ -291,7 +296,8 @@ static enum MHD_Result receive(struct context *context, const char *bytes, size_
         return MHD_YES;
     }
     if (context->body_size + size > context->body_capacity) {
-        size_t capacity = context->body_capacity > 0 ? context->body_capacity : FIRST_BODY_BYTES;
+        size_t capacity =
+            context->body_capacity > 0 ? context->body_capacity : context->first_bytes;
         char *grown;
         while (capacity < context->body_size + size) {
             capacity *= 2;

@@ -54,7 +54,7 @@ struct context {
     struct reply reply;
     char *places; /* owned: the bytes of request.params */
     char *body;   /* owned */
-    size_t body_size, body_capacity;
+    size_t body_size, body_capacity, first_bytes;
     size_t n_held_bytes; /* this request's share of the server's */
     int64_t received_ms; /* monotonic clock, when the headers were there */
     bool is_closing;     /* the connection ends with the reply */
