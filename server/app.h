@@ -6,12 +6,14 @@
 #include <stdatomic.h>
 
 #include "server/config.h"
+#include "server/config_source.h"
 #include "server/data_tree.h"
 #include "server/model_registry.h"
 #include "server/serving.h"
 
 struct app {
     struct config config;
+    struct config_source config_source; /* for a reload */
     struct data_tree tree;
     struct model_registry models;
     struct serving serving;

@@ -13,31 +13,6 @@
 #include "server/log.h"
 #include "server/loop.h"
 
-/* Defaults, then the file, then the flags. */
-static enum err read_config(const struct options *options, struct config *config, struct error *err)
-{
-    char path[PATH_BYTES];
-    enum err rc = options->config != NULL
-                      ? path_format(path, err, "%s", options->config)
-                      : path_format(path, err, "%s/config/dgld.json", options->root);
-
-    config_init(config);
-    rc = rc != ERR_OK ? rc : config_load(path, config, err);
-    if (rc == ERR_NOT_FOUND && options->config == NULL) {
-        rc = ERR_OK; /* the defaults will do */
-    }
-    if (rc != ERR_OK) {
-        return rc;
-    }
-    if (options->bind != NULL) {
-        (void)snprintf(config->bind, sizeof config->bind, "%s", options->bind);
-    }
-    if (options->port >= 0) {
-        config->port = options->port;
-    }
-    return config_check(config, err);
-}
-
 /* Loads what is served. A space without a predictor is no error, a malformed file is. */
 static enum err load_models(struct app *app, struct error *err)
 {
@@ -91,7 +66,8 @@ enum err command_serve(const struct options *options, struct error *err)
     (void)signal(SIGPIPE, SIG_IGN);
     keep_memory_small();
     json_object_seed(0); /* before the first thread: jansson's hash must not race for its seed */
-    rc = read_config(options, &app->config, err);
+    rc = config_source_init(&app->config_source, options, err);
+    rc = rc != ERR_OK ? rc : config_read(&app->config_source, &app->config, NULL, err);
     rc = rc != ERR_OK ? rc : matrix_init(err);
     rc = rc != ERR_OK ? rc : data_tree_init(&app->tree, options->root, options->data_path, err);
     rc = rc != ERR_OK ? rc : model_registry_init(&app->models, err);

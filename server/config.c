@@ -1,18 +1,15 @@
 #include "server/config.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
+#include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 
-#include "core/file.h"
-#include "core/mem.h"
-#include "proto/json_view.h"
+#include "core/utf8.h"
 #include "server/log.h"
+#include "server/spelling.h"
 
-#define MAX_CONFIG_BYTES ((size_t)1 << 20)
-#define MIB              ((int64_t)1 << 20)
+#define MIB ((int64_t)1 << 20)
 
 /* LIVE ones change at a reload, FIXED ones at the next start. */
 enum { FIXED = false, LIVE = true };
@@ -20,9 +17,9 @@ enum { FIXED = false, LIVE = true };
 #define AT(field) offsetof(struct config, field)
 
 /* A key is called what its field is called. */
-#define TEXT(field, preset, help)                                              \
-    {                                                                          \
-#field, CONFIG_TEXT, FIXED, AT(field), 0, 0, 0, preset, NULL, "", help \
+#define TEXT(field, preset, unit, help)                                          \
+    {                                                                            \
+#field, CONFIG_TEXT, FIXED, AT(field), 0, 0, 0, preset, NULL, unit, help \
     }
 #define WHOLE(field, live, min, max, preset, unit, help)                                \
     {                                                                                   \
@@ -38,11 +35,12 @@ enum { FIXED = false, LIVE = true };
 #field, CONFIG_BOOLEAN, live, AT(field), 0, 1, preset, NULL, NULL, "", help \
     }
 
-static const char *const log_levels[] = {"error", "warning", "info", "debug"};
+static const char *const log_levels[] = {
+    [LOG_ERROR] = "error", [LOG_WARNING] = "warning", [LOG_INFO] = "info", [LOG_DEBUG] = "debug"};
 
 /* clang-format off */
 const struct config_key config_keys[] = {
-    TEXT(bind, "127.0.0.1",
+    TEXT(bind, "127.0.0.1", "address",
          "IPv4 or IPv6 address to listen on; off loopback it needs tokens_file or insecure"),
     WHOLE(port, FIXED, 0, 65535, 8080, "",
           "port to listen on; 0 takes any free one"),
@@ -84,14 +82,14 @@ const struct config_key config_keys[] = {
           "smallest reply that is compressed for a client that accepts it; 0 compresses none"),
     WHOLE(model_poll_ms, LIVE, 10, 3600000, 1000, "ms",
           "time between looks at whether a served model's file has changed"),
-    TEXT(tokens_file, "",
-         "file of the tokens that clients must show, relative to the root; read again on SIGHUP"),
-    TEXT(tls_certificate_file, "",
-         "certificate chain (PEM) to serve HTTPS with, relative to the root; read again on SIGHUP"),
-    TEXT(tls_key_file, "",
-         "private key (PEM) of the certificate, relative to the root; read again on SIGHUP"),
-    TEXT(cors_origins, "",
-         "origins whose pages may call, separated by commas, or *"),
+    TEXT(tokens_file, "", "path",
+         "file of the tokens that clients must show, relative to the root; SIGHUP reads it anew"),
+    TEXT(tls_certificate_file, "", "path",
+         "certificate chain (PEM) to serve HTTPS with, relative to the root; SIGHUP reads it anew"),
+    TEXT(tls_key_file, "", "path",
+         "private key (PEM) of the certificate, relative to the root; SIGHUP reads it anew"),
+    TEXT(cors_origins, "", "origins",
+         "origins whose pages may call, as https://a.example,https://b.example, or *"),
     CHOICE(log_level, LIVE, log_levels, LOG_INFO,
            "least severe lines that are logged"),
     BOOLEAN(insecure, FIXED, false,
@@ -101,68 +99,52 @@ const struct config_key config_keys[] = {
 
 const size_t config_n_keys = sizeof config_keys / sizeof *config_keys;
 
+_Static_assert(sizeof config_keys / sizeof *config_keys <= CONFIG_MAX_KEYS, "CONFIG_MAX_KEYS");
+
+static void *field_of(struct config *config, const struct config_key *key)
+{
+    return (char *)config + key->offset;
+}
+
+static const void *field_in(const struct config *config, const struct config_key *key)
+{
+    return (const char *)config + key->offset;
+}
+
+static void store(struct config *config, const struct config_key *key, int64_t value)
+{
+    if (key->type == CONFIG_BOOLEAN) {
+        atomic_store((_Atomic bool *)field_of(config, key), value != 0);
+    } else {
+        atomic_store((_Atomic int64_t *)field_of(config, key), value);
+    }
+}
+
+static int64_t load(const struct config *config, const struct config_key *key)
+{
+    return key->type == CONFIG_BOOLEAN
+               ? atomic_load((const _Atomic bool *)field_in(config, key))
+               : atomic_load((const _Atomic int64_t *)field_in(config, key));
+}
+
+static void store_text(struct config *config, const struct config_key *key, const char *text)
+{
+    (void)snprintf(field_of(config, key), CONFIG_TEXT_BYTES, "%s", text);
+}
+
 void config_init(struct config *config)
 {
     memset(config, 0, sizeof *config);
     for (size_t i = 0; i < config_n_keys; i++) {
-        const struct config_key *key = &config_keys[i];
-        void *field = (char *)config + key->offset;
-        switch (key->type) {
-        case CONFIG_TEXT:
-            (void)snprintf(field, CONFIG_TEXT_BYTES, "%s", key->preset_text);
-            break;
-        case CONFIG_BOOLEAN:
-            atomic_store((_Atomic bool *)field, key->preset != 0);
-            break;
-        default:
-            atomic_store((_Atomic int64_t *)field, key->preset);
-            break;
+        if (config_keys[i].type == CONFIG_TEXT) {
+            store_text(config, &config_keys[i], config_keys[i].preset_text);
+        } else {
+            store(config, &config_keys[i], config_keys[i].preset);
         }
     }
 }
 
-static enum err set_key(struct config *config, const struct config_key *key, struct json_view value,
-                        struct error *err)
-{
-    void *field = (char *)config + key->offset;
-    char text[CONFIG_TEXT_BYTES];
-    int64_t whole;
-
-    switch (key->type) {
-    case CONFIG_TEXT:
-        if (!json_view_text(value, text, sizeof text)) {
-            return error_set(err, ERR_INVALID, "%s must be a string of at most %d bytes", key->name,
-                             CONFIG_TEXT_BYTES - 1);
-        }
-        (void)snprintf(field, CONFIG_TEXT_BYTES, "%s", text);
-        return ERR_OK;
-    case CONFIG_WHOLE:
-        if (!json_view_whole(value, &whole) || whole < key->min || whole > key->max) {
-            return error_set(err, ERR_INVALID, "%s must be a whole number from %lld to %lld",
-                             key->name, (long long)key->min, (long long)key->max);
-        }
-        atomic_store((_Atomic int64_t *)field, whole);
-        return ERR_OK;
-    case CONFIG_CHOICE:
-        (void)json_view_text(value, text, sizeof text);
-        for (int64_t i = 0; json_view_kind(value) == JSON_KIND_STRING && i <= key->max; i++) {
-            if (strcmp(text, key->choices[i]) == 0) {
-                atomic_store((_Atomic int64_t *)field, i);
-                return ERR_OK;
-            }
-        }
-        return error_set(err, ERR_INVALID, "%s must be one of error, warning, info, debug",
-                         key->name);
-    default:
-        if (json_view_kind(value) != JSON_KIND_BOOLEAN) {
-            return error_set(err, ERR_INVALID, "%s must be true or false", key->name);
-        }
-        atomic_store((_Atomic bool *)field, json_view_is_true(value));
-        return ERR_OK;
-    }
-}
-
-static const struct config_key *find_key(const char *name)
+const struct config_key *config_find(const char *name)
 {
     for (size_t i = 0; i < config_n_keys; i++) {
         if (strcmp(config_keys[i].name, name) == 0) {
@@ -172,96 +154,209 @@ static const struct config_key *find_key(const char *name)
     return NULL;
 }
 
-static enum err apply_object(struct json_view root, struct config *config, struct error *err)
+const char *config_nearest(const char *name)
 {
-    struct json_member member;
-    bool is_seen[sizeof config_keys / sizeof *config_keys] = {false};
+    struct spelling spelling = {.given = name};
 
-    if (json_view_kind(root) != JSON_KIND_OBJECT) {
-        return error_set(err, ERR_INVALID, "the settings must be an object, not %s",
-                         json_view_kind_name(root));
+    for (size_t i = 0; i < config_n_keys; i++) {
+        spelling_offer(&spelling, config_keys[i].name);
     }
-    for (bool more = json_view_first_member(root, &member); more;
-         more = json_view_next_member(&member)) {
-        char name[CONFIG_TEXT_BYTES];
-        const struct config_key *key =
-            json_view_text(member.name, name, sizeof name) ? find_key(name) : NULL;
-        enum err rc;
-        if (key == NULL) {
-            return error_set(err, ERR_INVALID, "there is no setting \"%.60s\"", name);
-        }
-        if (is_seen[key - config_keys]) {
-            return error_set(err, ERR_INVALID, "the setting %s is given twice", name);
-        }
-        is_seen[key - config_keys] = true;
-        rc = set_key(config, key, member.value, err);
-        if (rc != ERR_OK) {
-            return rc;
-        }
-    }
-    return ERR_OK;
+    return spelling.nearest;
 }
 
-enum err config_load(const char *path, struct config *config, struct error *err)
-{
-    struct config changed = *config;
-    struct json_view root;
-    char *bytes = NULL;
-    size_t size = 0;
-    enum err rc = file_read(path, MAX_CONFIG_BYTES, &bytes, &size, err);
+/* ---- setting --------------------------------------------------------------------------------- */
 
-    if (rc != ERR_OK) {
-        return rc;
+/* `given` is quoted where it is not NULL. */
+static enum err refuse(const struct config_key *key, const char *label, const char *given,
+                       struct error *err)
+{
+    char bounds[CONFIG_BOUNDS_BYTES];
+    char not_given[80] = "";
+
+    config_bounds(key, bounds);
+    if (given != NULL && key->type != CONFIG_TEXT) {
+        (void)snprintf(not_given, sizeof not_given, ", not \"%.60s\"", given);
     }
-    rc = json_view_check(bytes, size, &root, err);
-    if (rc == ERR_OK) {
-        rc = apply_object(root, &changed, err);
+    switch (key->type) {
+    case CONFIG_TEXT:
+        return error_set(err, ERR_INVALID,
+                         "%s must be a string of at most %d bytes of UTF-8 without control "
+                         "characters",
+                         label, CONFIG_TEXT_BYTES - 1);
+    case CONFIG_WHOLE:
+        return error_set(err, ERR_INVALID, "%s must be a whole number from %s%s", label, bounds,
+                         not_given);
+    case CONFIG_CHOICE:
+        return error_set(err, ERR_INVALID, "%s must be one of %s%s", label, bounds, not_given);
+    default:
+        return error_set(err, ERR_INVALID, "%s must be true or false%s", label, not_given);
     }
-    mem_free(bytes);
-    if (rc != ERR_OK) {
-        error_wrap(err, "%s", path);
-        return rc;
-    }
-    *config = changed;
-    return ERR_OK;
 }
 
-/* False where `address` is none at all. */
-static bool read_address(const char *address, bool *is_loopback)
+/* Texts are logged, printed and used as paths. */
+static bool is_clean(const char *text)
 {
-    struct in_addr v4;
-    struct in6_addr v6;
-
-    if (inet_pton(AF_INET, address, &v4) == 1) {
-        *is_loopback = ntohl(v4.s_addr) >> 24 == 127;
-        return true;
+    if (strlen(text) >= CONFIG_TEXT_BYTES) {
+        return false;
     }
-    if (inet_pton(AF_INET6, address, &v6) == 1) {
-        *is_loopback = IN6_IS_ADDR_LOOPBACK(&v6);
-        return true;
+    while (*text != '\0') {
+        size_t length = utf8_length(text);
+        if (length == 0 || (unsigned char)*text < 0x20 || *text == 0x7f) {
+            return false;
+        }
+        text += length;
+    }
+    return true;
+}
+
+static bool find_choice(const struct config_key *key, const char *text, int64_t *out)
+{
+    for (int64_t i = 0; i <= key->max; i++) {
+        if (strcmp(text, key->choices[i]) == 0) {
+            *out = i;
+            return true;
+        }
     }
     return false;
 }
 
-enum err config_check(const struct config *config, struct error *err)
+enum err config_set_json(struct config *config, const struct config_key *key,
+                         struct json_view value, struct error *err)
 {
-    bool is_loopback = false;
+    char text[CONFIG_TEXT_BYTES] = "";
+    int64_t whole = 0;
+    bool is_good;
 
-    if (!read_address(config->bind, &is_loopback)) {
-        return error_set(err, ERR_INVALID, "bind must be an IPv4 or IPv6 address, not \"%.60s\"",
-                         config->bind);
+    switch (key->type) {
+    case CONFIG_TEXT:
+        is_good = json_view_text(value, text, sizeof text) && is_clean(text);
+        break;
+    case CONFIG_WHOLE:
+        is_good = json_view_whole(value, &whole) && whole >= key->min && whole <= key->max;
+        break;
+    case CONFIG_CHOICE:
+        is_good = json_view_text(value, text, sizeof text) && find_choice(key, text, &whole);
+        break;
+    default:
+        is_good = json_view_kind(value) == JSON_KIND_BOOLEAN;
+        whole = is_good && json_view_is_true(value);
+        break;
     }
-    if (!is_loopback && config->tokens_file[0] == '\0' && !config->insecure) {
-        return error_set(err, ERR_INVALID,
-                         "bind is %s, where anyone could call; name a tokens_file, or set "
-                         "\"insecure\": true in the settings if that is meant, or listen on "
-                         "127.0.0.1",
-                         config->bind);
+    if (!is_good) {
+        return refuse(key, key->name, NULL, err);
     }
-    if ((config->tls_certificate_file[0] == '\0') != (config->tls_key_file[0] == '\0')) {
-        return error_set(err, ERR_INVALID,
-                         "tls_certificate_file and tls_key_file go together: %s is not set",
-                         config->tls_key_file[0] == '\0' ? "tls_key_file" : "tls_certificate_file");
+    if (key->type == CONFIG_TEXT) {
+        store_text(config, key, text);
+    } else {
+        store(config, key, whole);
     }
     return ERR_OK;
+}
+
+/* Digits and a minus only: strtoll() would take blanks and a plus besides. */
+static bool read_whole(const char *text, int64_t *out)
+{
+    const char *digits = text + (text[0] == '-');
+
+    if (digits[0] == '\0' || digits[strspn(digits, "0123456789")] != '\0') {
+        return false;
+    }
+    errno = 0;
+    *out = strtoll(text, NULL, 10);
+    return errno == 0;
+}
+
+enum err config_set_text(struct config *config, const struct config_key *key, const char *label,
+                         const char *text, struct error *err)
+{
+    int64_t whole = 0;
+    bool is_good;
+
+    switch (key->type) {
+    case CONFIG_TEXT:
+        is_good = is_clean(text);
+        break;
+    case CONFIG_WHOLE:
+        is_good = read_whole(text, &whole) && whole >= key->min && whole <= key->max;
+        break;
+    case CONFIG_CHOICE:
+        is_good = find_choice(key, text, &whole);
+        break;
+    default:
+        whole = strcmp(text, "true") == 0;
+        is_good = whole || strcmp(text, "false") == 0;
+        break;
+    }
+    if (!is_good) {
+        return refuse(key, label, text, err);
+    }
+    if (key->type == CONFIG_TEXT) {
+        store_text(config, key, text);
+    } else {
+        store(config, key, whole);
+    }
+    return ERR_OK;
+}
+
+void config_copy(struct config *to, const struct config *from, const struct config_key *key)
+{
+    if (key->type == CONFIG_TEXT) {
+        store_text(to, key, field_in(from, key));
+    } else {
+        store(to, key, load(from, key));
+    }
+}
+
+bool config_is_equal(const struct config *a, const struct config *b, const struct config_key *key)
+{
+    return key->type == CONFIG_TEXT ? strcmp(field_in(a, key), field_in(b, key)) == 0
+                                    : load(a, key) == load(b, key);
+}
+
+/* ---- showing --------------------------------------------------------------------------------- */
+
+void config_value(const struct config *config, const struct config_key *key, char *out)
+{
+    switch (key->type) {
+    case CONFIG_TEXT:
+        (void)snprintf(out, CONFIG_TEXT_BYTES, "%s", (const char *)field_in(config, key));
+        break;
+    case CONFIG_WHOLE:
+        (void)snprintf(out, CONFIG_TEXT_BYTES, "%lld", (long long)load(config, key));
+        break;
+    case CONFIG_CHOICE:
+        (void)snprintf(out, CONFIG_TEXT_BYTES, "%s", key->choices[load(config, key)]);
+        break;
+    default:
+        (void)snprintf(out, CONFIG_TEXT_BYTES, "%s", load(config, key) != 0 ? "true" : "false");
+        break;
+    }
+}
+
+void config_bounds(const struct config_key *key, char *out)
+{
+    size_t used = 0;
+
+    out[0] = '\0';
+    if (key->type == CONFIG_WHOLE) {
+        (void)snprintf(out, CONFIG_BOUNDS_BYTES, "%lld to %lld", (long long)key->min,
+                       (long long)key->max);
+    }
+    for (int64_t i = 0; key->type == CONFIG_CHOICE && i <= key->max; i++) {
+        (void)snprintf(out + used, CONFIG_BOUNDS_BYTES - used, "%s%s", i == 0 ? "" : ", ",
+                       key->choices[i]);
+        used = strlen(out);
+    }
+}
+
+const char *config_type_name(enum config_type type)
+{
+    static const char *const names[] = {
+        [CONFIG_TEXT] = "text",
+        [CONFIG_WHOLE] = "whole number",
+        [CONFIG_CHOICE] = "choice",
+        [CONFIG_BOOLEAN] = "true or false",
+    };
+
+    return names[type];
 }

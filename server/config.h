@@ -1,7 +1,7 @@
 /* Settings of the service: one table gives names, types, bounds, defaults, units and help.
  * A struct config is filled before the first thread starts. From then on texts are constant; the
  * whole numbers, choices and booleans are atomic, since a reload changes those that are live while
- * requests read them. */
+ * requests read them. Where settings come from is told by config_source.h. */
 #ifndef DGLD_SERVER_CONFIG_H
 #define DGLD_SERVER_CONFIG_H
 
@@ -11,8 +11,9 @@
 #include <stdint.h>
 
 #include "core/error.h"
+#include "proto/json_view.h"
 
-enum { CONFIG_TEXT_BYTES = 256 };
+enum { CONFIG_TEXT_BYTES = 1024, CONFIG_MAX_KEYS = 64, CONFIG_BOUNDS_BYTES = 128 };
 
 /* What the fields mean stands in the table, config.c. */
 struct config {
@@ -62,22 +63,42 @@ struct config_key {
     int64_t min, max, preset;
     const char *preset_text;
     const char *const *choices; /* (max + 1) */
-    const char *unit;           /* "" where there is none */
+    const char *unit;           /* of a text, what it is; "" where there is none */
     const char *help;
 };
 
 extern const struct config_key config_keys[];
-extern const size_t config_n_keys;
+extern const size_t config_n_keys; /* at most CONFIG_MAX_KEYS */
 
 /* Every key at its default. */
 void config_init(struct config *config);
 
-/* Applies a JSON file. A wrong key, type or range is refused by name and with the reason, and the
- * config stays as it was. ERR_NOT_FOUND where there is no such file. */
-enum err config_load(const char *path, struct config *config, struct error *err);
+/* The key of exactly that name, or NULL. */
+const struct config_key *config_find(const char *name);
+/* The name that was meant by one that does not exist, or NULL. */
+const char *config_nearest(const char *name);
 
-/* What no single key can say: an address that is not loopback needs a tokens_file, or
- * "insecure": true; a certificate and its key go together. */
-enum err config_check(const struct config *config, struct error *err);
+/* Sets one key. ERR_INVALID says "<label> must be ..." and leaves the config as it was. */
+enum err config_set_json(struct config *config, const struct config_key *key,
+                         struct json_view value, struct error *err);
+enum err config_set_text(struct config *config, const struct config_key *key, const char *label,
+                         const char *text, struct error *err);
+
+/* Copies one key's value; atomic but for texts. */
+void config_copy(struct config *to, const struct config *from, const struct config_key *key);
+bool config_is_equal(const struct config *a, const struct config *b, const struct config_key *key);
+
+/* The value as text, cut to CONFIG_TEXT_BYTES; what config_set_text() reads back. */
+void config_value(const struct config *config, const struct config_key *key, char *out);
+/* "0 to 65535", "error, warning, info, debug" or "", cut to CONFIG_BOUNDS_BYTES. */
+void config_bounds(const struct config_key *key, char *out);
+/* "text", "whole number", ...; static. */
+const char *config_type_name(enum config_type type);
+
+/* What no single type can say: how an address and a list of origins are written, that an address
+ * off loopback needs a tokens_file or "insecure": true, that a certificate and its key go together.
+ * ERR_INVALID; `key` (may be NULL) then receives the key at fault. */
+enum err config_check(const struct config *config, const struct config_key **key,
+                      struct error *err);
 
 #endif

@@ -7,6 +7,8 @@
 #include <string.h>
 
 #include "core/mem.h"
+#include "server/config_source.h"
+#include "server/spelling.h"
 
 /* Commands as bits, for the table of flags. */
 enum {
@@ -15,8 +17,10 @@ enum {
     TEST = 1 << COMMAND_TEST,
     PREDICT = 1 << COMMAND_PREDICT,
     COSTS = 1 << COMMAND_COSTS,
+    CONFIG = 1 << COMMAND_CONFIG,
     RUNS = TRAIN | TEST,
-    ALL = SERVE | TRAIN | TEST | PREDICT | COSTS,
+    SERVICE = SERVE | CONFIG, /* these take the settings too */
+    ALL = SERVICE | RUNS | PREDICT | COSTS,
 };
 
 static const struct {
@@ -29,6 +33,7 @@ static const struct {
     {COMMAND_TEST, "test", "", "compare predictions with what was measured on unseen devices"},
     {COMMAND_PREDICT, "predict", "[ARCHITECTURE ...]", "predict latencies on one device"},
     {COMMAND_COSTS, "costs", "[ARCHITECTURE ...]", "count MACs, parameters and memory traffic"},
+    {COMMAND_CONFIG, "config", "", "print the settings that serve would run with, and their origins"},
   /* clang-format on */
 };
 
@@ -89,12 +94,13 @@ static const struct flag flags[] = {
     {"device", FLAG_TEXT, AT(device), PREDICT, 0, 0, "NAME", "a device whose data sheet is known"},
     {"architectures", FLAG_PATH, AT(architectures_file), PREDICT | COSTS, 0, 0, "FILE",
      "architectures one a line; - reads standard input"},
-    {"json", FLAG_SWITCH, AT(is_json), RUNS | PREDICT | COSTS, 0, 0, "", "answer in JSON"},
-    {"bind", FLAG_TEXT, AT(bind), SERVE, 0, 0, "ADDRESS",
-     "address to listen on; default: 127.0.0.1"},
-    {"port", FLAG_WHOLE, AT(port), SERVE, 0, 65535, "N",
-     "port to listen on, 0 for any free one; default: 8080"},
-    {"config", FLAG_PATH, AT(config), SERVE, 0, 0, "FILE",
+    {"json", FLAG_SWITCH, AT(is_json), RUNS | PREDICT | COSTS | CONFIG, 0, 0, "",
+     "answer in JSON"},
+    {"markdown", FLAG_SWITCH, AT(is_markdown), CONFIG, 0, 0, "",
+     "print the table of all settings, as config/README.md has it"},
+    {"defaults", FLAG_SWITCH, AT(is_defaults), CONFIG, 0, 0, "",
+     "print a settings file with every default, as config/dgld.json is"},
+    {"config", FLAG_PATH, AT(config), SERVICE, 0, 0, "FILE",
      "settings; default: config/dgld.json of the root, where it exists"},
     {"help", FLAG_SWITCH, AT(is_help), ALL, 0, 0, "", "print this"},
     {"version", FLAG_SWITCH, AT(is_version), ALL, 0, 0, "", "print the program's version"},
@@ -126,17 +132,33 @@ static enum command find_command(const char *name)
     return COMMAND_NONE;
 }
 
-/* Compares `length` characters of a given name with a flag's, underscores taken for dashes. */
+/* Whether these `length` characters are the name, dashes and underscores taken for each other. */
+static bool is_flag_name(const char *given, size_t length, const char *name)
+{
+    size_t k = 0;
+
+    while (k < length && name[k] != '\0' &&
+           (given[k] == '_' ? '-' : given[k]) == (name[k] == '_' ? '-' : name[k])) {
+        k++;
+    }
+    return k == length && name[k] == '\0';
+}
+
 static const struct flag *find_flag(const char *given, size_t length)
 {
     for (size_t i = 0; i < N_FLAGS; i++) {
-        size_t k = 0;
-        while (k < length && flags[i].name[k] != '\0' &&
-               (given[k] == '_' ? '-' : given[k]) == flags[i].name[k]) {
-            k++;
-        }
-        if (k == length && flags[i].name[k] == '\0') {
+        if (is_flag_name(given, length, flags[i].name)) {
             return &flags[i];
+        }
+    }
+    return NULL;
+}
+
+static const struct config_key *find_setting(const char *given, size_t length)
+{
+    for (size_t i = 0; i < config_n_keys; i++) {
+        if (is_flag_name(given, length, config_keys[i].name)) {
+            return &config_keys[i];
         }
     }
     return NULL;
@@ -219,31 +241,125 @@ static enum err set_flag(struct options *options, const struct flag *flag, const
     }
 }
 
-/* Reads the flag at argv[*at] and its value; `seen` gathers flags for the check of the command. */
-static enum err parse_flag(int argc, char **argv, int *at, struct options *options, bool *seen,
+/* What stands for the value of a setting in messages. */
+static const char *setting_value(const struct config_key *key)
+{
+    static const char *const values[] = {[CONFIG_TEXT] = "TEXT",
+                                         [CONFIG_WHOLE] = "N",
+                                         [CONFIG_CHOICE] = "NAME",
+                                         [CONFIG_BOOLEAN] = "[true|false]"};
+
+    return values[key->type];
+}
+
+static enum err refuse_flag(const char *given, size_t length, struct error *err)
+{
+    char name[SPELLING_MAX_LENGTH + 1];
+    struct spelling spelling = {.given = name};
+    char meant[CONFIG_FLAG_BYTES] = "";
+
+    (void)snprintf(name, sizeof name, "%.*s", (int)(length < 60 ? length : 60), given);
+    for (size_t i = 0; i < N_FLAGS; i++) {
+        spelling_offer(&spelling, flags[i].name);
+    }
+    for (size_t i = 0; i < config_n_keys; i++) {
+        spelling_offer(&spelling, config_keys[i].name);
+    }
+    if (spelling.nearest != NULL) {
+        config_flag_name(spelling.nearest, meant);
+    }
+    return error_set(err, ERR_USAGE, "there is no flag --%s%s%s%s", name,
+                     spelling.nearest != NULL ? "; did you mean " : "", meant,
+                     spelling.nearest != NULL ? "?" : "");
+}
+
+/* The argument that is to be read next; `at` is moved over what was taken. */
+struct arguments {
+    int argc;
+    char **argv;
+    int at;
+};
+
+static bool is_truth(const char *text)
+{
+    return strcmp(text, "true") == 0 || strcmp(text, "false") == 0;
+}
+
+/* The value of a setting's flag: after an equals sign, or the next argument. A boolean alone is
+ * true. */
+static enum err parse_setting(const struct config_key *key, const char *value,
+                              struct arguments *arguments, struct options *options,
+                              struct error *err)
+{
+    const char *next =
+        arguments->at + 1 < arguments->argc ? arguments->argv[arguments->at + 1] : NULL;
+    char label[CONFIG_FLAG_BYTES];
+    struct config scratch;
+
+    config_flag_name(key->name, label);
+    if (value == NULL && key->type == CONFIG_BOOLEAN && (next == NULL || !is_truth(next))) {
+        value = "true";
+    } else if (value == NULL && next == NULL) {
+        return error_set(err, ERR_USAGE, "%s needs a value: %s", label, setting_value(key));
+    } else if (value == NULL) {
+        value = next;
+        arguments->at++;
+    }
+    if (config_set_text(&scratch, key, label, value, err) != ERR_OK) {
+        if (err != NULL) {
+            err->code = ERR_USAGE;
+        }
+        return ERR_USAGE;
+    }
+    options->settings[key - config_keys] = value;
+    return ERR_OK;
+}
+
+/* Reads the flag at hand and its value; `seen` gathers flags for the check of the command. */
+static enum err parse_flag(struct arguments *arguments, struct options *options, bool *seen,
                            struct error *err)
 {
-    const char *given = argv[*at] + 2;
+    const char *given = arguments->argv[arguments->at] + 2;
     const char *equals = strchr(given, '=');
     size_t length = equals != NULL ? (size_t)(equals - given) : strlen(given);
     const struct flag *flag = find_flag(given, length);
+    const struct config_key *key = find_setting(given, length);
     const char *value = equals != NULL ? equals + 1 : NULL;
 
+    if (key != NULL) {
+        return parse_setting(key, value, arguments, options, err);
+    }
     if (flag == NULL) {
-        return error_set(err, ERR_USAGE, "there is no flag --%.*s",
-                         (int)(length < 60 ? length : 60), given);
+        return refuse_flag(given, length, err);
     }
     if (flag->kind == FLAG_SWITCH && value != NULL) {
         return error_set(err, ERR_USAGE, "--%s takes no value", flag->name);
     }
     if (flag->kind != FLAG_SWITCH && value == NULL) {
-        if (*at + 1 >= argc) {
+        if (arguments->at + 1 >= arguments->argc) {
             return error_set(err, ERR_USAGE, "--%s needs a value: %s", flag->name, flag->value);
         }
-        value = argv[++*at];
+        value = arguments->argv[++arguments->at];
     }
     seen[flag - flags] = true;
     return set_flag(options, flag, value, err);
+}
+
+/* Settings are flags of the service alone. */
+static enum err check_settings(const struct options *options, struct error *err)
+{
+    for (size_t i = 0; i < config_n_keys; i++) {
+        char label[CONFIG_FLAG_BYTES];
+        if (options->settings[i] != NULL && ((1U << options->command) & SERVICE) == 0) {
+            config_flag_name(config_keys[i].name, label);
+            return error_set(err, ERR_USAGE, "%s is not a flag of %s", label,
+                             command_name(options->command));
+        }
+    }
+    if (options->is_json + options->is_markdown + options->is_defaults > 1) {
+        return error_set(err, ERR_USAGE, "--json, --markdown and --defaults exclude each other");
+    }
+    return ERR_OK;
 }
 
 static enum err check_flags(const struct options *options, const bool *seen, struct error *err)
@@ -259,12 +375,13 @@ static enum err check_flags(const struct options *options, const bool *seen, str
         return error_set(err, ERR_USAGE, "%s does not take \"%.60s\"",
                          command_name(options->command), options->architectures[0]);
     }
-    return ERR_OK;
+    return check_settings(options, err);
 }
 
 enum err options_parse(int argc, char **argv, struct options *out, struct error *err)
 {
-    struct options options = {.root = ".", .port = -1};
+    struct options options = {.root = "."};
+    struct arguments arguments = {.argc = argc, .argv = argv, .at = 1};
     bool seen[N_FLAGS] = {false};
     bool is_flags_end = false;
     enum err rc = ERR_OK;
@@ -273,22 +390,24 @@ enum err options_parse(int argc, char **argv, struct options *out, struct error 
     if (options.architectures == NULL) {
         return error_set(err, ERR_NOMEM, "no memory for the command line");
     }
-    for (int i = 1; rc == ERR_OK && i < argc; i++) {
-        if (!is_flags_end && strcmp(argv[i], "--") == 0) {
+    for (; rc == ERR_OK && arguments.at < argc; arguments.at++) {
+        const char *argument = argv[arguments.at];
+        if (!is_flags_end && strcmp(argument, "--") == 0) {
             is_flags_end = true;
-        } else if (!is_flags_end && strcmp(argv[i], "-h") == 0) {
+        } else if (!is_flags_end && strcmp(argument, "-h") == 0) {
             options.is_help = true;
-        } else if (!is_flags_end && strncmp(argv[i], "--", 2) == 0) {
-            rc = parse_flag(argc, argv, &i, &options, seen, err);
+        } else if (!is_flags_end && strncmp(argument, "--", 2) == 0) {
+            rc = parse_flag(&arguments, &options, seen, err);
         } else if (options.command == COMMAND_NONE) {
-            rc = set_command(&options, argv[i], err);
+            rc = set_command(&options, argument, err);
         } else {
-            options.architectures[options.n_architectures++] = argv[i];
+            options.architectures[options.n_architectures++] = argument;
         }
     }
     if (rc == ERR_OK && options.command == COMMAND_NONE && !options.is_help &&
         !options.is_version) {
-        rc = error_set(err, ERR_USAGE, "say what to do: serve, train, test, predict or costs");
+        rc = error_set(err, ERR_USAGE,
+                       "say what to do: serve, train, test, predict, costs or config");
     }
     if (rc == ERR_OK && options.command != COMMAND_NONE) {
         rc = check_flags(&options, seen, err);
@@ -305,6 +424,32 @@ void options_close(struct options *options)
 {
     mem_free(options->architectures);
     options->architectures = NULL;
+}
+
+static void print_settings(FILE *out)
+{
+    struct config presets;
+
+    config_init(&presets);
+    (void)fputs("\nSettings, which may also stand in the file (as body_max_bytes) and in the "
+                "environment (as\nDGLD_BODY_MAX_BYTES); a flag wins over the environment, the "
+                "environment over the file:\n\n",
+                out);
+    for (size_t i = 0; i < config_n_keys; i++) {
+        const struct config_key *key = &config_keys[i];
+        char name[CONFIG_FLAG_BYTES];
+        char left[2 * CONFIG_FLAG_BYTES];
+        char preset[CONFIG_TEXT_BYTES];
+        char bounds[CONFIG_BOUNDS_BYTES];
+        config_flag_name(key->name, name);
+        config_value(&presets, key, preset);
+        config_bounds(key, bounds);
+        (void)snprintf(left, sizeof left, "%s %s", name, setting_value(key));
+        (void)fprintf(out, "  %-34s %s (%s%sdefault %s%s%s)\n", left, key->help, bounds,
+                      bounds[0] != '\0' ? "; " : "", preset[0] != '\0' ? preset : "none",
+                      key->type == CONFIG_WHOLE && key->unit[0] != '\0' ? " " : "",
+                      key->type == CONFIG_WHOLE ? key->unit : "");
+    }
 }
 
 void options_print_help(enum command command, FILE *out)
@@ -329,5 +474,8 @@ void options_print_help(enum command command, FILE *out)
             (void)snprintf(left, sizeof left, "--%s %s", flags[i].name, flags[i].value);
             (void)fprintf(out, "  %-26s %s\n", left, flags[i].help);
         }
+    }
+    if (((1U << command) & SERVICE) != 0) {
+        print_settings(out);
     }
 }

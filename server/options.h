@@ -1,4 +1,5 @@
-/* The command line: one table of flags that parses, documents and checks. Single-threaded. */
+/* The command line: one table of flags that parses, documents and checks; the settings of the
+ * service are flags by their own table. Single-threaded. */
 #ifndef DGLD_SERVER_OPTIONS_H
 #define DGLD_SERVER_OPTIONS_H
 
@@ -7,6 +8,7 @@
 #include <stdio.h>
 
 #include "core/error.h"
+#include "server/config.h"
 #include "server/names.h"
 
 enum command {
@@ -16,6 +18,7 @@ enum command {
     COMMAND_TEST,
     COMMAND_PREDICT,
     COMMAND_COSTS,
+    COMMAND_CONFIG,
 };
 
 /* Texts are borrowed from argv. A text that was not given is NULL, unless the table has a default.
@@ -26,13 +29,13 @@ struct options {
     const char *root, *data_path, *search_space;
     const char *load_path, *train_devices, *test_devices, *predictor;
     const char *hardware, *device, *architectures_file;
-    const char *bind, *config;
-    int64_t port; /* -1 where it was not given */
+    const char *config;
+    const char *settings[CONFIG_MAX_KEYS]; /* by key of the table of settings, checked */
     int64_t seed;
     int64_t epoch;        /* 0 where it was not given */
     double learning_rate; /* likewise */
     const char *name, *model;
-    bool is_holdout, is_json;
+    bool is_holdout, is_json, is_markdown, is_defaults;
     const char *without_effect; /* the first flag given that is read and has no effect */
     const char *
         *architectures; /* (n_architectures), owned; positional arguments of predict and costs */

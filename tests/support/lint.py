@@ -36,15 +36,18 @@ def check_includes(path, text):
 
 
 def check_settings():
+    """The keys alone; tests/api/test_config.py compares the files with what the program prints, word for word."""
     table = (ROOT / "server" / "config.c").read_text()
-    named = set(re.findall(r"^    (?:TEXT|WHOLE|CHOICE|BOOLEAN)\((\w+),", table, re.M))
-    shipped = set(json.loads((ROOT / "config" / "dgld.json").read_text()))
-    documented = (ROOT / "config" / "README.md").read_text()
-    for key in named ^ shipped:
-        yield f"config/dgld.json and server/config.c do not agree on the setting {key}"
-    for key in named:
-        if f"`{key}`" not in documented:
-            yield f"config/README.md does not tell of the setting {key}"
+    named = re.findall(r"^    (?:TEXT|WHOLE|CHOICE|BOOLEAN)\((\w+),", table, re.M)
+    shipped = list(json.loads((ROOT / "config" / "dgld.json").read_text()))
+    documented = re.findall(r"^\| `(\w+)` \|", (ROOT / "config" / "README.md").read_text(), re.M)
+    if not named:
+        yield "server/config.c: no row of the table of settings was found"
+    for file, keys in (("config/dgld.json", shipped), ("config/README.md", documented)):
+        for key in sorted(set(named) ^ set(keys)):
+            yield f"{file} and server/config.c do not agree on the setting {key}"
+        if set(named) == set(keys) and named != keys:
+            yield f"{file} has the settings in another order than server/config.c"
 
 
 def check_data(paths):

@@ -1,4 +1,5 @@
 /* server/options.h: the command line. */
+#include "server/config_source.h"
 #include "server/options.h"
 #include "tests/support/check.h"
 
@@ -60,7 +61,9 @@ static void what_is_not_given_has_its_default(void **state)
     (void)state;
     assert_int_equal(options.command, COMMAND_SERVE);
     assert_string_equal(options.root, ".");
-    assert_int_equal(options.port, -1);
+    for (size_t i = 0; i < CONFIG_MAX_KEYS; i++) {
+        assert_null(options.settings[i]);
+    }
     assert_int_equal(options.seed, 0);
     assert_null(options.data_path);
     assert_null(options.without_effect);
@@ -115,32 +118,116 @@ static void help_and_version_need_no_command(void **state)
     options_close(&options);
 }
 
+static const char *setting(const struct options *options, const char *name)
+{
+    return options->settings[config_find(name) - config_keys];
+}
+
+static void every_setting_is_a_flag_of_the_service(void **state)
+{
+    static const char *const values[] = {[CONFIG_TEXT] = "a",
+                                         [CONFIG_WHOLE] = "1024",
+                                         [CONFIG_CHOICE] = "error",
+                                         [CONFIG_BOOLEAN] = "false"};
+    static const char *const commands[] = {"serve", "config"};
+    (void)state;
+    for (size_t i = 0; i < 2 * config_n_keys; i++) {
+        const struct config_key *key = &config_keys[i / 2];
+        const char *value = key->type == CONFIG_WHOLE && key->max < 1024 ? "1" : values[key->type];
+        char flag[CONFIG_FLAG_BYTES];
+        char line[200];
+        struct options options;
+        config_flag_name(key->name, flag);
+        assert_null(strchr(flag, '_'));
+        (void)snprintf(line, sizeof line, "%s %s %s", commands[i % 2], flag, value);
+        options = parse_right(line);
+        assert_string_equal(setting(&options, key->name), value);
+        options_close(&options);
+        (void)snprintf(line, sizeof line, "--%s=%s %s", key->name, value, commands[i % 2]);
+        options = parse_right(line);
+        assert_string_equal(setting(&options, key->name), value);
+        options_close(&options);
+    }
+}
+
+static void no_setting_hides_another_flag(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < config_n_keys; i++) {
+        char line[200];
+        struct options options = {0};
+        struct error err = {0};
+        (void)snprintf(line, sizeof line, "train --%s=%s", config_keys[i].name,
+                       config_keys[i].type == CONFIG_BOOLEAN  ? "true"
+                       : config_keys[i].type == CONFIG_CHOICE ? "error"
+                       : config_keys[i].max < 1024            ? "1"
+                                                              : "1024");
+        assert_error(parse(line, &options, &err), ERR_USAGE, &err, "is not a flag of train");
+    }
+}
+
+static void a_boolean_alone_is_true(void **state)
+{
+    static const struct {
+        const char *line, *expected;
+    } rows[] = {
+        {"serve --insecure",                  "true" },
+        {"serve --insecure --port 1",         "true" },
+        {"serve --insecure true",             "true" },
+        {"serve --insecure false",            "false"},
+        {"serve --insecure=false",            "false"},
+        {"--insecure serve",                  "true" },
+        {"serve --insecure --insecure=false", "false"},
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        struct options options = parse_right(rows[i].line);
+        assert_string_equal(setting(&options, "insecure"), rows[i].expected);
+        assert_int_equal(options.command, COMMAND_SERVE);
+        options_close(&options);
+    }
+}
+
 static void wrong_usage_is_told_with_the_flag(void **state)
 {
     static const char *const rows[][2] = {
-        {"",                                 "say what to do"                                       },
-        {"fly",                              "there is no command \"fly\""                          },
-        {"--mode fly",                       "there is no command \"fly\""                          },
-        {"train --mode test",                "train and test cannot be done in one call"            },
-        {"train --fly 1",                    "there is no flag --fly"                               },
-        {"train --",                         NULL                                                   },
-        {"train --see 1",                    "there is no flag --see"                               },
-        {"train --seeds 1",                  "there is no flag --seeds"                             },
-        {"train --=1",                       "there is no flag --"                                  },
-        {"train --seed",                     "--seed needs a value: N"                              },
-        {"train --seed x",                   "--seed must be a whole number from 0 to 9223372036854"},
-        {"train --seed -1",                  "not \"-1\""                                           },
-        {"train --seed 1x",                  "not \"1x\""                                           },
-        {"train --seed=",                    "not \"\""                                             },
-        {"train --seed 9223372036854775808", "--seed must be"                                       },
-        {"serve --port 65536",               "--port must be a whole number from 0 to 65535"        },
-        {"test --json=yes",                  "--json takes no value"                                },
-        {"serve --json",                     "--json is not a flag of serve"                        },
-        {"train --holdout",                  "--holdout is not a flag of train"                     },
-        {"predict --seed 1",                 "--seed is not a flag of predict"                      },
-        {"train 444244",                     "train does not take \"444244\""                       },
-        {"serve -x",                         "serve does not take \"-x\""                           },
-        {"--json",                           "say what to do"                                       },
+        {"",                                 "say what to do"                                         },
+        {"fly",                              "there is no command \"fly\""                            },
+        {"--mode fly",                       "there is no command \"fly\""                            },
+        {"train --mode test",                "train and test cannot be done in one call"              },
+        {"train --fly 1",                    "there is no flag --fly"                                 },
+        {"train --",                         NULL                                                     },
+        {"train --see 1",                    "there is no flag --see"                                 },
+        {"train --seeds 1",                  "there is no flag --seeds"                               },
+        {"train --=1",                       "there is no flag --"                                    },
+        {"train --seed",                     "--seed needs a value: N"                                },
+        {"train --seed x",                   "--seed must be a whole number from 0 to 9223372036854"  },
+        {"train --seed -1",                  "not \"-1\""                                             },
+        {"train --seed 1x",                  "not \"1x\""                                             },
+        {"train --seed=",                    "not \"\""                                               },
+        {"train --seed 9223372036854775808", "--seed must be"                                         },
+        {"serve --port 65536",               "--port must be a whole number from 0 to 65535"          },
+        {"test --json=yes",                  "--json takes no value"                                  },
+        {"config --json --markdown",         "exclude each other"                                     },
+        {"config --defaults --json",         "exclude each other"                                     },
+        {"serve --defaults",                 "--defaults is not a flag of serve"                      },
+        {"train --port 1",                   "--port is not a flag of train"                          },
+        {"train --insecure",                 "--insecure is not a flag of train"                      },
+        {"serve --prot 1",                   "there is no flag --prot; did you mean --port?"          },
+        {"serve --body_max_byte 1",          "did you mean --body-max-bytes?"                         },
+        {"serve --port",                     "--port needs a value: N"                                },
+        {"serve --port=",                    "--port must be a whole number from 0 to 65535, not \"\""},
+        {"serve --log-level loud",
+         "--log-level must be one of error, warning, info, debug, not \"loud\""                       },
+        {"serve --body_max_bytes=1",         "--body-max-bytes must be a whole number from 1024"      },
+        {"serve --insecure=yes",             "--insecure must be true or false, not \"yes\""          },
+        {"serve --insecure yes",             "serve does not take \"yes\""                            },
+        {"serve --json",                     "--json is not a flag of serve"                          },
+        {"train --holdout",                  "--holdout is not a flag of train"                       },
+        {"predict --seed 1",                 "--seed is not a flag of predict"                        },
+        {"train 444244",                     "train does not take \"444244\""                         },
+        {"serve -x",                         "serve does not take \"-x\""                             },
+        {"--json",                           "say what to do"                                         },
     };
     (void)state;
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
@@ -178,14 +265,17 @@ static void the_help_of_a_command_lists_its_flags_only(void **state)
     assert_contains(text, "dgld serve");
     assert_contains(text, "--port N");
     assert_contains(text, "--root DIR");
+    for (size_t i = 0; i < config_n_keys; i++) {
+        assert_contains(text, config_keys[i].help);
+    }
     assert_null(strstr(text, "--holdout"));
     assert_null(strstr(text, "dgld train"));
 }
 
 static void every_command_is_named_in_the_general_help(void **state)
 {
-    static const enum command commands[] = {COMMAND_SERVE, COMMAND_TRAIN, COMMAND_TEST,
-                                            COMMAND_PREDICT, COMMAND_COSTS};
+    static const enum command commands[] = {COMMAND_SERVE,   COMMAND_TRAIN, COMMAND_TEST,
+                                            COMMAND_PREDICT, COMMAND_COSTS, COMMAND_CONFIG};
     char text[8192] = {0};
     FILE *out = fmemopen(text, sizeof text - 1, "w");
     (void)state;
@@ -211,6 +301,9 @@ int main(void)
         counted_test(architectures_are_what_is_left_over),
         counted_test(flags_without_effect_are_told),
         counted_test(help_and_version_need_no_command),
+        counted_test(every_setting_is_a_flag_of_the_service),
+        counted_test(no_setting_hides_another_flag),
+        counted_test(a_boolean_alone_is_true),
         counted_test(wrong_usage_is_told_with_the_flag),
         counted_test(running_out_of_memory_is_told_and_leaks_nothing),
         counted_test(the_help_of_a_command_lists_its_flags_only),
