@@ -102,11 +102,26 @@ static void on_model_timer(uv_timer_t *timer)
     refresh_models(timer->data);
 }
 
+/* Anew after a reload, which may have changed the period. */
+static void start_model_timer(struct loop *loop)
+{
+    uint64_t period_ms = (uint64_t)loop->app->config.model_poll_ms;
+
+    (void)uv_timer_stop(&loop->model_timer);
+    if (period_ms > 0) {
+        (void)uv_timer_start(&loop->model_timer, on_model_timer, period_ms, period_ms);
+    }
+}
+
 static void on_hangup(uv_signal_t *handle, int number)
 {
+    struct loop *loop = handle->data;
+
     (void)number;
     log_write(LOG_INFO, "SIGHUP: reloading");
-    refresh_models(handle->data);
+    config_reload_logged(&loop->app->config, &loop->app->config_source);
+    start_model_timer(loop);
+    refresh_models(loop);
 }
 
 static void poll_drained(uv_timer_t *timer)
@@ -168,6 +183,8 @@ enum err loop_open(struct app *app, struct loop **out, struct error *err)
     (void)uv_timer_init(&loop->uv, &loop->accept_timer);
     rc = uv_signal_start(&loop->on_term, on_signal, SIGTERM);
     rc = rc != 0 ? rc : uv_signal_start(&loop->on_int, on_signal, SIGINT);
+    /* from now on: a signal that comes while models load waits until the loop runs */
+    rc = rc != 0 ? rc : uv_signal_start(&loop->on_hangup, on_hangup, SIGHUP);
     if (rc != 0) {
         loop_close(loop);
         return error_set(err, ERR_INTERNAL, "libuv: %s", uv_strerror(rc));
@@ -185,12 +202,8 @@ enum err loop_run(struct loop *loop, struct http_server *http, struct error *err
         return error_set(err, ERR_INTERNAL, "libuv: %s", uv_strerror(rc));
     }
     loop->http = http;
-    (void)uv_signal_start(&loop->on_hangup, on_hangup, SIGHUP);
     (void)uv_timer_start(&loop->reap_timer, reap, REAP_MS, REAP_MS);
-    if (loop->app->config.model_poll_ms > 0) {
-        uint64_t period_ms = (uint64_t)loop->app->config.model_poll_ms;
-        (void)uv_timer_start(&loop->model_timer, on_model_timer, period_ms, period_ms);
-    }
+    start_model_timer(loop);
     (void)uv_run(&loop->uv, UV_RUN_DEFAULT);
     return ERR_OK;
 }

@@ -2,6 +2,8 @@
 
 import json
 import re
+import shutil
+import signal
 
 import pytest
 from conftest import ROOT, refused, run, run_json
@@ -196,3 +198,107 @@ def test_a_wrong_file_is_refused_with_key_and_reason(command, text, reason, root
 def test_config_says_nothing_where_the_settings_are_wrong(root):
     assert "bind is 0.0.0.0, where anyone could call" in refused(1, "config", "--bind", "0.0.0.0", root=root)
     assert run("config", "--bind", "0.0.0.0", "--insecure", root=root).returncode == 0
+
+
+# ---- reload --------------------------------------------------------------------------------------
+
+
+def hang_up(daemon, last):
+    """Sends SIGHUP and returns the messages that are logged up to one that holds `last`."""
+    daemon.process.send_signal(signal.SIGHUP)
+    said = []
+    while not said or last not in said[-1]:
+        line = daemon.process.stderr.readline()
+        assert line, f"the service ended: {said}"
+        said.append(json.loads(line)["message"])
+    return said
+
+
+def limit_of(daemon):
+    """The bound that a body beyond it is told."""
+    reply = daemon.post(b" " * 40000)
+    return int(re.search(r"\d+", reply.json()["detail"])[0]) if reply.status_code == 413 else None
+
+
+def test_hangup_reloads_what_is_live_and_tells_the_rest(root, write, start):
+    write({"body_max_bytes": 2000})
+    daemon = start(root)
+    assert limit_of(daemon) == 2000
+    write({"body_max_bytes": 3000, "connections_max": 7, "port": 1})
+    said = hang_up(daemon, "connections_max")
+    assert "reloaded: body_max_bytes 2000 -> 3000" in said
+    assert 'connections_max "10000" -> "7" takes effect at the next start' in said
+    assert not [message for message in said if "port" in message]  # a flag of the start wins over it
+    assert limit_of(daemon) == 3000
+    write({})
+    assert "reloaded: body_max_bytes 3000 -> 33554432" in hang_up(daemon, "body_max_bytes")
+    assert limit_of(daemon) is None
+    assert "reloaded: the settings are as they were" in hang_up(daemon, "as they were")
+    assert daemon.stop()[0] == 0
+
+
+@pytest.mark.parametrize(
+    "text, reason",
+    [
+        ('{"body_max_bytes": 3000, "prot": 1}', 'there is no setting "prot"; did you mean "port"?'),
+        ('{"body_max_bytes": 3000', "line 1, column "),
+        ('{"body_max_bytes": 3000, "bind": "0.0.0.0"}', "bind is 0.0.0.0, where anyone could call"),
+        ('{"body_max_bytes": 3000, "batch_max": 0}', "batch_max must be a whole number from 1"),
+        ("", "empty"),
+    ],
+)
+def test_hangup_with_a_wrong_file_changes_nothing(text, reason, root, write, start):
+    path = write({"body_max_bytes": 2000})
+    daemon = start(root)
+    write(text)
+    said = hang_up(daemon, "the settings stay as they are")[-1]
+    assert str(path) in said and reason in said
+    assert limit_of(daemon) == 2000
+    write({"body_max_bytes": 3000})
+    hang_up(daemon, "reloaded: body_max_bytes 2000 -> 3000")
+    assert limit_of(daemon) == 3000
+
+
+def test_a_named_file_that_is_gone_changes_nothing(root, start):
+    path = root / "own.json"
+    path.write_text('{"body_max_bytes": 2000}')
+    daemon = start(root, "--config", path)
+    path.unlink()
+    assert "own.json" in hang_up(daemon, "the settings stay as they are")[-1]
+    assert limit_of(daemon) == 2000
+
+
+def test_flags_and_variables_win_after_a_reload_too(root, write, start, monkeypatch):
+    monkeypatch.setenv("DGLD_BODY_MAX_BYTES", "2000")
+    daemon = start(root, "--batch-max", 9)
+    write({"body_max_bytes": 3000, "batch_max": 8, "drain_delay_ms": 1})
+    said = hang_up(daemon, "drain_delay_ms")
+    assert not [message for message in said if "body_max" in message or "batch_max" in message]
+    assert limit_of(daemon) == 2000
+
+
+def test_reloads_under_load_fail_no_request(root, write, start):
+    write({})
+    daemon = start(root)
+    for turn in range(50):
+        write({"body_max_bytes": 20000 + turn, "transfer_max_bytes": 100000 + turn})
+        daemon.process.send_signal(signal.SIGHUP)
+        body = {"search_space": "nasbench201", "hardware": [2, 3, 1, 7.46], "architectures": ["444244"]}
+        assert daemon.post(body).status_code == 200
+    assert daemon.stop()[0] == 0
+
+
+def test_a_reloaded_poll_period_is_kept_from_then_on(root, write, start):
+    served = root / "result" / "fbnetv3" / "pretrainmodel.safetensors"
+    other = root / "other.safetensors"
+    write({"model_poll_ms": 0})
+    daemon = start(root)
+    shutil.copy(served, other)
+    other.replace(served)
+    write({"model_poll_ms": 20})
+    said = hang_up(daemon, "serving fbnetv3")  # SIGHUP looks at models, whatever the period is
+    assert "reloaded: model_poll_ms 0 -> 20" in said
+    shutil.copy(served, other)
+    other.replace(served)
+    line = json.loads(daemon.process.stderr.readline())  # without a signal now
+    assert "serving fbnetv3" in line["message"]
