@@ -212,9 +212,9 @@ static enum err decode_info(const struct safetensors *st, struct model_info *inf
     return rc;
 }
 
-/* Checks what the file says it is and makes the predictor. */
-static enum err decode_predictor(const struct safetensors *st, const struct space *space,
-                                 struct predictor **out, struct error *err)
+/* Checks what the file says it is, and finds the kind of predictor. */
+static enum err decode_kind(const struct safetensors *st, const struct space *space,
+                            const struct predictor_kind **out, struct error *err)
 {
     const char *format = safetensors_meta(st, "format");
     const char *kind_name = safetensors_meta(st, "kind");
@@ -237,7 +237,8 @@ static enum err decode_predictor(const struct safetensors *st, const struct spac
                          "the predictor is for the search space \"%.40s\", not %s",
                          space_name != NULL ? space_name : "", space->name);
     }
-    return kind->load(space, st->tensors, st->n_tensors, out, err);
+    *out = kind;
+    return ERR_OK;
 }
 
 enum err model_decode(const char *bytes, size_t size, const struct space *space, struct model *out,
@@ -245,15 +246,15 @@ enum err model_decode(const char *bytes, size_t size, const struct space *space,
 {
     struct safetensors st = {0};
     struct model model = {0};
+    const struct predictor_kind *kind = NULL;
     enum err rc = safetensors_parse(bytes, size, &st, err);
 
     if (rc != ERR_OK) {
         return rc;
     }
     rc = decode_info(&st, &model.info, err);
-    if (rc == ERR_OK) {
-        rc = decode_predictor(&st, space, &model.predictor, err);
-    }
+    rc = rc != ERR_OK ? rc : decode_kind(&st, space, &kind, err);
+    rc = rc != ERR_OK ? rc : kind->load(space, st.tensors, st.n_tensors, &model.predictor, err);
     safetensors_close(&st);
     if (rc != ERR_OK) {
         model_close(&model);
@@ -263,9 +264,36 @@ enum err model_decode(const char *bytes, size_t size, const struct space *space,
     return ERR_OK;
 }
 
+enum err model_peek(const char *bytes, size_t size, size_t file_bytes, const struct space *space,
+                    struct model_info *info, const struct predictor_kind **kind, struct error *err)
+{
+    struct safetensors st = {0};
+    struct model_info read = {0};
+    enum err rc = safetensors_parse_header(bytes, size, file_bytes, &st, err);
+
+    if (rc != ERR_OK) {
+        return rc;
+    }
+    rc = decode_info(&st, &read, err);
+    rc = rc != ERR_OK ? rc : decode_kind(&st, space, kind, err);
+    safetensors_close(&st);
+    if (rc != ERR_OK) {
+        model_info_close(&read);
+        return rc;
+    }
+    *info = read;
+    return ERR_OK;
+}
+
+void model_info_close(struct model_info *info)
+{
+    free_devices(info);
+    memset(info, 0, sizeof *info);
+}
+
 void model_close(struct model *model)
 {
     predictor_destroy(model->predictor);
-    free_devices(&model->info);
+    model_info_close(&model->info);
     memset(model, 0, sizeof *model);
 }

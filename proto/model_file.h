@@ -53,6 +53,15 @@ enum err model_encode(const struct model *model, char **bytes, size_t *size, str
 enum err model_decode(const char *bytes, size_t size, const struct space *space, struct model *out,
                       struct error *err);
 
+/* What the header of a file of `file_bytes` says about its model, without its weights: `bytes`
+ * (size) as of safetensors_parse_header(). Fills `info`, to be ended by model_info_close(), and the
+ * kind. The file may yet be refused by model_decode(). */
+enum err model_peek(const char *bytes, size_t size, size_t file_bytes, const struct space *space,
+                    struct model_info *info, const struct predictor_kind **kind, struct error *err);
+
+/* Accepts a zeroed struct. */
+void model_info_close(struct model_info *info);
+
 /* Accepts a zeroed struct. */
 void model_close(struct model *model);
 

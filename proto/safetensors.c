@@ -11,7 +11,7 @@
 
 static const char meta_key[] = "__metadata__";
 
-enum { LENGTH_BYTES = 8 };
+enum { LENGTH_BYTES = SAFETENSORS_LENGTH_BYTES };
 
 /* Where a tensor's bytes lie, counted from the end of the header. */
 struct extent {
@@ -138,6 +138,7 @@ static enum err check_extents(struct extent *extents, size_t n, size_t data_byte
     return ERR_OK;
 }
 
+/* `data` is NULL where the header alone is read. */
 static enum err parse_entries(json_t *header, const char *data, size_t data_bytes,
                               struct safetensors *st, struct error *err)
 {
@@ -163,7 +164,7 @@ static enum err parse_entries(json_t *header, const char *data, size_t data_byte
         }
         t = &st->tensors[st->n_tensors];
         rc = parse_tensor(name, entry, data_bytes, t, &extents[st->n_tensors], err);
-        t->data = data + extents[st->n_tensors].begin;
+        t->data = data != NULL ? data + extents[st->n_tensors].begin : NULL;
         st->n_tensors++;
     }
     if (rc == ERR_OK) {
@@ -191,41 +192,79 @@ static enum err check_digest(const struct safetensors *st, const char *data, siz
     return ERR_OK;
 }
 
-enum err safetensors_parse(const char *bytes, size_t size, struct safetensors *out,
-                           struct error *err)
+enum err safetensors_head_bytes(const char *bytes, size_t file_bytes, size_t *out,
+                                struct error *err)
 {
-    struct safetensors st = {0};
     uint64_t header_bytes = 0;
-    json_error_t json_error;
-    json_t *header;
-    const char *data;
-    size_t data_bytes;
-    enum err rc;
 
-    if (size < LENGTH_BYTES) {
-        return error_set(err, ERR_SYNTAX, "%zu bytes are too few for a safetensors file", size);
+    if (file_bytes < LENGTH_BYTES) {
+        return error_set(err, ERR_SYNTAX, "%zu bytes are too few for a safetensors file",
+                         file_bytes);
     }
     for (size_t i = LENGTH_BYTES; i-- > 0;) {
         header_bytes = header_bytes << 8 | (unsigned char)bytes[i];
     }
-    if (header_bytes > size - LENGTH_BYTES || header_bytes > SAFETENSORS_MAX_HEADER_BYTES) {
+    if (header_bytes > file_bytes - LENGTH_BYTES || header_bytes > SAFETENSORS_MAX_HEADER_BYTES) {
         return error_set(err, ERR_SYNTAX,
                          "the header's length of %llu bytes does not fit a file of %zu",
-                         (unsigned long long)header_bytes, size);
+                         (unsigned long long)header_bytes, file_bytes);
     }
-    header =
-        json_loadb(bytes + LENGTH_BYTES, (size_t)header_bytes, JSON_REJECT_DUPLICATES, &json_error);
+    *out = LENGTH_BYTES + (size_t)header_bytes;
+    return ERR_OK;
+}
+
+/* Parses the header of `head_bytes`, length included; `data` as in parse_entries(). */
+static enum err parse_head(const char *bytes, size_t head_bytes, const char *data,
+                           size_t data_bytes, struct safetensors *out, struct error *err)
+{
+    struct safetensors st = {0};
+    json_error_t json_error;
+    json_t *header = json_loadb(bytes + LENGTH_BYTES, head_bytes - LENGTH_BYTES,
+                                JSON_REJECT_DUPLICATES, &json_error);
+    enum err rc;
+
     if (!json_is_object(header)) {
+        rc = error_set(err, ERR_SYNTAX, "the header is not a JSON object: %.100s",
+                       header == NULL ? json_error.text : "another kind of value");
         json_decref(header);
-        return error_set(err, ERR_SYNTAX, "the header is not a JSON object: %.100s",
-                         header == NULL ? json_error.text : "another kind of value");
+        return rc;
     }
-    data = bytes + LENGTH_BYTES + header_bytes;
-    data_bytes = size - LENGTH_BYTES - (size_t)header_bytes;
     rc = parse_entries(header, data, data_bytes, &st, err);
     json_decref(header);
+    if (rc != ERR_OK) {
+        safetensors_close(&st);
+        return rc;
+    }
+    *out = st;
+    return ERR_OK;
+}
+
+enum err safetensors_parse_header(const char *bytes, size_t size, size_t file_bytes,
+                                  struct safetensors *out, struct error *err)
+{
+    size_t head_bytes = 0;
+    enum err rc = safetensors_head_bytes(bytes, file_bytes, &head_bytes, err);
+
+    if (rc == ERR_OK && size < head_bytes) {
+        rc = error_set(err, ERR_SYNTAX, "the file ends within its header");
+    }
+    return rc != ERR_OK ? rc
+                        : parse_head(bytes, head_bytes, NULL, file_bytes - head_bytes, out, err);
+}
+
+enum err safetensors_parse(const char *bytes, size_t size, struct safetensors *out,
+                           struct error *err)
+{
+    struct safetensors st = {0};
+    size_t head_bytes = 0;
+    enum err rc = safetensors_head_bytes(bytes, size, &head_bytes, err);
+
+    if (rc != ERR_OK) {
+        return rc;
+    }
+    rc = parse_head(bytes, head_bytes, bytes + head_bytes, size - head_bytes, &st, err);
     if (rc == ERR_OK) {
-        rc = check_digest(&st, data, data_bytes, err);
+        rc = check_digest(&st, bytes + head_bytes, size - head_bytes, err);
     }
     if (rc != ERR_OK) {
         safetensors_close(&st);

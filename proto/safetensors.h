@@ -30,6 +30,17 @@ struct safetensors {
 enum err safetensors_parse(const char *bytes, size_t size, struct safetensors *out,
                            struct error *err);
 
+/* The same by the header alone: `bytes` are the first ones of a file of `file_bytes`, at least
+ * safetensors_head_bytes(). The tensors have no data, and nothing is known about their digest. */
+enum err safetensors_parse_header(const char *bytes, size_t size, size_t file_bytes,
+                                  struct safetensors *out, struct error *err);
+
+/* How many bytes of a file of `file_bytes` are needed for that, by its first 8. ERR_SYNTAX where no
+ * file begins so. */
+enum { SAFETENSORS_LENGTH_BYTES = 8 };
+enum err safetensors_head_bytes(const char *bytes, size_t file_bytes, size_t *out,
+                                struct error *err);
+
 /* Accepts a zeroed struct. */
 void safetensors_close(struct safetensors *st);
 

@@ -7,6 +7,7 @@
 #include "core/mem.h"
 #include "proto/digest.h"
 #include "proto/safetensors.h"
+#include "server/model_list.h"
 #include "server/result_tree.h"
 
 enum err model_store_path(const char *root, const struct space *space, char *out, struct error *err)
@@ -150,27 +151,81 @@ static enum err save_path(const char *root, const struct space *space, const cha
                        name);
 }
 
+/* Puts the bytes of a model file in a place, and keeps what was there. */
+static enum err replace_file(const char *root, const struct space *space, const char *path,
+                             const char *bytes, size_t size, struct error *err)
+{
+    struct result_batch batch = {0};
+    enum err rc = stage_previous(root, space, path, bytes, size, &batch, err);
+
+    rc = rc != ERR_OK ? rc : result_stage(&batch, path, bytes, size, err);
+    rc = rc != ERR_OK ? rc : result_commit(&batch, err);
+    result_close(&batch);
+    return rc;
+}
+
 enum err model_store_save(const char *root, const char *name, const struct model *model, char *path,
                           struct error *err)
 {
-    struct result_batch batch = {0};
+    const struct space *space = model->predictor->space;
     char *bytes = NULL;
     size_t size = 0;
-    enum err rc = save_path(root, model->predictor->space, name, path, err);
+    enum err rc = save_path(root, space, name, path, err);
 
-    if (rc == ERR_OK) {
-        rc = model_encode(model, &bytes, &size, err);
-    }
-    if (rc == ERR_OK) {
-        rc = stage_previous(root, model->predictor->space, path, bytes, size, &batch, err);
-    }
-    if (rc == ERR_OK) {
-        rc = result_stage(&batch, path, bytes, size, err);
-    }
-    if (rc == ERR_OK) {
-        rc = result_commit(&batch, err);
-    }
-    result_close(&batch);
+    rc = rc != ERR_OK ? rc : model_encode(model, &bytes, &size, err);
+    rc = rc != ERR_OK ? rc : replace_file(root, space, path, bytes, size, err);
     mem_free(bytes);
     return rc;
+}
+
+/* A file's bytes as a model whose version is that of its weights. */
+static enum err decode_verified(const char *bytes, size_t size, const struct space *space,
+                                struct model *out, struct error *err)
+{
+    struct model model = {0};
+    char version[MODEL_VERSION_BYTES];
+    enum err rc = model_decode(bytes, size, space, &model, err);
+
+    if (rc != ERR_OK) {
+        return rc;
+    }
+    model_version(model.predictor, version);
+    if (strcmp(version, model.info.version) != 0) {
+        rc = error_set(err, ERR_INVALID, "the file says that it is %s, but its weights are %s",
+                       model.info.version, version);
+        model_close(&model);
+        return rc;
+    }
+    *out = model;
+    return ERR_OK;
+}
+
+enum err model_store_activate(const char *root, const struct space *space, const char *name,
+                              struct model *out, struct error *err)
+{
+    struct model model = {0};
+    char from[PATH_BYTES];
+    char to[PATH_BYTES];
+    char *bytes = NULL;
+    size_t size = 0;
+    enum err rc = model_list_find_path(root, space, name, from, err);
+
+    rc = rc != ERR_OK ? rc : model_store_path(root, space, to, err);
+    rc = rc != ERR_OK ? rc : file_read(from, SAFETENSORS_MAX_FILE_BYTES, &bytes, &size, err);
+    if (rc != ERR_OK) {
+        return rc;
+    }
+    rc = decode_verified(bytes, size, space, &model, err);
+    if (rc != ERR_OK) {
+        error_wrap(err, "%s", from);
+    } else if (strcmp(from, to) != 0) {
+        rc = replace_file(root, space, to, bytes, size, err);
+    }
+    mem_free(bytes);
+    if (rc != ERR_OK) {
+        model_close(&model);
+        return rc;
+    }
+    *out = model;
+    return ERR_OK;
 }

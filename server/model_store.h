@@ -1,4 +1,11 @@
-/* The model files of the result tree. Thread-safe: nothing is cached. */
+/* The model files of the result tree. Thread-safe: nothing is cached.
+ *
+ *   result/<space>/pretrainmodel.safetensors         the served model, by the name "default"
+ *   result/<space>/pretrainmodel-<name>.safetensors  named ones
+ *   result/<space>/models/<version>.safetensors      what was served or named so before
+ *
+ * Two writers of one space do not damage a file, but which of them wins is then open: the service
+ * activates under a lock of its own. */
 #ifndef DGLD_SERVER_MODEL_STORE_H
 #define DGLD_SERVER_MODEL_STORE_H
 
@@ -26,5 +33,13 @@ enum err model_store_load(const char *path, const struct space *space, struct mo
  * one that it replaces is kept under models/. `path` (PATH_BYTES) receives where it was written. */
 enum err model_store_save(const char *root, const char *name, const struct model *model, char *path,
                           struct error *err);
+
+/* Makes a model, by name or version, the served one of its space: loads and checks its file, whose
+ * version must be that of its weights, then puts a copy in the served one's place, whole or not at
+ * all; the one that it replaces is kept under models/. `out` receives the model. Errors of
+ * model_list_find_path() and model_store_load(), where everything stays as it was; ERR_IO and ERR_NOMEM
+ * likewise. */
+enum err model_store_activate(const char *root, const struct space *space, const char *name,
+                              struct model *out, struct error *err);
 
 #endif
