@@ -241,6 +241,20 @@ static enum err decode_kind(const struct safetensors *st, const struct space *sp
     return ERR_OK;
 }
 
+/* A reply names the version that answered, so a file must not pass for another one. */
+static enum err check_version(const struct model *model, struct error *err)
+{
+    char version[MODEL_VERSION_BYTES];
+
+    model_version(model->predictor, version);
+    if (strcmp(version, model->info.version) != 0) {
+        return error_set(err, ERR_INVALID,
+                         "the metadata's version is %s, but that of the weights is %s",
+                         model->info.version, version);
+    }
+    return ERR_OK;
+}
+
 enum err model_decode(const char *bytes, size_t size, const struct space *space, struct model *out,
                       struct error *err)
 {
@@ -255,6 +269,7 @@ enum err model_decode(const char *bytes, size_t size, const struct space *space,
     rc = decode_info(&st, &model.info, err);
     rc = rc != ERR_OK ? rc : decode_kind(&st, space, &kind, err);
     rc = rc != ERR_OK ? rc : kind->load(space, st.tensors, st.n_tensors, &model.predictor, err);
+    rc = rc != ERR_OK ? rc : check_version(&model, err);
     safetensors_close(&st);
     if (rc != ERR_OK) {
         model_close(&model);

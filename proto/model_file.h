@@ -49,7 +49,8 @@ enum err model_name_validate(const char *name, struct error *err);
 /* Writes the model into a fresh block (mem_free() it); the same model gives the same bytes. */
 enum err model_encode(const struct model *model, char **bytes, size_t *size, struct error *err);
 
-/* Reads a file's bytes, trusting nothing; the model must be for `space`. */
+/* Reads a file's bytes, trusting nothing; the model must be for `space`, and its version that of its
+ * weights. */
 enum err model_decode(const char *bytes, size_t size, const struct space *space, struct model *out,
                       struct error *err);
 

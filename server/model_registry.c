@@ -6,8 +6,8 @@
 #include <sys/stat.h>
 
 #include "core/mem.h"
+#include "server/model_list.h"
 #include "server/model_store.h"
-#include "server/path.h"
 
 struct served_model {
     struct model model; /* first, so that a pointer to it is one to the whole */
@@ -126,10 +126,32 @@ static struct named_model *find_place(struct model_registry *registry, const str
     return oldest;
 }
 
+/* Finds the file of a name or version, and how it looks now. A version may lie in a file of another
+ * name; where it was found there before, the files are not looked through again. */
+static enum err find_file(const char *root, const struct space *space, const char *name,
+                          const struct named_model *place, char path[PATH_BYTES], struct stat *st,
+                          struct error *err)
+{
+    enum err rc = model_store_named_path(root, space, name, path, err);
+
+    if (rc != ERR_OK || stat(path, st) == 0) {
+        return rc;
+    }
+    if (is_named(place, space, name) && stat(place->path, st) == 0 && is_same_file(place, st)) {
+        memcpy(path, place->path, PATH_BYTES);
+        return ERR_OK;
+    }
+    rc = model_list_find_path(root, space, name, path, err);
+    if (rc == ERR_OK && stat(path, st) != 0) {
+        rc = error_set(err, ERR_NOT_FOUND, "there is no model \"%s\" of %s", name, space->name);
+    }
+    return rc;
+}
+
 /* Puts a freshly loaded model into a place. */
 static enum err fill_place(struct model_registry *registry, struct named_model *place,
-                           const struct space *space, const char *name, const struct stat *st,
-                           struct model *model, struct error *err)
+                           const struct space *space, const char *name, const char *path,
+                           const struct stat *st, struct model *model, struct error *err)
 {
     struct served_model *served = mem_calloc(1, sizeof *served);
 
@@ -143,6 +165,7 @@ static enum err fill_place(struct model_registry *registry, struct named_model *
     place->served = served;
     place->space = space;
     (void)snprintf(place->name, sizeof place->name, "%s", name);
+    (void)snprintf(place->path, sizeof place->path, "%s", path);
     place->modified = st->st_mtim;
     place->size = st->st_size;
     place->inode = st->st_ino;
@@ -157,19 +180,16 @@ static enum err refresh_place(struct model_registry *registry, const char *root,
     char path[PATH_BYTES];
     struct stat st;
     struct model model = {0};
-    enum err rc = model_store_named_path(root, space, name, path, err);
+    enum err rc = find_file(root, space, name, place, path, &st, err);
 
     if (rc != ERR_OK) {
         return rc;
-    }
-    if (stat(path, &st) != 0) {
-        return error_set(err, ERR_NOT_FOUND, "there is no model \"%s\" of %s", name, space->name);
     }
     if (is_named(place, space, name) && is_same_file(place, &st)) {
         return ERR_OK;
     }
     rc = model_store_load(path, space, &model, NULL, err);
-    rc = rc != ERR_OK ? rc : fill_place(registry, place, space, name, &st, &model, err);
+    rc = rc != ERR_OK ? rc : fill_place(registry, place, space, name, path, &st, &model, err);
     model_close(&model);
     return rc;
 }

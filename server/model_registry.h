@@ -12,6 +12,7 @@
 #include "core/error.h"
 #include "core/space.h"
 #include "proto/model_file.h"
+#include "server/path.h"
 
 enum { REGISTRY_MAX_SPACES = 8 };
 
@@ -22,6 +23,7 @@ struct served_model;
 struct named_model {
     const struct space *space;
     char name[MODEL_NAME_BYTES];
+    char path[PATH_BYTES];
     struct timespec modified;
     off_t size;
     ino_t inode;
@@ -56,8 +58,8 @@ void model_registry_remove(struct model_registry *registry, const struct space *
 const struct model *model_registry_acquire(struct model_registry *registry,
                                            const struct space *space);
 
-/* The same for a named model (model_store_named_path()) of the tree below `root`. ERR_NOT_FOUND
- * where there is none of that name; errors of model_store_load(). */
+/* The same for a model by name or version (model_list_find_path()) of the tree below `root`.
+ * ERR_NOT_FOUND where there is none; errors of model_store_load(). */
 enum err model_registry_acquire_named(struct model_registry *registry, const char *root,
                                       const struct space *space, const char *name,
                                       const struct model **out, struct error *err);

@@ -178,28 +178,6 @@ enum err model_store_save(const char *root, const char *name, const struct model
     return rc;
 }
 
-/* A file's bytes as a model whose version is that of its weights. */
-static enum err decode_verified(const char *bytes, size_t size, const struct space *space,
-                                struct model *out, struct error *err)
-{
-    struct model model = {0};
-    char version[MODEL_VERSION_BYTES];
-    enum err rc = model_decode(bytes, size, space, &model, err);
-
-    if (rc != ERR_OK) {
-        return rc;
-    }
-    model_version(model.predictor, version);
-    if (strcmp(version, model.info.version) != 0) {
-        rc = error_set(err, ERR_INVALID, "the file says that it is %s, but its weights are %s",
-                       model.info.version, version);
-        model_close(&model);
-        return rc;
-    }
-    *out = model;
-    return ERR_OK;
-}
-
 enum err model_store_activate(const char *root, const struct space *space, const char *name,
                               struct model *out, struct error *err)
 {
@@ -215,7 +193,7 @@ enum err model_store_activate(const char *root, const struct space *space, const
     if (rc != ERR_OK) {
         return rc;
     }
-    rc = decode_verified(bytes, size, space, &model, err);
+    rc = model_decode(bytes, size, space, &model, err);
     if (rc != ERR_OK) {
         error_wrap(err, "%s", from);
     } else if (strcmp(from, to) != 0) {

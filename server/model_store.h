@@ -34,8 +34,7 @@ enum err model_store_load(const char *path, const struct space *space, struct mo
 enum err model_store_save(const char *root, const char *name, const struct model *model, char *path,
                           struct error *err);
 
-/* Makes a model, by name or version, the served one of its space: loads and checks its file, whose
- * version must be that of its weights, then puts a copy in the served one's place, whole or not at
+/* Makes a model, by name or version, the served one of its space: loads and checks its file, then puts a copy in the served one's place, whole or not at
  * all; the one that it replaces is kept under models/. `out` receives the model. Errors of
  * model_list_find_path() and model_store_load(), where everything stays as it was; ERR_IO and ERR_NOMEM
  * likewise. */
