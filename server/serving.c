@@ -60,11 +60,13 @@ enum err serving_load_locked(struct app *app, const struct space *space, struct 
     /* looked at before it is read: what changes in between is found by the next refresh */
     file->is_present = stat(path, &file->seen) == 0;
     rc = model_store_load(path, space, &model, NULL, err);
-    if (rc != ERR_OK) {
-        return rc;
+    if (rc == ERR_OK) {
+        memcpy(version, model.info.version, sizeof version);
+        rc = model_registry_put(&app->models, &model, err);
     }
-    memcpy(version, model.info.version, sizeof version);
-    rc = model_registry_put(&app->models, &model, err);
+    if (rc == ERR_NOMEM) {
+        file->is_present = false; /* there may be some again: the next refresh tries */
+    }
     if (rc == ERR_OK) {
         file->is_unloaded = false;
         atomic_store(&app->is_ready, true);
