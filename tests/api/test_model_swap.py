@@ -1,6 +1,7 @@
 """Versions are swapped while requests run: none fails, none mixes two versions, nothing leaks; and a
 service that is killed in the midst of it leaves whole files."""
 
+import itertools
 import json
 import random
 import socket
@@ -49,7 +50,8 @@ class Connection:
 
     def more(self):
         piece = self.socket.recv(1 << 18)
-        assert piece, "the connection was closed"
+        if not piece:
+            raise EOFError("the connection was closed")
         self.held += piece
 
     def ask(self, body, path=b"/v1/predict"):
@@ -246,18 +248,16 @@ def test_kill_in_the_midst_of_activations_leaves_whole_files(start, two):
     names = [named["default"], named["other"]]
     replies = expected_replies(daemon, [body], names)[body]
     generator = random.Random(5)
-    n_done = 0
     for _ in range(12):
         follow_log(daemon)
-        death = threading.Timer(generator.uniform(0.005, 0.1), daemon.process.kill)
+        connection = Connection(daemon)
+        for i in range(generator.randint(1, 4)):
+            activate(connection, names[i % 2])
+        death = threading.Timer(generator.uniform(0, 0.02), daemon.process.kill)
         death.start()
-        try:
-            connection = Connection(daemon)
-            while True:
-                activate(connection, names[n_done % 2])
-                n_done += 1
-        except (OSError, AssertionError) as gone:
-            assert not isinstance(gone, AssertionError) or "closed" in str(gone), gone
+        with pytest.raises((OSError, EOFError)):
+            for i in itertools.count():
+                activate(connection, names[i % 2])
         daemon.process.wait(timeout=30)
         death.join()
         assert (place / "pretrainmodel.safetensors").read_bytes() in whole.values()
@@ -265,4 +265,3 @@ def test_kill_in_the_midst_of_activations_leaves_whole_files(start, two):
         assert set(names) <= all_versions(daemon)
         status, reply = Connection(daemon).ask(body)
         assert (status, replies.get(reply)) == (200, versions(daemon)["default"])
-    assert n_done > 24, "the kills came before there was anything to interrupt"
