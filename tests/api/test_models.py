@@ -1,12 +1,16 @@
 """/v1/models: versions, what is served, and the activation of another one."""
 
+import json
 import os
 import re
+import shlex
 import struct
+import subprocess
+import time
 
 import pytest
 import requests
-from conftest import run_json
+from conftest import ROOT, run_json
 
 ARCHITECTURES = ["444244", "111111", "555555", "123451"]
 MEMBERS = {
@@ -239,6 +243,53 @@ def test_activation_is_logged_with_who_and_what(start, two):
     _, log = daemon.stop()
     told = [entry["message"] for entry in log if "activated" in entry["message"]]
     assert told == [f"a client without a token activated {after} of nasbench201 in place of {before}"]
+
+
+def wait_until(condition):
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come to that"
+        time.sleep(0.02)
+
+
+def test_a_file_that_is_replaced_is_served_without_restart_and_a_malformed_one_is_not(start, two):
+    (two / "own.json").write_text('{"model_poll_ms": 20}')
+    daemon = start(two, "--config", two / "own.json")
+    other = by_name(get(daemon))["other"]["version"]
+    run_json("train", "--search_space", "nasbench201", root=two)  # the same data give the same version
+    wait_until(lambda: predict(daemon)["model"]["version"] == other)
+    assert get(daemon)["served"]["names"] == ["default", "other"]
+    served_file(two).write_bytes(b"no model")
+    wait_until(lambda: "default" in by_name(get(daemon)) and "error" in by_name(get(daemon))["default"])
+    models = get(daemon)
+    assert (models["served"]["version"], models["served"]["is_served"]) == (other, True)
+    assert predict(daemon)["model"]["version"] == other
+    assert activate(daemon, "other").status_code == 200  # puts it right
+    assert get(daemon)["served"]["names"] == ["default", "other"]
+    kept = list((two / "result/nasbench201/models").glob("unreadable-*.safetensors"))
+    assert [file.read_bytes() for file in kept] == [b"no model"]
+    _, log = daemon.stop()
+    assert len([entry for entry in log if "stays as it is" in entry["message"]]) <= 1
+
+
+def test_the_served_model_is_told_even_where_its_file_is_gone(start, two):
+    daemon = start(two)
+    before = get(daemon)["served"]
+    served_file(two).unlink()
+    after = get(daemon)
+    assert after["served"] == before | {"names": [], "size_bytes": None, "modified_at": None}
+    assert set(by_name(after)) == {"mlp", "other"}
+    assert predict(daemon)["model"]["version"] == before["version"]
+    assert activate(daemon, before["version"]).status_code == 422  # no file holds it any more
+    assert activate(daemon, "other").status_code == 200
+
+
+def test_the_activation_of_the_readme_works(start, root):
+    daemon = start(root)
+    readme = (ROOT / "README.md").read_text()
+    command = re.search(r"^curl .*/activate$", readme, re.M)[0].replace("http://127.0.0.1:8080", daemon.url)
+    done = subprocess.run([*shlex.split(command), "--silent"], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout)["predictor"] == predict(daemon)["model"]["predictor"] == "mlp"
 
 
 def test_other_methods_are_told_what_is_allowed(service):
