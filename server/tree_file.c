@@ -304,7 +304,7 @@ static enum err gather(struct gathering *g, DIR *dir, const char *after, struct 
 static bool inspect(const char *top, const char *path, int directory, struct result_entry *entry)
 {
     char inner[PATH_BYTES];
-    struct tree_file file;
+    struct tree_file file = {.fd = -1};
     struct stat st;
 
     if (fstatat(directory, entry->name, &st, AT_SYMLINK_NOFOLLOW) != 0) {
@@ -359,7 +359,7 @@ enum err tree_list(const char *top, const char *path, const char *after, size_t 
                    struct tree_listing *out, struct error *err)
 {
     struct gathering g = {.limit = limit};
-    struct tree_file file;
+    struct tree_file file = {.fd = -1};
     DIR *dir;
     enum err rc = tree_open(top, path, &file, err);
 
