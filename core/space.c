@@ -73,6 +73,11 @@ static bool is_separator(char c)
     return c == ' ' || c == '\t' || c == ',';
 }
 
+static bool has_one_digit(const struct gene *gene)
+{
+    return gene->first >= 0 && gene->first + (gene->n_values - 1) * gene->step <= 9;
+}
+
 /* "444244": only where every gene of the space has one digit. */
 static bool parse_digits(const struct space *space, const char *text, size_t length, int32_t *genes)
 {
@@ -80,8 +85,7 @@ static bool parse_digits(const struct space *space, const char *text, size_t len
         return false;
     }
     for (size_t i = 0; i < length; i++) {
-        const struct gene *gene = &space->genes[i];
-        if (!is_digit(text[i]) || gene->first + (gene->n_values - 1) * gene->step > 9) {
+        if (!is_digit(text[i]) || !has_one_digit(&space->genes[i])) {
             return false;
         }
         genes[i] = text[i] - '0';
@@ -168,6 +172,46 @@ enum err space_parse(const struct space *space, const char *text, size_t length,
         return rc;
     }
     return space_validate(space, genes, bad_gene, err);
+}
+
+/* Writes a number in decimal; returns how many bytes. Files of a million rows are written by it. */
+static size_t put_number(int32_t value, char *text)
+{
+    char digits[12];
+    size_t n = 0;
+    size_t used = 0;
+    int64_t rest = value;
+
+    if (rest < 0) {
+        text[used++] = '-';
+        rest = -rest;
+    }
+    do {
+        digits[n++] = (char)('0' + rest % 10);
+        rest /= 10;
+    } while (rest > 0);
+    while (n > 0) {
+        text[used++] = digits[--n];
+    }
+    return used;
+}
+
+size_t space_print_genes(const struct space *space, const int32_t *genes, char *text)
+{
+    bool is_dense = true;
+    size_t used = 0;
+
+    for (size_t i = 0; i < space->n_genes; i++) {
+        is_dense = is_dense && has_one_digit(&space->genes[i]);
+    }
+    for (size_t i = 0; i < space->n_genes && used + 13 < SPACE_TEXT_BYTES; i++) {
+        if (i > 0 && !is_dense) {
+            text[used++] = ' ';
+        }
+        used += put_number(genes[i], text + used);
+    }
+    text[used] = '\0';
+    return used;
 }
 
 enum err space_count(const struct space *space, const int32_t *genes, struct cost *cost,

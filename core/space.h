@@ -93,6 +93,11 @@ enum err space_parse(const struct space *space, const char *text, size_t length,
 enum err space_read(const struct space *space, const char *text, size_t length, int32_t *genes,
                     struct error *err);
 
+/* Writes the plainest notation, which every space reads: the genes as one digit each where all
+ * values of the space have one ("444244"), else separated by blanks. At most SPACE_TEXT_BYTES with
+ * the terminator; returns the length. The genes are valid. */
+size_t space_print_genes(const struct space *space, const int32_t *genes, char *text);
+
 /* Operator costs of any network of the space's form, inside the domain or not (the published
  * FBNetV3-D to G are outside). ERR_INVALID where the genes describe no network. */
 enum err space_count(const struct space *space, const int32_t *genes, struct cost *cost,

@@ -191,9 +191,8 @@ static enum err read_notation(const struct space *space, struct json_view value,
     return space_parse(space, text, length, genes, NULL, err);
 }
 
-/* `bad_gene` receives the place of a gene that is wrong, or stays SIZE_MAX. */
-static enum err read_architecture(const struct space *space, struct json_view value, int32_t *genes,
-                                  size_t *bad_gene, struct error *err)
+enum err msg_architecture_read(const struct space *space, struct json_view value, int32_t *genes,
+                               size_t *bad_gene, struct error *err)
 {
     *bad_gene = SIZE_MAX;
     switch (json_view_kind(value)) {
@@ -279,8 +278,9 @@ static void read_architectures(const struct json_reader *reader, struct json_vie
                              MOST_SKIPPED);
             return;
         }
-        if (read_architecture(request->space, item, request->genes + i * request->space->n_genes,
-                              &bad_gene, &why) != ERR_OK) {
+        if (msg_architecture_read(request->space, item,
+                                  request->genes + i * request->space->n_genes, &bad_gene,
+                                  &why) != ERR_OK) {
             note_bad(request, reader, i, bad_gene, &why);
         }
     }

@@ -17,6 +17,7 @@
 #include "core/device.h"
 #include "core/space.h"
 #include "proto/field_error.h"
+#include "proto/json_view.h"
 #include "proto/model_file.h"
 #include "proto/text.h"
 
@@ -45,6 +46,12 @@ struct predict_request {
     struct field_errors errors;   /* what is wrong with the message ... */
     struct field_errors skipped;  /* ... and the bad architectures that on_error: null lets pass */
 };
+
+/* Reads one architecture, a list of genes or a string in any notation of the space, and validates
+ * it. `bad_gene` receives the place of a gene of a list that is wrong, else SIZE_MAX. ERR_INVALID,
+ * ERR_SYNTAX. */
+enum err msg_architecture_read(const struct space *space, struct json_view value, int32_t *genes,
+                               size_t *bad_gene, struct error *err);
 
 /* Reads a body that asks for at most `values_max` latencies, devices times architectures.
  * ERR_SYNTAX where it is no JSON; ERR_LIMIT where it asks for more, ERR_INVALID where it is not

@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/mem.h"
@@ -157,6 +158,25 @@ void text_put_json_number(struct text *text, double value)
         decimals--;
     }
     text_put(text, out, put_fixed(out, (uint64_t)(value * powers[decimals] + 0.5), decimals));
+}
+
+void text_put_json_number_exact(struct text *text, double value)
+{
+    size_t start = text->size;
+    char out[40];
+
+    text_put_json_number(text, value); /* enough for nearly all, and fast */
+    if (text->has_failed || !isfinite(value) || strtod(text->bytes + start, NULL) == value) {
+        return;
+    }
+    for (int digits = 15; digits <= 17; digits++) {
+        (void)snprintf(out, sizeof out, "%.*g", digits, value);
+        if (strtod(out, NULL) == value) {
+            break;
+        }
+    }
+    text->size = start;
+    text_puts(text, out);
 }
 
 char *text_take(struct text *text, size_t *size)

@@ -27,6 +27,10 @@ void text_put_json_string(struct text *text, const char *string);
 /* A JSON number of 9 significant digits; null where it is not finite. */
 void text_put_json_number(struct text *text, double value);
 
+/* The same with as many digits as it takes to read the very same number back: for what was given to
+ * us and is given back. */
+void text_put_json_number_exact(struct text *text, double value);
+
 /* Hands the block over (mem_free() it) and leaves an empty text; NULL where an allocation failed.
  */
 char *text_take(struct text *text, size_t *size);

@@ -5,7 +5,7 @@
 #include "core/space.h"
 #include "tests/support/check.h"
 
-static const int32_t cell[] = {4, 4, 4, 2, 4, 4};
+static const int32_t genes[] = {4, 4, 4, 2, 4, 4};
 static const char cell_notation[] = "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|skip_"
                                     "connect~0|nor_conv_3x3~1|nor_conv_3x3~2|";
 
@@ -419,6 +419,34 @@ static void digits_in_a_row_are_no_notation_where_genes_have_two(void **state)
                  &err, "has 28 genes, not 1");
 }
 
+static void the_plainest_notation_is_digits_or_genes_with_blanks(void **state)
+{
+    const struct gene wide[] = {
+        {"a", -120, 1, 500},
+        {"b", 1,    1, 5  }
+    };
+    const struct space space = {.name = "wide", .genes = wide, .n_genes = 2};
+    const int32_t genes[] = {4, 4, 4, 2, 4, 4};
+    const int32_t pair[] = {-117, 5};
+    int32_t back[SPACE_MAX_GENES];
+    char text[SPACE_TEXT_BYTES];
+    (void)state;
+    assert_int_equal(space_print_genes(&space_nasbench201, genes, text), 6);
+    assert_string_equal(text, "444244");
+    assert_int_equal(space_print_genes(&space, pair, text), 6);
+    assert_string_equal(text, "-117 5");
+    for (size_t g = 0; g < space_fbnetv3.n_genes; g++) {
+        const struct gene *gene = &space_fbnetv3.genes[g];
+        back[g] = gene->first + (gene->n_values - 1) * gene->step;
+    }
+    assert_int_equal(space_print_genes(&space_fbnetv3, back, text), strlen(text));
+    {
+        char customary[SPACE_TEXT_BYTES];
+        space_fbnetv3.print(back, customary);
+        assert_string_equal(text, customary);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -439,6 +467,7 @@ int main(void)
         counted_test(the_inputs_of_a_node_come_in_any_order),
         counted_test(a_notation_that_breaks_off_anywhere_is_refused),
         counted_test(malformed_notations_are_refused_with_the_reason),
+        counted_test(the_plainest_notation_is_digits_or_genes_with_blanks),
         counted_test(digits_in_a_row_are_no_notation_where_genes_have_two),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

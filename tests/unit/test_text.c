@@ -215,6 +215,33 @@ static void what_is_not_finite_is_null(void **state)
     }
 }
 
+static void exact_numbers_are_read_back_as_they_were(void **state)
+{
+    static const struct {
+        double value;
+        const char *text;
+    } rows[] = {
+        {0,                   "0"                  },
+        {34.1,                "34.1"               },
+        {0.1,                 "0.1"                },
+        {1810.6453070661305,  "1810.6453070661305" },
+        {0.30000000000000004, "0.30000000000000004"},
+        {1.0 / 3.0,           "0.3333333333333333" },
+        {123456789.25,        "123456789.25"       },
+        {1e300,               "1e+300"             },
+        {-7.46,               "-7.46"              },
+        {NAN,                 "null"               },
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        struct text text = {0};
+        text_puts(&text, "x");
+        text_put_json_number_exact(&text, rows[i].value);
+        assert_string_equal(text.bytes + 1, rows[i].text);
+        text_close(&text);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -229,6 +256,7 @@ int main(void)
         counted_test(values_beside_powers_of_ten_are_rounded_over_them),
         counted_test(short_numbers_are_written_short),
         counted_test(what_is_not_finite_is_null),
+        counted_test(exact_numbers_are_read_back_as_they_were),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
