@@ -109,11 +109,12 @@ static void read_hardware(const struct json_reader *reader, struct json_view val
     msg_hardware_read(reader, value, &sheet->hardware);
 }
 
+/* null is what a reply says of a text that is not there, so that a reply can be sent back. */
 static void read_text(const struct json_reader *reader, struct json_view value, char *out)
 {
-    if (!json_view_text(value, out, SHEET_TEXT_BYTES)) {
-        field_errors_add(reader->errors, 0, reader->pointer, "must be a string of at most %d bytes",
-                         SHEET_TEXT_BYTES - 1);
+    if (!json_view_is_null(value) && !json_view_text(value, out, SHEET_TEXT_BYTES)) {
+        field_errors_add(reader->errors, 0, reader->pointer,
+                         "must be a string of at most %d bytes, or null", SHEET_TEXT_BYTES - 1);
     }
 }
 
@@ -146,11 +147,10 @@ static const struct json_field sheet_fields[] = {
     {"source",    false, read_source   },
 };
 
-enum err msg_device_decode(const char *bytes, size_t size, struct device_sheet *out,
-                           struct error *err)
+enum err msg_device_decode_body(const char *bytes, size_t size, struct device_sheet *out,
+                                struct field_errors *errors, struct error *err)
 {
     struct device_sheet sheet = {0};
-    struct field_errors errors = {0};
     struct json_view root;
     enum err rc = json_view_check(bytes, size, &root, err);
 
@@ -158,15 +158,118 @@ enum err msg_device_decode(const char *bytes, size_t size, struct device_sheet *
         return rc;
     }
     json_spec_read(root, sheet_fields, sizeof sheet_fields / sizeof *sheet_fields, "", &sheet,
-                   &errors);
-    if (errors.has_failed) {
-        rc = error_set(err, ERR_NOMEM, "no memory to read the device sheet");
-    } else if (errors.n > 0) {
-        rc = error_set(err, ERR_INVALID, "%s: %s", errors.items[0].pointer, errors.items[0].detail);
-    } else {
-        memcpy(sheet.name, out->name, sizeof sheet.name);
-        *out = sheet;
+                   errors);
+    if (errors->has_failed) {
+        return error_set(err, ERR_NOMEM, "no memory to read the device sheet");
     }
+    if (errors->n > 0) {
+        return error_set(err, ERR_INVALID, "%s%s%s", errors->items[0].pointer,
+                         errors->items[0].pointer[0] != '\0' ? ": " : "", errors->items[0].detail);
+    }
+    memcpy(sheet.name, out->name, sizeof sheet.name);
+    *out = sheet;
+    return ERR_OK;
+}
+
+enum err msg_device_decode(const char *bytes, size_t size, struct device_sheet *out,
+                           struct error *err)
+{
+    struct field_errors errors = {0};
+    enum err rc = msg_device_decode_body(bytes, size, out, &errors, err);
+
     field_errors_close(&errors);
     return rc;
+}
+
+/* `open`, `between` and `close` are the blanks and braces around and between the four members. */
+static void put_hardware(const struct hardware *hardware, const char *open, const char *between,
+                         const char *colon, const char *close, struct text *out)
+{
+    double vector[HARDWARE_N_FIELDS];
+
+    hardware_to_vector(hardware, vector);
+    for (size_t i = 0; i < HARDWARE_N_FIELDS; i++) {
+        text_puts(out, i > 0 ? between : open);
+        text_puts(out, "\"");
+        text_puts(out, hardware_fields[i].name);
+        text_puts(out, colon);
+        text_put_json_number_exact(out, vector[i]);
+    }
+    text_puts(out, close);
+}
+
+void msg_device_encode_sheet(const struct device_sheet *sheet, struct text *out)
+{
+    text_puts(out, "{\n  \"hardware\": ");
+    put_hardware(&sheet->hardware, "{\n    ", ",\n    ", "\": ", "\n  }", out);
+    if (sheet->chip[0] != '\0') {
+        text_puts(out, ",\n  \"chip\": ");
+        text_put_json_string(out, sheet->chip);
+    }
+    text_puts(out, sheet->is_estimated ? ",\n  \"estimated\": true" : ",\n  \"estimated\": false");
+    if (sheet->source[0] != '\0') {
+        text_puts(out, ",\n  \"source\": ");
+        text_put_json_string(out, sheet->source);
+    }
+    text_puts(out, "\n}\n");
+}
+
+static void put_hardware_member(bool has_hardware, const struct hardware *hardware,
+                                struct text *out)
+{
+    text_puts(out, "\"hardware\":");
+    if (has_hardware) {
+        put_hardware(hardware, "{", ",", "\":", "}", out);
+    } else {
+        text_puts(out, "null");
+    }
+}
+
+/* ,"name":"value"; null for "". */
+static void put_text_member(const char *name, const char *value, struct text *out)
+{
+    text_puts(out, ",\"");
+    text_puts(out, name);
+    text_puts(out, "\":");
+    if (value[0] != '\0') {
+        text_put_json_string(out, value);
+    } else {
+        text_puts(out, "null");
+    }
+}
+
+static void put_error(const char *error, struct text *out)
+{
+    if (error[0] != '\0') {
+        put_text_member("error", error, out);
+    }
+}
+
+static void put_in_space(const struct device_in_space *in, struct text *out)
+{
+    text_printf(out, "\"%s\":{", in->space->name);
+    put_hardware_member(in->has_hardware, &in->hardware, out);
+    text_printf(out, ",\"n_measurements\":%zu,\"has_latency\":%s", in->n_measurements,
+                in->has_latency ? "true" : "false");
+    put_error(in->error, out);
+    text_puts(out, "}");
+}
+
+void msg_device_encode(const struct device_view *device, struct text *out)
+{
+    text_puts(out, "{\"name\":");
+    text_put_json_string(out, device->name);
+    text_puts(out, ",");
+    put_hardware_member(device->has_sheet, &device->sheet.hardware, out);
+    put_text_member("chip", device->sheet.chip, out);
+    text_puts(out, device->sheet.is_estimated ? ",\"estimated\":true" : ",\"estimated\":false");
+    put_text_member("source", device->sheet.source, out);
+    text_puts(out, ",\"search_spaces\":{");
+    for (size_t i = 0; i < device->n_spaces; i++) {
+        text_puts(out, i > 0 ? "," : "");
+        put_in_space(&device->spaces[i], out);
+    }
+    text_puts(out, "}");
+    put_error(device->error, out);
+    text_puts(out, "}");
 }

@@ -1,0 +1,58 @@
+#include "proto/msg_space.h"
+
+static void put_gene(const struct gene *gene, struct text *out)
+{
+    text_puts(out, "{\"name\":");
+    text_put_json_string(out, gene->name);
+    text_printf(out, ",\"first\":%d,\"step\":%d,\"n_values\":%d,\"values\":[", gene->first,
+                gene->step, gene->n_values);
+    for (int32_t i = 0; i < gene->n_values; i++) {
+        text_printf(out, i > 0 ? ",%d" : "%d", gene->first + i * gene->step);
+    }
+    text_puts(out, "]}");
+}
+
+/* An architecture from the middle of every domain. */
+static void put_example(const struct space *space, struct text *out)
+{
+    int32_t genes[SPACE_MAX_GENES];
+    char notation[SPACE_TEXT_BYTES];
+
+    text_puts(out, ",\"example\":{\"genes\":[");
+    for (size_t i = 0; i < space->n_genes; i++) {
+        const struct gene *gene = &space->genes[i];
+        genes[i] = gene->first + gene->n_values / 2 * gene->step;
+        text_printf(out, i > 0 ? ",%d" : "%d", genes[i]);
+    }
+    space->print(genes, notation);
+    text_puts(out, "],\"notation\":");
+    text_put_json_string(out, notation);
+    text_puts(out, "}");
+}
+
+void msg_space_encode(const struct space *space, const char *model, struct text *out)
+{
+    text_puts(out, "{\"name\":");
+    text_put_json_string(out, space->name);
+    text_puts(out, ",\"about\":");
+    text_put_json_string(out, space->about);
+    text_puts(out, ",\"notation\":");
+    text_put_json_string(out, space->notation);
+    text_printf(out, ",\"n_genes\":%zu,\"genes\":[", space->n_genes);
+    for (size_t i = 0; i < space->n_genes; i++) {
+        text_puts(out, i > 0 ? "," : "");
+        put_gene(&space->genes[i], out);
+    }
+    if (space->n_architectures > 0) {
+        text_printf(out, "],\"n_architectures\":%zu", space->n_architectures);
+    } else {
+        text_puts(out, "],\"n_architectures\":null");
+    }
+    text_puts(out, ",\"conditions\":{\"input\":");
+    text_put_json_string(out, space->input);
+    text_printf(out, ",\"batch\":%d}", space->batch);
+    put_example(space, out);
+    text_puts(out, ",\"model\":");
+    text_puts(out, model);
+    text_puts(out, "}");
+}
