@@ -32,7 +32,7 @@ static bool exists(const char *path)
 /* Whether a directory looks like that of a space, by what the reference puts there. */
 static bool holds_space(const char *directory)
 {
-    static const char *const parts[] = {"net.txt", "hardware", "latency", "NAS"};
+    static const char *const parts[] = {"net.txt", "hardware", "latency", "NAS", "measurements"};
     char path[PATH_BYTES];
 
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
@@ -86,31 +86,50 @@ enum err data_load_architectures(const struct data_tree *tree, const struct spac
     return rc;
 }
 
-/* Where a device's file may be, in the order in which they win. */
-struct place {
-    const char *directory; /* below the space's, or below the root where is_shared */
+/* What a place's directory is below of. */
+enum base { BASE_SPACE, BASE_ROOT, BASE_ROOT_SPACE };
+
+static const struct place {
+    const char *directory;
     const char *suffix;
-    bool is_shared;
+    enum base base;
+} places[DATA_N_PLACES] = {
+    [DATA_HARDWARE] = {"hardware",     ".txt",  BASE_SPACE     },
+    [DATA_NAS] = {"NAS",          ".txt",  BASE_SPACE     },
+    [DATA_SHEETS] = {"data/devices", ".json", BASE_ROOT      },
+    [DATA_MEASUREMENTS] = {"measurements", ".csv",  BASE_ROOT_SPACE},
+    [DATA_MEASUREMENTS_GIVEN] = {"measurements", ".csv",  BASE_SPACE     },
+    [DATA_LATENCY] = {"latency",      ".txt",  BASE_SPACE     },
 };
-
-static const struct place sheet_places[] = {
-    {"hardware",     ".txt",  false},
-    {"NAS",          ".txt",  false},
-    {"data/devices", ".json", true },
-};
-
-static const struct place latency_place = {"latency", ".txt", false};
 
 static enum err place_dir(const struct data_tree *tree, const struct space *space,
-                          const struct place *place, char *out, struct error *err)
+                          enum data_place at, char *out, struct error *err)
 {
-    return place->is_shared ? path_format(out, err, "%s/%s", tree->root, place->directory)
-                            : space_file(tree, space, place->directory, out, err);
+    const struct place *place = &places[at];
+
+    switch (place->base) {
+    case BASE_ROOT:
+        return path_format(out, err, "%s/%s", tree->root, place->directory);
+    case BASE_ROOT_SPACE:
+        return path_format(out, err, "%s/data/%s/%s", tree->root, space->name, place->directory);
+    default:
+        return space_file(tree, space, place->directory, out, err);
+    }
+}
+
+enum err data_place_path(const struct data_tree *tree, const struct space *space,
+                         enum data_place at, const char *name, char *out, struct error *err)
+{
+    char directory[PATH_BYTES];
+    enum err rc = place_dir(tree, space, at, directory, err);
+
+    return rc != ERR_OK ? rc : path_format(out, err, "%s/%s%s", directory, name, places[at].suffix);
 }
 
 /* The device's name that a file name stands for; false where it stands for none. */
-static bool stem_of(const struct place *place, const char *file, char stem[DEVICE_NAME_BYTES])
+static bool stem_of(enum data_place at, const char *file, char stem[DEVICE_NAME_BYTES])
 {
+    const struct place *place = &places[at];
     size_t length = strlen(file);
     size_t suffix = strlen(place->suffix);
 
@@ -120,19 +139,18 @@ static bool stem_of(const struct place *place, const char *file, char stem[DEVIC
     }
     memcpy(stem, file, length - suffix);
     stem[length - suffix] = '\0';
-    if (strcmp(place->directory, "NAS") == 0 &&
+    if (at == DATA_NAS &&
         (strcmp(stem, "net") == 0 || strcmp(stem, "acc") == 0 || strcmp(stem, "dataxy") == 0)) {
         return false; /* the search's tables, not devices */
     }
     return device_name_validate(stem, NULL) == ERR_OK;
 }
 
-/* Adds the names of all devices that have a file in `place`. A missing directory has none. */
-static enum err list_place(const struct data_tree *tree, const struct space *space,
-                           const struct place *place, struct names *names, struct error *err)
+enum err data_list_place(const struct data_tree *tree, const struct space *space,
+                         enum data_place at, struct names *names, struct error *err)
 {
     char directory[PATH_BYTES];
-    enum err rc = place_dir(tree, space, place, directory, err);
+    enum err rc = place_dir(tree, space, at, directory, err);
     const struct dirent *entry;
     DIR *dir;
 
@@ -147,7 +165,7 @@ static enum err list_place(const struct data_tree *tree, const struct space *spa
     }
     while (rc == ERR_OK && (entry = readdir(dir)) != NULL) {
         char stem[DEVICE_NAME_BYTES];
-        if (stem_of(place, entry->d_name, stem)) {
+        if (stem_of(at, entry->d_name, stem)) {
             rc = names_add(names, stem, err);
         }
     }
@@ -155,31 +173,32 @@ static enum err list_place(const struct data_tree *tree, const struct space *spa
     return rc;
 }
 
-/* The file of `name` in `place`: its path, and in `found` the name as it is spelled there.
+/* The file of `name` in a place: its path, and in `found` the name as it is spelled there.
  * ERR_NOT_FOUND where there is none, ERR_INVALID where several fold to the same name. */
 static enum err find_in_place(const struct data_tree *tree, const struct space *space,
-                              const struct place *place, const char *name, char *path,
+                              enum data_place at, const char *name, char *path,
                               char found[DEVICE_NAME_BYTES], struct error *err)
 {
+    const struct place *place = &places[at];
     char directory[PATH_BYTES];
     char wanted[DEVICE_NAME_BYTES];
     char file[DEVICE_NAME_BYTES + 8];
     struct names names = {0};
     size_t n_matches = 0;
-    enum err rc = place_dir(tree, space, place, directory, err);
+    enum err rc = place_dir(tree, space, at, directory, err);
 
     rc = rc != ERR_OK ? rc : path_format(path, err, "%s/%s%s", directory, name, place->suffix);
     if (rc != ERR_OK) {
         return rc;
     }
     (void)snprintf(file, sizeof file, "%s%s", name, place->suffix);
-    if (stem_of(place, file, found) && path_is_file(path)) {
+    if (stem_of(at, file, found) && path_is_file(path)) {
         return ERR_OK;
     }
     if (!device_name_fold(name, wanted)) {
         return ERR_NOT_FOUND;
     }
-    rc = list_place(tree, space, place, &names, err);
+    rc = data_list_place(tree, space, at, &names, err);
     for (size_t i = 0; rc == ERR_OK && i < names.n; i++) {
         char folded[DEVICE_NAME_BYTES];
         if (device_name_fold(names.items[i], folded) && strcmp(folded, wanted) == 0) {
@@ -200,8 +219,8 @@ static enum err find_in_place(const struct data_tree *tree, const struct space *
                           : path_format(path, err, "%s/%s%s", directory, found, place->suffix);
 }
 
-static enum err read_sheet(const struct place *place, const char *path, struct device_sheet *sheet,
-                           struct error *err)
+enum err data_read_sheet(enum data_place at, const char *path, struct device_sheet *sheet,
+                         struct error *err)
 {
     double vector[HARDWARE_N_FIELDS];
     size_t lines[HARDWARE_N_FIELDS];
@@ -210,7 +229,7 @@ static enum err read_sheet(const struct place *place, const char *path, struct d
     size_t size;
     enum err rc;
 
-    if (place->is_shared) {
+    if (at == DATA_SHEETS) {
         rc = file_read(path, MAX_SHEET_BYTES, &bytes, &size, err);
         if (rc == ERR_OK) {
             rc = msg_device_decode(bytes, size, sheet, err);
@@ -238,14 +257,14 @@ enum err data_find_device(const struct data_tree *tree, const struct space *spac
 {
     enum err rc = device_name_validate(name, err);
 
-    for (size_t i = 0; rc == ERR_OK && i < sizeof sheet_places / sizeof *sheet_places; i++) {
+    for (enum data_place at = DATA_HARDWARE; rc == ERR_OK && at <= DATA_SHEETS; at++) {
         struct device_sheet sheet = {0};
         char path[PATH_BYTES];
-        enum err found = find_in_place(tree, space, &sheet_places[i], name, path, sheet.name, err);
+        enum err found = find_in_place(tree, space, at, name, path, sheet.name, err);
         if (found == ERR_NOT_FOUND) {
             continue;
         }
-        rc = found != ERR_OK ? found : read_sheet(&sheet_places[i], path, &sheet, err);
+        rc = found != ERR_OK ? found : data_read_sheet(at, path, &sheet, err);
         if (rc == ERR_OK) {
             *out = sheet;
         }
@@ -264,7 +283,7 @@ enum err data_list_measured(const struct data_tree *tree, const struct space *sp
                             struct names *out, struct error *err)
 {
     struct names names = {0};
-    enum err rc = list_place(tree, space, &latency_place, &names, err);
+    enum err rc = data_list_place(tree, space, DATA_LATENCY, &names, err);
 
     if (rc != ERR_OK) {
         names_close(&names);
@@ -281,7 +300,7 @@ enum err data_load_latency(const struct data_tree *tree, const struct space *spa
 {
     char path[PATH_BYTES];
     char found[DEVICE_NAME_BYTES];
-    enum err rc = find_in_place(tree, space, &latency_place, device, path, found, err);
+    enum err rc = find_in_place(tree, space, DATA_LATENCY, device, path, found, err);
 
     if (rc == ERR_NOT_FOUND) {
         return error_set(err, rc, "there are no measured latencies of \"%s\" in latency/ of %s",
@@ -297,4 +316,30 @@ enum err data_load_parameter(const struct data_tree *tree, const struct space *s
     enum err rc = space_file(tree, space, "a.txt", path, err);
 
     return rc != ERR_OK ? rc : table_read_positive(path, n_rows, a, NULL, err);
+}
+
+/* Takes `prefix` and the slash behind it out of a sentence, wherever a path begins with it. */
+static void cut_prefix(char *text, const char *prefix)
+{
+    size_t length = strlen(prefix);
+    char *at = text;
+
+    while (length > 0 && (at = strstr(at, prefix)) != NULL) {
+        bool begins = at == text || strchr(" \"'(", at[-1]) != NULL;
+        size_t n_cut = length + strspn(at + length, "/");
+        if (begins && n_cut > length) {
+            memmove(at, at + n_cut, strlen(at + n_cut) + 1);
+        } else {
+            at++;
+        }
+    }
+}
+
+void data_localize(const struct data_tree *tree, struct error *err)
+{
+    bool is_root_longer = strlen(tree->root) > strlen(tree->data_path);
+
+    /* the longer first: one may lie in the other */
+    cut_prefix(err->text, is_root_longer ? tree->root : tree->data_path);
+    cut_prefix(err->text, is_root_longer ? tree->data_path : tree->root);
 }

@@ -4,6 +4,8 @@
  *   <space dir>/hardware/<device>.txt            the reference's sheets of a space, which win ...
  *   <space dir>/NAS/<device>.txt                 ... and those of its search targets
  *   <space dir>/latency/<device>.txt             measured latencies, row for row with net.txt
+ *   <root>/data/<space>/measurements/<device>.csv  measured latencies of any architectures ...
+ *   <space dir>/measurements/<device>.csv          ... and those that came with --data_path
  *
  * The space's directory is <root>/data/<space>, or what --data_path names: itself, or its folder of
  * that space. Nothing is cached: a file that is dropped in is seen by the next call. Immutable
@@ -26,6 +28,36 @@ struct data_tree {
 /* `data_path` may be NULL. ERR_LIMIT where a path is too long. */
 enum err data_tree_init(struct data_tree *tree, const char *root, const char *data_path,
                         struct error *err);
+
+/* Where a device's file may be. Of hardware, the first that has a file of it wins, in this order; of
+ * measurements likewise. */
+enum data_place {
+    DATA_HARDWARE,
+    DATA_NAS,
+    DATA_SHEETS, /* for all spaces; the only place whose path needs no space */
+    DATA_MEASUREMENTS,
+    DATA_MEASUREMENTS_GIVEN, /* the same as the one before where there is no --data_path */
+    DATA_LATENCY,
+    DATA_N_PLACES
+};
+
+/* Writes the path that the device's file has, or would have, into `out` (PATH_BYTES). `name` is
+ * valid, and taken as it is spelled. `space` may be NULL for DATA_SHEETS. */
+enum err data_place_path(const struct data_tree *tree, const struct space *space,
+                         enum data_place at, const char *name, char *out, struct error *err);
+
+/* Adds the names of all devices that have a file in the place, in no order. A missing directory has
+ * none. */
+enum err data_list_place(const struct data_tree *tree, const struct space *space,
+                         enum data_place at, struct names *names, struct error *err);
+
+/* Reads the hardware file or sheet at `path`, which is of that place. `name` is left as it is. */
+enum err data_read_sheet(enum data_place at, const char *path, struct device_sheet *sheet,
+                         struct error *err);
+
+/* Makes the paths in a message relative to the root or the data path: clients are told of files,
+ * not of where the service keeps them. */
+void data_localize(const struct data_tree *tree, struct error *err);
 
 /* Writes the space's directory into `out` (PATH_BYTES). */
 enum err data_space_dir(const struct data_tree *tree, const struct space *space, char *out,

@@ -221,3 +221,12 @@ void result_close(struct result_batch *batch)
     mem_free(batch->files);
     memset(batch, 0, sizeof *batch);
 }
+
+enum err result_remove(const char *path, struct error *err)
+{
+    if (unlink(path) != 0) {
+        return error_sys(err, errno, "cannot remove %s", path);
+    }
+    sync_directory(path);
+    return ERR_OK;
+}
