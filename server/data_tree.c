@@ -102,8 +102,8 @@ static const struct place {
     [DATA_LATENCY] = {"latency",      ".txt",  BASE_SPACE     },
 };
 
-static enum err place_dir(const struct data_tree *tree, const struct space *space,
-                          enum data_place at, char *out, struct error *err)
+enum err data_place_dir(const struct data_tree *tree, const struct space *space, enum data_place at,
+                        char *out, struct error *err)
 {
     const struct place *place = &places[at];
 
@@ -121,7 +121,7 @@ enum err data_place_path(const struct data_tree *tree, const struct space *space
                          enum data_place at, const char *name, char *out, struct error *err)
 {
     char directory[PATH_BYTES];
-    enum err rc = place_dir(tree, space, at, directory, err);
+    enum err rc = data_place_dir(tree, space, at, directory, err);
 
     return rc != ERR_OK ? rc : path_format(out, err, "%s/%s%s", directory, name, places[at].suffix);
 }
@@ -150,7 +150,7 @@ enum err data_list_place(const struct data_tree *tree, const struct space *space
                          enum data_place at, struct names *names, struct error *err)
 {
     char directory[PATH_BYTES];
-    enum err rc = place_dir(tree, space, at, directory, err);
+    enum err rc = data_place_dir(tree, space, at, directory, err);
     const struct dirent *entry;
     DIR *dir;
 
@@ -185,7 +185,7 @@ static enum err find_in_place(const struct data_tree *tree, const struct space *
     char file[DEVICE_NAME_BYTES + 8];
     struct names names = {0};
     size_t n_matches = 0;
-    enum err rc = place_dir(tree, space, at, directory, err);
+    enum err rc = data_place_dir(tree, space, at, directory, err);
 
     rc = rc != ERR_OK ? rc : path_format(path, err, "%s/%s%s", directory, name, place->suffix);
     if (rc != ERR_OK) {
@@ -252,14 +252,14 @@ enum err data_read_sheet(enum data_place at, const char *path, struct device_she
     return rc;
 }
 
-enum err data_find_device(const struct data_tree *tree, const struct space *space, const char *name,
-                          struct device_sheet *out, struct error *err)
+enum err data_find_device_file(const struct data_tree *tree, const struct space *space,
+                               const char *name, struct device_sheet *out, char *path,
+                               struct error *err)
 {
     enum err rc = device_name_validate(name, err);
 
     for (enum data_place at = DATA_HARDWARE; rc == ERR_OK && at <= DATA_SHEETS; at++) {
         struct device_sheet sheet = {0};
-        char path[PATH_BYTES];
         enum err found = find_in_place(tree, space, at, name, path, sheet.name, err);
         if (found == ERR_NOT_FOUND) {
             continue;
@@ -277,6 +277,14 @@ enum err data_find_device(const struct data_tree *tree, const struct space *spac
                      "there is no device \"%s\": neither a sheet in data/devices nor a file in "
                      "hardware/ or NAS/ of %s has that name",
                      name, space->name);
+}
+
+enum err data_find_device(const struct data_tree *tree, const struct space *space, const char *name,
+                          struct device_sheet *out, struct error *err)
+{
+    char path[PATH_BYTES];
+
+    return data_find_device_file(tree, space, name, out, path, err);
 }
 
 enum err data_list_measured(const struct data_tree *tree, const struct space *space,

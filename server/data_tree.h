@@ -41,6 +41,10 @@ enum data_place {
     DATA_N_PLACES
 };
 
+/* Writes the place's directory into `out` (PATH_BYTES). `space` may be NULL for DATA_SHEETS. */
+enum err data_place_dir(const struct data_tree *tree, const struct space *space, enum data_place at,
+                        char *out, struct error *err);
+
 /* Writes the path that the device's file has, or would have, into `out` (PATH_BYTES). `name` is
  * valid, and taken as it is spelled. `space` may be NULL for DATA_SHEETS. */
 enum err data_place_path(const struct data_tree *tree, const struct space *space,
@@ -71,6 +75,11 @@ enum err data_load_architectures(const struct data_tree *tree, const struct spac
  * l. ERR_NOT_FOUND where nobody knows it; ERR_INVALID where its name or its file is malformed. */
 enum err data_find_device(const struct data_tree *tree, const struct space *space, const char *name,
                           struct device_sheet *out, struct error *err);
+
+/* The same, with the path of the file that told it in `path` (PATH_BYTES). */
+enum err data_find_device_file(const struct data_tree *tree, const struct space *space,
+                               const char *name, struct device_sheet *out, char *path,
+                               struct error *err);
 
 /* Names of the devices that have a latency file for the space, sorted. None is no error. */
 enum err data_list_measured(const struct data_tree *tree, const struct space *space,

@@ -315,28 +315,17 @@ static enum err count_measurements(const struct data_tree *tree, const struct de
 }
 
 enum err device_view_load(const struct data_tree *tree, const struct device_files *files,
-                          const struct space *only, struct device_view *out, bool *is_known,
-                          struct error *err)
+                          struct device_view *out, struct error *err)
 {
     enum err rc;
 
     memset(out, 0, sizeof *out);
     (void)snprintf(out->name, sizeof out->name, "%s", files->name);
-    if (is_known != NULL) {
-        *is_known = files->sheet != NULL;
-    }
     rc = load_sheet(tree, files->sheet, out, err);
     for (size_t s = 0; rc == ERR_OK && spaces[s] != NULL && s < DEVICE_MAX_SPACES; s++) {
-        struct device_in_space *in = &out->spaces[out->n_spaces];
-        if (only != NULL && only != spaces[s]) {
-            continue;
-        }
-        out->n_spaces++;
+        struct device_in_space *in = &out->spaces[out->n_spaces++];
         in->space = spaces[s];
         in->has_latency = files->of_space[s][DATA_LATENCY] != NULL;
-        for (enum data_place at = 0; is_known != NULL && at < DATA_N_PLACES; at++) {
-            *is_known = *is_known || files->of_space[s][at] != NULL;
-        }
         rc = load_hardware(tree, files, s, in, out, err);
         rc = rc != ERR_OK ? rc : count_measurements(tree, files, in, err);
     }

@@ -49,12 +49,10 @@ enum err device_index_names(const struct device_index *index, struct names *out,
 /* Accepts a zeroed struct. */
 void device_index_close(struct device_index *index);
 
-/* Reads a device's files for `only` one space, or for all where it is NULL. What is wrong with a
- * file is written into the view, with the file's path below the root; only lack of memory fails.
- * `is_known` (may be NULL) receives whether a sheet or a file of `only` knows the device. */
+/* Reads a device's files. What is wrong with a file is written into the view, with the file's path
+ * below the root; only lack of memory fails. */
 enum err device_view_load(const struct data_tree *tree, const struct device_files *files,
-                          const struct space *only, struct device_view *out, bool *is_known,
-                          struct error *err);
+                          struct device_view *out, struct error *err);
 
 /* Where the device's measurements of a space are: the place, and the path in `path` (PATH_BYTES).
  * ERR_NOT_FOUND where there are none. */

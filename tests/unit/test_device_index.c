@@ -25,8 +25,7 @@ static struct device_index load(const struct data_tree *tree)
 }
 
 /* The view of a device that has to be there. */
-static struct device_view view_of(const struct data_tree *tree, const char *name,
-                                  const struct space *only, bool *is_known)
+static struct device_view view_of(const struct data_tree *tree, const char *name)
 {
     struct device_index index = load(tree);
     struct device_files files;
@@ -34,7 +33,7 @@ static struct device_view view_of(const struct data_tree *tree, const char *name
     struct error err = {0};
 
     assert_ok(device_index_find(&index, name, &files, &err), &err);
-    assert_ok(device_view_load(tree, &files, only, &view, is_known, &err), &err);
+    assert_ok(device_view_load(tree, &files, &view, &err), &err);
     device_index_close(&index);
     return view;
 }
@@ -102,7 +101,7 @@ static void all_spellings_are_one_device_named_after_its_sheet(void **state)
     write_text("data/fbnetv3/latency/asus rog phone 3.txt", "1\n");
     assert_string_equal(all_names(&tree), "Asus ROG Phone 3");
     for (size_t i = 0; i < COUNT_OF(spellings); i++) {
-        struct device_view view = view_of(&tree, spellings[i], NULL, NULL);
+        struct device_view view = view_of(&tree, spellings[i]);
         assert_string_equal(view.name, "Asus ROG Phone 3");
         assert_true(view.has_sheet && view.sheet.hardware.frequency_ghz == 3.1);
         assert_string_equal(view.sheet.chip, "c");
@@ -129,7 +128,7 @@ static void the_files_that_win_are_those_that_predictions_use(void **state)
         (void)snprintf(text, sizeof text, i == 0 ? "{\"hardware\":[%zu,3,1,7.46]}" : "%zu 3 1 7.46",
                        i + 1);
         write_text(files[i], text);
-        view = view_of(&tree, "X", NULL, NULL);
+        view = view_of(&tree, "X");
         assert_ok(data_find_device(&tree, &space_nasbench201, "X", &sheet, &err), &err);
         assert_true(view.spaces[0].hardware.frequency_ghz == (double)(i + 1));
         assert_true(sheet.hardware.frequency_ghz == (double)(i + 1));
@@ -149,8 +148,8 @@ static void two_spellings_in_one_place_have_to_be_spelled_exactly(void **state)
     write_text("data/fbnetv3/latency/a0.txt", "1");
     write_text("data/devices/B.json", SHEET(1));
     assert_string_equal(all_names(&tree), "A0,AO,B,a0");
-    assert_true(view_of(&tree, "A0", NULL, NULL).sheet.hardware.frequency_ghz == 2.0);
-    assert_true(view_of(&tree, "AO", NULL, NULL).sheet.hardware.frequency_ghz == 3.0);
+    assert_true(view_of(&tree, "A0").sheet.hardware.frequency_ghz == 2.0);
+    assert_true(view_of(&tree, "AO").sheet.hardware.frequency_ghz == 3.0);
     index = load(&tree);
     assert_error(device_index_find(&index, "aO", &files, &err), ERR_INVALID, &err,
                  "could mean several devices; spell it exactly");
@@ -170,9 +169,9 @@ static void measurements_are_counted_and_its_own_win_over_given_ones(void **stat
     (void)snprintf(given, sizeof given, "%s", own_path("given"));
     tree = tree_at(given);
     write_text("given/nasbench201/measurements/X.csv", "444244,1\n");
-    assert_int_equal(view_of(&tree, "x", NULL, NULL).spaces[0].n_measurements, 1);
+    assert_int_equal(view_of(&tree, "x").spaces[0].n_measurements, 1);
     write_text("data/nasbench201/measurements/x.csv", CSV);
-    assert_int_equal(view_of(&tree, "X", NULL, NULL).spaces[0].n_measurements, 2);
+    assert_int_equal(view_of(&tree, "X").spaces[0].n_measurements, 2);
     index = load(&tree);
     assert_ok(device_index_find(&index, "X", &files, &err), &err);
     assert_ok(device_measurements_path(&tree, &files, &space_nasbench201, &at, path, &err), &err);
@@ -181,22 +180,6 @@ static void measurements_are_counted_and_its_own_win_over_given_ones(void **stat
     assert_error(device_measurements_path(&tree, &files, &space_fbnetv3, &at, path, &err),
                  ERR_NOT_FOUND, &err, "no measurements of \"x\" for fbnetv3");
     device_index_close(&index);
-}
-
-static void one_space_alone_can_be_looked_at(void **state)
-{
-    struct data_tree tree = tree_at(NULL);
-    bool is_known = false;
-    (void)state;
-    write_text("data/nasbench201/hardware/Hard.txt", "2 3 1 7.46\n");
-    write_text("data/devices/Sheet.json", SHEET(2));
-    assert_int_equal(view_of(&tree, "Hard", &space_fbnetv3, &is_known).n_spaces, 1);
-    assert_false(is_known);
-    assert_ptr_equal(view_of(&tree, "Hard", &space_nasbench201, &is_known).spaces[0].space,
-                     &space_nasbench201);
-    assert_true(is_known);
-    (void)view_of(&tree, "Sheet", &space_fbnetv3, &is_known);
-    assert_true(is_known);
 }
 
 /* What is wrong is told with the file's path below the root, and the rest of the device is there.
@@ -210,7 +193,7 @@ static void a_malformed_file_is_told_of_and_hides_nothing_else(void **state)
     write_text("data/nasbench201/hardware/X.txt", "2 3 1 7.46\n");
     write_text("data/nasbench201/measurements/X.csv", CSV "444244,0\n");
     write_text("data/fbnetv3/hardware/X.txt", "2 3 x\n");
-    view = view_of(&tree, "X", NULL, NULL);
+    view = view_of(&tree, "X");
     assert_false(view.has_sheet);
     assert_string_equal(view.error,
                         "data/devices/X.json: /hardware: hardware must be 4 numbers (frequency in "
@@ -224,7 +207,7 @@ static void a_malformed_file_is_told_of_and_hides_nothing_else(void **state)
     assert_string_equal(view.spaces[1].error,
                         "data/fbnetv3/hardware/X.txt:1: \"x\" is not a number");
     write_text("data/devices/X.json", SHEET(2));
-    view = view_of(&tree, "X", NULL, NULL);
+    view = view_of(&tree, "X");
     assert_string_equal(view.error, "data/fbnetv3/hardware/X.txt:1: \"x\" is not a number");
 }
 
@@ -233,8 +216,7 @@ static void a_directory_in_a_files_place_is_told_of(void **state)
     struct data_tree tree = tree_at(NULL);
     (void)state;
     write_text("data/devices/X.json/inside", "");
-    assert_string_equal(view_of(&tree, "X", NULL, NULL).error,
-                        "data/devices/X.json is not a regular file");
+    assert_string_equal(view_of(&tree, "X").error, "data/devices/X.json is not a regular file");
 }
 
 static void a_link_to_nothing_is_no_error(void **state)
@@ -247,7 +229,7 @@ static void a_link_to_nothing_is_no_error(void **state)
     write_text("data/nasbench201/measurements/keep", "");
     assert_int_equal(symlink("/nowhere", own_path("data/nasbench201/hardware/X.txt")), 0);
     assert_int_equal(symlink("/nowhere", own_path("data/nasbench201/measurements/X.csv")), 0);
-    view = view_of(&tree, "X", NULL, NULL);
+    view = view_of(&tree, "X");
     assert_true(view.spaces[0].has_hardware && view.spaces[0].hardware.frequency_ghz == 2.0);
     assert_string_equal(view.spaces[0].error, "");
 }
@@ -291,7 +273,7 @@ static enum err load_all(void *context, struct error *err)
 
     rc = rc != ERR_OK ? rc : device_index_names(&index, &names, err);
     rc = rc != ERR_OK ? rc : device_index_find(&index, "X", &files, err);
-    rc = rc != ERR_OK ? rc : device_view_load(tree, &files, NULL, &view, NULL, err);
+    rc = rc != ERR_OK ? rc : device_view_load(tree, &files, &view, err);
     names_close(&names);
     device_index_close(&index);
     return rc;
@@ -317,7 +299,6 @@ int main(void)
         directory_test(the_files_that_win_are_those_that_predictions_use),
         directory_test(two_spellings_in_one_place_have_to_be_spelled_exactly),
         directory_test(measurements_are_counted_and_its_own_win_over_given_ones),
-        directory_test(one_space_alone_can_be_looked_at),
         directory_test(a_malformed_file_is_told_of_and_hides_nothing_else),
         directory_test(a_directory_in_a_files_place_is_told_of),
         directory_test(a_link_to_nothing_is_no_error),

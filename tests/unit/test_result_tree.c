@@ -121,6 +121,17 @@ static void running_out_of_memory_is_told_and_leaves_neither_block_nor_file(void
     assert_int_equal(count_files(check_directory), 0);
 }
 
+static void a_file_is_removed_once(void **state)
+{
+    struct error err = {0};
+    (void)state;
+    write_text("a/b", "x");
+    assert_ok(result_remove(own_path("a/b"), &err), &err);
+    assert_int_equal(count_files(check_directory), 0);
+    assert_error(result_remove(own_path("a/b"), &err), ERR_NOT_FOUND, &err, "cannot remove");
+    assert_error(result_remove(own_path("a"), &err), ERR_IO, &err, "cannot remove");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -131,6 +142,7 @@ int main(void)
         directory_test(a_directory_that_cannot_be_written_is_told_and_nothing_is_left),
         directory_test(a_place_that_is_taken_by_a_directory_is_refused),
         directory_test(a_place_that_a_directory_takes_meanwhile_fails_the_commit),
+        directory_test(a_file_is_removed_once),
         directory_test(running_out_of_memory_is_told_and_leaves_neither_block_nor_file),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

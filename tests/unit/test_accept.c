@@ -1,0 +1,72 @@
+/* server/accept.h: the form that a client asks for. */
+#include "server/accept.h"
+#include "tests/support/check.h"
+
+enum { JSON, CSV, NONE };
+
+static const char *const types[] = {"application/json", "text/csv"};
+
+static void the_heaviest_acceptable_type_is_chosen(void **state)
+{
+    static const struct {
+        const char *accept;
+        size_t expected;
+    } rows[] = {
+        {NULL,                                          JSON},
+        {"",                                            JSON},
+        {"  ",                                          JSON},
+        {"*/*",                                         JSON},
+        {"application/json",                            JSON},
+        {"text/csv",                                    CSV },
+        {"TEXT/CSV",                                    CSV },
+        {"text/*",                                      CSV },
+        {"text/csv; charset=utf-8; header=present",     CSV },
+        {"text/csv, application/json",                  JSON},
+        {"text/csv, application/json;q=0.9",            CSV },
+        {"text/csv;q=0.5, */*;q=0.4",                   CSV },
+        {"text/csv;q=0.5,*/*",                          JSON},
+        {"*/*;q=0.9, text/csv;q=0.1",                   JSON},
+        {"application/json;q=0, */*",                   CSV },
+        {"application/json;q=0.000, text/*;q=0.001",    CSV },
+        {"application/*;q=0.2, text/csv ; Q=0.3",       CSV },
+        {"text/html, application/xhtml+xml, */*;q=0.8", JSON},
+        {"text/html",                                   NONE},
+        {"text/csv;q=0",                                NONE},
+        {"*/*;q=0",                                     NONE},
+        {"text/csvx",                                   NONE},
+        {"text",                                        NONE},
+        {"csv",                                         NONE},
+        {"a/b;x=\"text/csv, text/csv\"",                NONE},
+        {"a/b;x=\"\\\",\", text/csv",                   CSV },
+        {"text/csv;q=2",                                NONE},
+        {"text/csv;q=1.001",                            NONE},
+        {"text/csv;q=0.0001",                           NONE},
+        {"text/csv;q=x, application/json;q=0.1",        JSON},
+        {"text/csv;q=",                                 NONE},
+        {",,, text/csv ,,",                             CSV },
+        {";;;, text/csv",                               CSV },
+        {"text/csv junk; q=1, application/json",        JSON},
+        {"\"",                                          NONE},
+        {";q=\"",                                       NONE},
+        {";q=\"\\",                                     NONE},
+        {"*",                                           NONE},
+        {"*/csv",                                       NONE},
+        {"text/csv;q=1.0",                              CSV },
+        {"text/csv;q=1.",                               CSV },
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        size_t chosen = accept_choose(rows[i].accept, types, COUNT_OF(types));
+        if (chosen != rows[i].expected) {
+            fail_msg("%s: %zu", rows[i].accept, chosen);
+        }
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        counted_test(the_heaviest_acceptable_type_is_chosen),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
