@@ -3,11 +3,13 @@
 #ifndef DGLD_SERVER_APP_H
 #define DGLD_SERVER_APP_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 
 #include "server/config.h"
 #include "server/config_source.h"
 #include "server/data_tree.h"
+#include "server/device_cache.h"
 #include "server/model_registry.h"
 #include "server/serving.h"
 
@@ -15,6 +17,9 @@ struct app {
     struct config config;
     struct config_source config_source; /* for a reload */
     struct data_tree tree;
+    pthread_mutex_t data_lock; /* held by who writes into the data tree, from looking at what is
+                                  there until it is replaced; no other lock is taken meanwhile */
+    struct device_cache devices;
     struct model_registry models;
     struct serving serving;
     atomic_bool is_ready;    /* predictors are loaded */

@@ -63,6 +63,7 @@ enum err command_serve(const struct options *options, struct error *err)
     if (app == NULL) {
         return error_set(err, ERR_NOMEM, "no memory for the service");
     }
+    (void)pthread_mutex_init(&app->data_lock, NULL);
     (void)signal(SIGPIPE, SIG_IGN);
     keep_memory_small();
     json_object_seed(0); /* before the first thread: jansson's hash must not race for its seed */
@@ -70,12 +71,15 @@ enum err command_serve(const struct options *options, struct error *err)
     rc = rc != ERR_OK ? rc : config_read(&app->config_source, &app->config, NULL, err);
     rc = rc != ERR_OK ? rc : matrix_init(err);
     rc = rc != ERR_OK ? rc : data_tree_init(&app->tree, options->root, options->data_path, err);
+    rc = rc != ERR_OK ? rc : device_cache_init(&app->devices, err);
     rc = rc != ERR_OK ? rc : model_registry_init(&app->models, err);
     rc = rc != ERR_OK ? rc : serving_init(&app->serving, err);
     if (rc == ERR_OK) {
         rc = run_app(app, err);
         serving_close(&app->serving);
         model_registry_close(&app->models);
+        device_cache_close(&app->devices);
+        (void)pthread_mutex_destroy(&app->data_lock);
     }
     if (rc == ERR_OK) {
         log_write(LOG_INFO, "stopped");

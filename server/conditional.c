@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "proto/digest.h"
+#include "server/respond.h"
 
 enum { DIGEST_DIGITS = 32 }; /* half of SHA-256, which is plenty to tell states apart */
 
@@ -157,4 +158,29 @@ enum condition condition_check(const struct conditions *conditions, bool is_read
         }
     }
     return CONDITION_HOLDS;
+}
+
+bool condition_answer(const struct request *request, struct reply *reply, const char *etag)
+{
+    const struct conditions conditions = {
+        .if_match = request_header(request, "If-Match"),
+        .if_none_match = request_header(request, "If-None-Match"),
+    };
+    bool is_read = strcmp(request->method, "GET") == 0 || strcmp(request->method, "HEAD") == 0;
+    struct error err;
+
+    switch (condition_check(&conditions, is_read, etag, &err)) {
+    case CONDITION_HOLDS:
+        return false;
+    case CONDITION_NOT_MODIFIED:
+        respond_empty(reply, 304);
+        respond_header(reply, "ETag", "%s", etag);
+        return true;
+    default:
+        respond_problem(reply, request, 412, err.text, NULL);
+        if (etag != NULL) {
+            respond_header(reply, "ETag", "%s", etag);
+        }
+        return true;
+    }
 }

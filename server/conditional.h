@@ -45,4 +45,11 @@ enum condition {
 enum condition condition_check(const struct conditions *conditions, bool is_read, const char *etag,
                                struct error *err);
 
+struct request;
+struct reply;
+
+/* The same for a request's own fields, by its method, and its reply where the conditions do not let
+ * it go on: 304 with the ETag, or 412. Returns whether the reply was made. */
+bool condition_answer(const struct request *request, struct reply *reply, const char *etag);
+
 #endif

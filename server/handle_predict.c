@@ -7,23 +7,22 @@
 #include "server/respond.h"
 
 /* Looks up the devices that were named. What is wrong goes to the request's errors by pointer. */
-static enum err find_targets(const struct app *app, struct predict_request *predict,
-                             struct error *err)
+static enum err find_targets(struct app *app, struct predict_request *predict, struct error *err)
 {
     for (size_t i = 0; i < predict->n_targets; i++) {
         struct predict_target *target = &predict->targets[i];
-        struct device_sheet sheet;
         enum err rc;
         if (!target->is_named) {
             continue;
         }
-        rc = data_find_device(&app->tree, predict->space, target->name, &sheet, err);
-        if (rc == ERR_NOT_FOUND || rc == ERR_INVALID || rc == ERR_SYNTAX) {
+        rc = device_cache_find(&app->devices, &app->tree, predict->space, target->name,
+                               &target->hardware, err);
+        if (rc == ERR_NOT_FOUND || rc == ERR_INVALID || rc == ERR_SYNTAX || rc == ERR_LIMIT) {
+            data_localize(&app->tree, err);
             field_errors_add(&predict->errors, i, target->pointer, "%s", err->text);
         } else if (rc != ERR_OK) {
+            data_localize(&app->tree, err);
             return rc;
-        } else {
-            target->hardware = sheet.hardware;
         }
     }
     return predict->errors.n == 0

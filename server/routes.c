@@ -4,16 +4,44 @@
 
 /* The first route that fits is taken, so the busiest stands first, and a fixed segment before a
  * place. */
+/* clang-format off */
 const struct route routes[] = {
-    {"POST", "/v1/predict",                 predict_post,     ROLE_PREDICT,  BODY_JSON, BY_SIZE},
-    {"GET",  "/healthz",                    health_get_live,  ROLE_NONE,     BODY_NONE, ON_SPOT},
-    {"GET",  "/readyz",                     health_get_ready, ROLE_NONE,     BODY_NONE, ON_SPOT},
-    {"GET",  "/v1/models",                  models_get_all,   ROLE_PREDICT,  BODY_NONE, ON_POOL},
-    {"GET",  "/v1/models/{space}",          models_get,       ROLE_PREDICT,  BODY_NONE, ON_POOL},
-    {"POST", "/v1/models/{space}/activate", models_activate,  ROLE_OPERATOR, BODY_JSON, ON_POOL},
-    {"GET",  "/v1/results",                 results_get_top,  ROLE_PREDICT,  BODY_NONE, ON_POOL},
-    {"GET",  "/v1/results/{path*}",         results_get,      ROLE_PREDICT,  BODY_NONE, ON_POOL},
+    {"POST",   "/v1/predict",
+     predict_post,        ROLE_PREDICT,  BODY_JSON,  BY_SIZE},
+    {"GET",    "/healthz",
+     health_get_live,     ROLE_NONE,     BODY_NONE,  ON_SPOT},
+    {"GET",    "/readyz",
+     health_get_ready,    ROLE_NONE,     BODY_NONE,  ON_SPOT},
+    {"GET",    "/v1/spaces",
+     spaces_get_all,      ROLE_PREDICT,  BODY_NONE,  ON_SPOT},
+    {"GET",    "/v1/spaces/{space}",
+     spaces_get,          ROLE_PREDICT,  BODY_NONE,  ON_SPOT},
+    {"GET",    "/v1/devices",
+     devices_get_all,     ROLE_PREDICT,  BODY_NONE,  ON_POOL},
+    {"GET",    "/v1/devices/{device}",
+     devices_get,         ROLE_PREDICT,  BODY_NONE,  ON_POOL},
+    {"PUT",    "/v1/devices/{device}",
+     devices_put,         ROLE_OPERATOR, BODY_JSON,  ON_POOL},
+    {"DELETE", "/v1/devices/{device}",
+     devices_delete,      ROLE_OPERATOR, BODY_NONE,  ON_POOL},
+    {"GET",    "/v1/devices/{device}/measurements/{space}",
+     measurements_get,    ROLE_PREDICT,  BODY_NONE,  ON_POOL},
+    {"PUT",    "/v1/devices/{device}/measurements/{space}",
+     measurements_put,    ROLE_OPERATOR, BODY_TABLE, ON_POOL},
+    {"DELETE", "/v1/devices/{device}/measurements/{space}",
+     measurements_delete, ROLE_OPERATOR, BODY_NONE,  ON_POOL},
+    {"GET",    "/v1/models",
+     models_get_all,      ROLE_PREDICT,  BODY_NONE,  ON_POOL},
+    {"GET",    "/v1/models/{space}",
+     models_get,          ROLE_PREDICT,  BODY_NONE,  ON_POOL},
+    {"POST",   "/v1/models/{space}/activate",
+     models_activate,     ROLE_OPERATOR, BODY_JSON,  ON_POOL},
+    {"GET",    "/v1/results",
+     results_get_top,     ROLE_PREDICT,  BODY_NONE,  ON_POOL},
+    {"GET",    "/v1/results/{path*}",
+     results_get,         ROLE_PREDICT,  BODY_NONE,  ON_POOL},
 };
+/* clang-format on */
 
 const size_t n_routes = sizeof routes / sizeof *routes;
 
