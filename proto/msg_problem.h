@@ -10,7 +10,10 @@
     X(400, "malformed-request", "The request cannot be parsed")                              \
     X(404, "not-found", "There is nothing at this address")                                  \
     X(405, "method-not-allowed", "This address does not take that method")                   \
+    X(406, "not-acceptable", "There is no such form of this")                                \
     X(408, "request-timeout", "The request took too long to arrive")                         \
+    X(409, "conflict", "What is stored stands against this")                                 \
+    X(412, "precondition-failed", "A condition of the request does not hold")                \
     X(413, "content-too-large", "The request is larger than this service accepts")           \
     X(415, "unsupported-media-type", "The request is not of a type that is understood here") \
     X(422, "invalid-request", "The request was understood but cannot be carried out")        \

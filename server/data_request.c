@@ -27,7 +27,9 @@ bool data_check_name(const struct request *request, struct reply *reply, bool is
 {
     struct error err;
 
-    if (device_name_validate(request->params[0], &err) == ERR_OK) {
+    if (strstr(request->params[0], "%00") != NULL) { /* a NUL is left as it was sent */
+        error_describe(&err, ERR_INVALID, "a device name must not hold a NUL");
+    } else if (device_name_validate(request->params[0], &err) == ERR_OK) {
         return true;
     }
     respond_problem(reply, request, is_write ? 422 : 404, err.text, NULL);
