@@ -67,7 +67,7 @@ enum err device_index_load(const struct data_tree *tree, struct device_index *ou
     struct device_index index = {0};
     enum err rc = add_place(tree, &index, 0, DATA_SHEETS, err);
 
-    for (size_t s = 0; rc == ERR_OK && spaces[s] != NULL && s < DEVICE_MAX_SPACES; s++) {
+    for (size_t s = 0; rc == ERR_OK && s < DEVICE_MAX_SPACES && spaces[s] != NULL; s++) {
         for (enum data_place at = 0; rc == ERR_OK && at < DATA_N_PLACES; at++) {
             bool is_there_already =
                 at == DATA_SHEETS || (at == DATA_MEASUREMENTS_GIVEN && tree->data_path[0] == '\0');
@@ -211,17 +211,26 @@ enum err device_index_names(const struct device_index *index, struct names *out,
 
 /* ---- what the files say ---------------------------------------------------------------------- */
 
+const struct device_file *device_file_at(const struct device_files *files,
+                                         const struct space *space, enum data_place at)
+{
+    for (size_t s = 0; s < DEVICE_MAX_SPACES && spaces[s] != NULL; s++) {
+        if (spaces[s] == space) {
+            return files->of_space[s][at];
+        }
+    }
+    return NULL;
+}
+
 enum err device_measurements_path(const struct data_tree *tree, const struct device_files *files,
                                   const struct space *space, enum data_place *at, char *path,
                                   struct error *err)
 {
-    for (size_t s = 0; spaces[s] != NULL && s < DEVICE_MAX_SPACES; s++) {
-        for (enum data_place p = DATA_MEASUREMENTS; p <= DATA_MEASUREMENTS_GIVEN; p++) {
-            const struct device_file *file = files->of_space[s][p];
-            if (spaces[s] == space && file != NULL) {
-                *at = p;
-                return data_place_path(tree, space, p, file->name, path, err);
-            }
+    for (enum data_place p = DATA_MEASUREMENTS; p <= DATA_MEASUREMENTS_GIVEN; p++) {
+        const struct device_file *file = device_file_at(files, space, p);
+        if (file != NULL) {
+            *at = p;
+            return data_place_path(tree, space, p, file->name, path, err);
         }
     }
     return error_set(err, ERR_NOT_FOUND, "there are no measurements of \"%s\" for %s", files->name,
@@ -322,7 +331,7 @@ enum err device_view_load(const struct data_tree *tree, const struct device_file
     memset(out, 0, sizeof *out);
     (void)snprintf(out->name, sizeof out->name, "%s", files->name);
     rc = load_sheet(tree, files->sheet, out, err);
-    for (size_t s = 0; rc == ERR_OK && spaces[s] != NULL && s < DEVICE_MAX_SPACES; s++) {
+    for (size_t s = 0; rc == ERR_OK && s < DEVICE_MAX_SPACES && spaces[s] != NULL; s++) {
         struct device_in_space *in = &out->spaces[out->n_spaces++];
         in->space = spaces[s];
         in->has_latency = files->of_space[s][DATA_LATENCY] != NULL;

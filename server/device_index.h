@@ -54,6 +54,10 @@ void device_index_close(struct device_index *index);
 enum err device_view_load(const struct data_tree *tree, const struct device_files *files,
                           struct device_view *out, struct error *err);
 
+/* The device's file in a place of a space, or NULL. */
+const struct device_file *device_file_at(const struct device_files *files,
+                                         const struct space *space, enum data_place at);
+
 /* Where the device's measurements of a space are: the place, and the path in `path` (PATH_BYTES).
  * ERR_NOT_FOUND where there are none. */
 enum err device_measurements_path(const struct data_tree *tree, const struct device_files *files,

@@ -141,12 +141,7 @@ static void get_latency(struct app *app, const struct request *request, const st
 
 static bool has_latency(const struct device_files *files, const struct space *space)
 {
-    for (size_t s = 0; spaces[s] != NULL && s < DEVICE_MAX_SPACES; s++) {
-        if (spaces[s] == space) {
-            return files->of_space[s][DATA_LATENCY] != NULL;
-        }
-    }
-    return false;
+    return device_file_at(files, space, DATA_LATENCY) != NULL;
 }
 
 /* Answers from the source that was asked for, or from the first that there is. */
@@ -239,10 +234,10 @@ static void respond_stored(struct reply *reply, const char *device, const struct
 static const char *file_name(const struct stored *stored, const struct space *space,
                              const char *asked)
 {
-    for (size_t s = 0; spaces[s] != NULL && s < DEVICE_MAX_SPACES; s++) {
-        if (spaces[s] == space && stored->files.of_space[s][DATA_MEASUREMENTS] != NULL) {
-            return stored->files.of_space[s][DATA_MEASUREMENTS]->name;
-        }
+    const struct device_file *file = device_file_at(&stored->files, space, DATA_MEASUREMENTS);
+
+    if (file != NULL) {
+        return file->name;
     }
     return stored->files.name != NULL ? stored->files.name : asked;
 }

@@ -190,6 +190,20 @@ static void sync_directory(const char *path)
     }
 }
 
+/* The entries of the directories that were made for the file, too: without them it would not be
+ * there after a loss of power. */
+static void sync_made_directories(const char *path, size_t n_kept)
+{
+    char partial[PATH_BYTES];
+
+    (void)snprintf(partial, sizeof partial, "%s", path);
+    for (char *slash = strrchr(partial, '/'); slash != NULL && (size_t)(slash - partial) > n_kept;
+         slash = strrchr(partial, '/')) {
+        *slash = '\0';
+        sync_directory(partial);
+    }
+}
+
 enum err result_commit(struct result_batch *batch, struct error *err)
 {
     for (size_t i = 0; i < batch->n_files; i++) {
@@ -198,6 +212,7 @@ enum err result_commit(struct result_batch *batch, struct error *err)
             return error_sys(err, errno, "cannot put %s in place", file->path);
         }
         sync_directory(file->path);
+        sync_made_directories(file->path, file->n_kept);
         mem_free(file->temporary);
         file->temporary = NULL;
     }

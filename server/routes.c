@@ -6,6 +6,7 @@
  * place. */
 /* clang-format off */
 const struct route routes[] = {
+<<<<<<< HEAD
     {"POST",   "/v1/predict",
      predict_post,        ROLE_PREDICT,  BODY_JSON,  BY_SIZE},
     {"GET",    "/healthz",
@@ -40,6 +41,20 @@ const struct route routes[] = {
      results_get_top,     ROLE_PREDICT,  BODY_NONE,  ON_POOL},
     {"GET",    "/v1/results/{path*}",
      results_get,         ROLE_PREDICT,  BODY_NONE,  ON_POOL},
+=======
+    {"POST",   "/v1/predict",           predict_post,     ROLE_PREDICT,  BODY_JSON, BY_SIZE},
+    {"GET",    "/healthz",              health_get_live,  ROLE_NONE,     BODY_NONE, ON_SPOT},
+    {"GET",    "/readyz",               health_get_ready, ROLE_NONE,     BODY_NONE, ON_SPOT},
+    {"GET",    "/v1/spaces",            spaces_get_all,   ROLE_PREDICT,  BODY_NONE, ON_SPOT},
+    {"GET",    "/v1/spaces/{space}",    spaces_get,       ROLE_PREDICT,  BODY_NONE, ON_SPOT},
+    {"GET",    "/v1/devices",           devices_get_all,  ROLE_PREDICT,  BODY_NONE, ON_POOL},
+    {"GET",    "/v1/devices/{device}",  devices_get,      ROLE_PREDICT,  BODY_NONE, ON_POOL},
+    {"PUT",    "/v1/devices/{device}",  devices_put,      ROLE_OPERATOR, BODY_JSON, ON_POOL},
+    {"DELETE", "/v1/devices/{device}",  devices_delete,   ROLE_OPERATOR, BODY_NONE, ON_POOL},
+    {"GET",    "/v1/devices/{device}/measurements/{space}", measurements_get,    ROLE_PREDICT,  BODY_NONE,  ON_POOL},
+    {"PUT",    "/v1/devices/{device}/measurements/{space}", measurements_put,    ROLE_OPERATOR, BODY_TABLE, ON_POOL},
+    {"DELETE", "/v1/devices/{device}/measurements/{space}", measurements_delete, ROLE_OPERATOR, BODY_NONE,  ON_POOL},
+>>>>>>> d0473aa (Directories made for a file are durable with it; the route table stays a table)
 };
 /* clang-format on */
 
