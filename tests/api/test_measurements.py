@@ -6,15 +6,17 @@ import io
 import itertools
 import json
 import os
+import re
 import shutil
 import signal
+import subprocess
 import threading
 import time
 
 import numpy
 import pytest
 import requests
-from conftest import CELL, Service, make_root
+from conftest import CELL, ROOT, Service, make_root
 from test_devices import VECTOR, address, call, problem, sheet
 
 GENES = "[4,4,4,2,4,4]"
@@ -438,3 +440,14 @@ def test_what_was_acknowledged_survives_kill_9_and_nothing_is_half_written(root,
             assert client.told(again) == client.held(root)
         problem(call(again, "GET", "/v1/devices/.Left.json.1.1.tmp"), 404)
         assert again.stop()[0] == 0
+
+
+def test_the_commands_of_the_readme_do_what_it_says(shared):
+    readme = (ROOT / "README.md").read_text()
+    block = next(b for b in re.findall(r"```sh\n(.*?)```", readme, re.S) if "measurements" in b)
+    script = block.replace("http://127.0.0.1:8080", shared.url).replace("curl ", "curl -sS --fail-with-body ")
+    done = subprocess.run(["sh", "-e", "-c", script], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done
+    assert "architecture,latency_ms\n444244,640\n111111,95.5\n" in done.stdout
+    device = json.loads(done.stdout.splitlines()[-1])
+    assert device["name"] == "My Phone" and device["search_spaces"]["nasbench201"]["n_measurements"] == 2
