@@ -114,6 +114,42 @@ static void errors_are_those_of_the_search(void **state)
     device_cache_close(&f->cache);
 }
 
+enum { N_FINDERS = 4, N_FINDS = 2000 };
+
+static void *find_often(void *context)
+{
+    struct fixture *f = context;
+    size_t n_wrong = 0;
+
+    for (int i = 0; i < N_FINDS; i++) {
+        struct hardware hardware = {0};
+        const char *name = i % 2 == 0 ? "X" : "Other";
+        double expected = i % 2 == 0 ? 2.0 : 1.0;
+        enum err rc =
+            device_cache_find(&f->cache, &f->tree, &space_nasbench201, name, &hardware, NULL);
+        n_wrong += rc != ERR_OK || hardware.frequency_ghz != expected;
+    }
+    return n_wrong == 0 ? NULL : f;
+}
+
+static void many_threads_may_ask(void **state)
+{
+    struct fixture *f = begin();
+    pthread_t threads[N_FINDERS];
+    (void)state;
+    wait_until_settled();
+    for (size_t i = 0; i < N_FINDERS; i++) {
+        assert_int_equal(pthread_create(&threads[i], NULL, find_often, f), 0);
+    }
+    for (size_t i = 0; i < N_FINDERS; i++) {
+        void *wrong = f;
+        assert_int_equal(pthread_join(threads[i], &wrong), 0);
+        assert_null(wrong);
+    }
+    assert_in_range(f->cache.n_hits, N_FINDERS * (N_FINDS - 2), N_FINDERS * N_FINDS);
+    device_cache_close(&f->cache);
+}
+
 static enum err find_once(void *context, struct error *err)
 {
     struct fixture *f = context;
@@ -136,6 +172,7 @@ int main(void)
         directory_test(a_settled_answer_is_remembered_and_a_change_is_seen_at_once),
         directory_test(a_change_of_the_first_moment_after_is_seen_too),
         directory_test(a_directory_that_appears_is_seen),
+        directory_test(many_threads_may_ask),
         directory_test(errors_are_those_of_the_search),
         directory_test(no_memory_is_told_and_leaves_nothing),
     };
