@@ -4,6 +4,8 @@
 
 #include "core/mem.h"
 
+enum { WIDENED_ROWS = 256 }; /* rows of bytes that are made genes at a time */
+
 const struct predictor_kind *const predictor_kinds[] = {&predictor_kind_cost, &predictor_kind_mlp,
                                                         NULL};
 
@@ -105,6 +107,51 @@ enum err predictor_predict(const struct predictor *predictor, const int32_t *gen
                            double *a, double *sd, struct error *err)
 {
     return predictor->kind->predict(predictor, genes, n, a, sd, err);
+}
+
+/* Bytes to genes, and whether they are such. */
+static enum err widen_rows(const struct space *space, const uint8_t *bytes, size_t n,
+                           int32_t *genes, size_t *bad_row, struct error *err)
+{
+    for (size_t row = 0; row < n; row++) {
+        int32_t *wide = genes + row * space->n_genes;
+        for (size_t g = 0; g < space->n_genes; g++) {
+            wide[g] = bytes[row * space->n_genes + g];
+        }
+        if (space_validate(space, wide, NULL, err) != ERR_OK) {
+            *bad_row = row;
+            return ERR_INVALID;
+        }
+    }
+    return ERR_OK;
+}
+
+enum err predictor_predict_widened(const struct predictor *predictor, const uint8_t *genes,
+                                   size_t n, double *a, size_t *bad_row, struct error *err)
+{
+    const size_t n_genes = predictor->space->n_genes;
+    int32_t wide[WIDENED_ROWS * SPACE_MAX_GENES];
+
+    for (size_t first = 0; first < n; first += WIDENED_ROWS) {
+        size_t rows = n - first < WIDENED_ROWS ? n - first : WIDENED_ROWS;
+        enum err rc =
+            widen_rows(predictor->space, genes + first * n_genes, rows, wide, bad_row, err);
+        if (rc != ERR_OK) {
+            *bad_row += first;
+            return rc;
+        }
+        rc = predictor_predict(predictor, wide, rows, a + first, NULL, err);
+        if (rc != ERR_OK) {
+            return rc;
+        }
+    }
+    return ERR_OK;
+}
+
+enum err predictor_predict_bytes(const struct predictor *predictor, const uint8_t *genes, size_t n,
+                                 double *a, size_t *bad_row, struct error *err)
+{
+    return predictor->kind->predict_bytes(predictor, genes, n, a, bad_row, err);
 }
 
 void predictor_destroy(struct predictor *predictor)

@@ -73,6 +73,9 @@ struct predictor_kind {
                     struct fit_report *report, struct error *err);
     enum err (*predict)(const struct predictor *predictor, const int32_t *genes, size_t n,
                         double *a, double *sd, struct error *err);
+    /* predictor_predict_bytes(); a kind without a way of its own has predictor_predict_widened(). */
+    enum err (*predict_bytes)(const struct predictor *predictor, const uint8_t *genes, size_t n,
+                              double *a, size_t *bad_row, struct error *err);
     /* Describes the weights: `tensors` has room for PREDICTOR_MAX_TENSORS, their data stay the
      * predictor's. Returns how many there are. */
     size_t (*weights)(const struct predictor *predictor, struct tensor *tensors);
@@ -122,6 +125,16 @@ enum err predictor_cross_validate(const struct predictor_kind *kind, const struc
  * a device. ERR_NOMEM, ERR_NUMERIC. */
 enum err predictor_predict(const struct predictor *predictor, const int32_t *genes, size_t n,
                            double *a, double *sd, struct error *err);
+
+/* The same for genes as bytes from outside, (n, n_genes), which are validated on the way: the fast
+ * way from a body to latencies. ERR_INVALID names the gene of the first row that has one outside of
+ * its domain, and `bad_row` receives that row. */
+enum err predictor_predict_bytes(const struct predictor *predictor, const uint8_t *genes, size_t n,
+                                 double *a, size_t *bad_row, struct error *err);
+
+/* Does that by making the bytes genes, some rows at a time, for predictor_predict(). */
+enum err predictor_predict_widened(const struct predictor *predictor, const uint8_t *genes,
+                                   size_t n, double *a, size_t *bad_row, struct error *err);
 
 /* Accepts NULL. */
 void predictor_destroy(struct predictor *predictor);

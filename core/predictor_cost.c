@@ -25,9 +25,14 @@ enum {
     N_UPDATES = 25,
     N_SOFT_UPDATES = 11, /* before the first row may be left out altogether */
     STANDARD_SAMPLE = 1024,
-    BLOCK_ROWS = 64, /* architectures predicted at a time */
+    BLOCK_ROWS = 64,        /* architectures predicted at a time */
+    BYTES_BLOCK_ROWS = 512, /* numbered at a time */
     MAX_COLUMNS = SPACE_MAX_FEATURES + 1,
+    N_BYTES = 256, /* values of one */
 };
+
+/* So that the parts of an architecture's number cannot overflow, whatever its bytes are. */
+#define TABLE_MAX_ROWS (UINT32_MAX / SPACE_MAX_GENES)
 
 /* What a loaded predictor holds: the model folded onto [1, raw features]. The posterior variance of
  * log A is |uncertainty * phi|^2, that of a new measurement adds the squared noise scale. */
@@ -38,6 +43,7 @@ struct predictor_cost {
     double *uncertainty;  /* (p, p), lower triangle */
     double noise_scale;
     double *table_a, *table_sd; /* (n_architectures) where the space can be numbered, else NULL */
+    uint32_t *byte_parts;       /* (n_genes, N_BYTES) likewise: what a gene adds to the number */
 };
 
 static void cost_destroy(struct predictor *predictor)
@@ -48,6 +54,7 @@ static void cost_destroy(struct predictor *predictor)
     mem_free(cost->uncertainty);
     mem_free(cost->table_a);
     mem_free(cost->table_sd);
+    mem_free(cost->byte_parts);
     mem_free(cost);
 }
 
@@ -143,6 +150,79 @@ static enum err cost_predict(const struct predictor *predictor, const int32_t *g
     return ERR_OK;
 }
 
+/* Numbers of rows of bytes; one that is no architecture gets a number that none has. Inlined into
+ * its callers, so that a constant n_genes unrolls the loop. */
+static inline void rank_bytes(const uint32_t *parts, const uint8_t *genes, size_t n, size_t n_genes,
+                              uint32_t *ranks)
+{
+    for (size_t i = 0; i < n; i++) {
+        uint32_t rank = 0;
+        for (size_t g = 0; g < n_genes; g++) {
+            rank += parts[g * N_BYTES + genes[i * n_genes + g]];
+        }
+        ranks[i] = rank;
+    }
+}
+
+/* Looks a block up; returns how many rows are good before the first that is not. */
+static size_t look_up_bytes(const struct predictor_cost *cost, const uint8_t *genes, size_t n,
+                            double *a)
+{
+    const size_t n_genes = cost->base.space->n_genes;
+    const size_t n_architectures = cost->base.space->n_architectures;
+    uint32_t ranks[BYTES_BLOCK_ROWS];
+
+    if (n_genes == 6) { /* nasbench201, and any cell of four nodes */
+        rank_bytes(cost->byte_parts, genes, n, 6, ranks);
+    } else {
+        rank_bytes(cost->byte_parts, genes, n, n_genes, ranks);
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (ranks[i] >= n_architectures) {
+            return i;
+        }
+        a[i] = cost->table_a[ranks[i]];
+    }
+    return n;
+}
+
+static enum err cost_predict_bytes(const struct predictor *predictor, const uint8_t *genes,
+                                   size_t n, double *a, size_t *bad_row, struct error *err)
+{
+    const struct predictor_cost *cost = (const struct predictor_cost *)predictor;
+    const size_t n_genes = predictor->space->n_genes;
+
+    if (cost->table_a == NULL) {
+        return predictor_predict_widened(predictor, genes, n, a, bad_row, err);
+    }
+    for (size_t first = 0; first < n; first += BYTES_BLOCK_ROWS) {
+        size_t rows = n - first < BYTES_BLOCK_ROWS ? n - first : BYTES_BLOCK_ROWS;
+        size_t n_good = look_up_bytes(cost, genes + first * n_genes, rows, a + first);
+        if (n_good < rows) { /* the way that names the gene */
+            enum err rc = predictor_predict_widened(predictor, genes + (first + n_good) * n_genes,
+                                                    1, a + first + n_good, bad_row, err);
+            *bad_row = first + n_good;
+            return rc;
+        }
+    }
+    return ERR_OK;
+}
+
+static void fill_byte_parts(struct predictor_cost *cost)
+{
+    const struct space *space = cost->base.space;
+    uint32_t weight = 1;
+
+    for (size_t g = space->n_genes; g-- > 0;) {
+        for (int32_t byte = 0; byte < N_BYTES; byte++) {
+            int32_t index = gene_index(&space->genes[g], byte);
+            cost->byte_parts[g * N_BYTES + (size_t)byte] =
+                index >= 0 ? weight * (uint32_t)index : (uint32_t)space->n_architectures;
+        }
+        weight *= (uint32_t)space->genes[g].n_values;
+    }
+}
+
 /* Fills rows first .. first + n - 1 of the table. `phi` (n, p) is scratch. */
 static void fill_table_block(struct predictor_cost *cost, size_t first, size_t n, double *phi)
 {
@@ -178,10 +258,13 @@ static enum err make_table(struct predictor_cost *cost, struct error *err)
     if (n == 0) {
         return ERR_OK;
     }
+    assert(n <= TABLE_MAX_ROWS);
     cost->table_a = mem_calloc(n, sizeof *cost->table_a);
     cost->table_sd = mem_calloc(n, sizeof *cost->table_sd);
+    cost->byte_parts = mem_calloc(cost->base.space->n_genes, N_BYTES * sizeof *cost->byte_parts);
     phi = mem_calloc(BLOCK_ROWS * cost->p, sizeof *phi);
-    if (cost->table_a == NULL || cost->table_sd == NULL || phi == NULL) {
+    if (cost->table_a == NULL || cost->table_sd == NULL || cost->byte_parts == NULL ||
+        phi == NULL) {
         mem_free(phi);
         return error_set(err, ERR_NOMEM, "no memory for a table of %zu predictions", n);
     }
@@ -189,6 +272,7 @@ static enum err make_table(struct predictor_cost *cost, struct error *err)
         fill_table_block(cost, first, n - first < BLOCK_ROWS ? n - first : BLOCK_ROWS, phi);
     }
     mem_free(phi);
+    fill_byte_parts(cost);
     for (size_t i = 0; i < n; i++) {
         if (!(isfinite(cost->table_a[i]) && cost->table_a[i] > 0.0)) {
             return error_set(err, ERR_NUMERIC,
@@ -625,6 +709,7 @@ const struct predictor_kind predictor_kind_cost = {
     .name = "cost",
     .fit = cost_fit,
     .predict = cost_predict,
+    .predict_bytes = cost_predict_bytes,
     .weights = cost_weights,
     .load = cost_load,
     .destroy = cost_destroy,

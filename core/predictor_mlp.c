@@ -471,6 +471,7 @@ const struct predictor_kind predictor_kind_mlp = {
     .batch_max = 4096, /* 20 MFLOP each: more would keep a thread for longer than a client waits */
     .fit = mlp_fit,
     .predict = mlp_predict,
+    .predict_bytes = predictor_predict_widened,
     .weights = mlp_weights,
     .load = mlp_load,
     .destroy = mlp_predictor_destroy,

@@ -26,6 +26,7 @@ struct bench {
     struct training_set set;
     struct model model;
     int32_t *genes; /* (n, space->n_genes) */
+    uint8_t *bytes; /* the same */
     double *a, *sd; /* (n) */
     size_t n;
 };
@@ -108,6 +109,14 @@ static enum err predict_sd(struct bench *b, struct error *err)
     return predictor_predict(b->model.predictor, b->genes, b->n, b->a, b->sd, err);
 }
 
+/* As binary tensors of UINT8 come: validated on the way. */
+static enum err predict_bytes(struct bench *b, struct error *err)
+{
+    size_t bad_row;
+
+    return predictor_predict_bytes(b->model.predictor, b->bytes, b->n, b->a, &bad_row, err);
+}
+
 /* clang-format off */
 static const struct figure figures[] = {
     /* name         unit            a second aim   act         share per arch training */
@@ -117,6 +126,7 @@ static const struct figure figures[] = {
     {"load",        "ms",           1e3,     20.0, load,       1,    false,   false},
     {"predict",     "us/arch",      1e6,     2.0,  predict,    1,    true,    false},
     {"predict_sd",  "us/arch",      1e6,     2.0,  predict_sd, 1,    true,    false},
+    {"predict_bytes", "us/arch",    1e6,     0.0,  predict_bytes, 1, true,    false}, /* validated */
 };
 /* clang-format on */
 
@@ -169,15 +179,17 @@ static enum err make_architectures(struct bench *b, struct error *err)
 
     b->n = N_ARCHITECTURES;
     b->genes = mem_calloc(b->n, space->n_genes * sizeof *b->genes);
+    b->bytes = mem_calloc(b->n, space->n_genes);
     b->a = mem_calloc(b->n, sizeof *b->a);
     b->sd = mem_calloc(b->n, sizeof *b->sd);
-    if (b->genes == NULL || b->a == NULL || b->sd == NULL) {
+    if (b->genes == NULL || b->bytes == NULL || b->a == NULL || b->sd == NULL) {
         return error_set(err, ERR_NOMEM, "no memory for %zu architectures", b->n);
     }
     rng_init(&rng, SEED);
     for (size_t i = 0; i < b->n * space->n_genes; i++) {
         const struct gene *gene = &space->genes[i % space->n_genes];
         b->genes[i] = gene->first + gene->step * (int32_t)rng_below(&rng, (size_t)gene->n_values);
+        b->bytes[i] = (uint8_t)b->genes[i];
     }
     return ERR_OK;
 }
@@ -215,6 +227,7 @@ static enum err run_space(const struct space *space, const char *root, const cha
     training_set_close(&b.set);
     model_close(&b.model);
     mem_free(b.genes);
+    mem_free(b.bytes);
     mem_free(b.a);
     mem_free(b.sd);
     return rc;
