@@ -56,10 +56,18 @@ static size_t find_field(const struct json_field *fields, size_t n_fields,
     return i;
 }
 
+/* A table, and whether objects may have other fields too. */
+struct spec {
+    const struct json_field *fields;
+    size_t n_fields;
+    bool is_open;
+};
+
 /* Finds each field's value; one that is absent stays NULL. */
-static void find_values(struct json_view object, const struct json_field *fields, size_t n_fields,
-                        const char *pointer, struct json_view *values, struct field_errors *errors)
+static void find_values(struct json_view object, const struct spec *spec, const char *pointer,
+                        struct json_view *values, struct field_errors *errors)
 {
+    const size_t n_fields = spec->n_fields;
     struct json_member member;
     size_t n_told = 0;
 
@@ -67,9 +75,12 @@ static void find_values(struct json_view object, const struct json_field *fields
          more = json_view_next_member(&member)) {
         char name[NAME_BYTES];
         char at[JSON_POINTER_BYTES];
-        size_t field = find_field(fields, n_fields, member.name);
+        size_t field = find_field(spec->fields, n_fields, member.name);
         if (field < n_fields && values[field].at == NULL) {
             values[field] = member.value;
+            continue;
+        }
+        if (field == n_fields && spec->is_open) {
             continue;
         }
         if (n_told++ == MOST_TOLD) {
@@ -85,19 +96,20 @@ static void find_values(struct json_view object, const struct json_field *fields
     }
 }
 
-void json_spec_read(struct json_view object, const struct json_field *fields, size_t n_fields,
-                    const char *pointer, void *out, struct field_errors *errors)
+static void read_object(struct json_view object, const struct spec *spec, const char *pointer,
+                        void *out, struct field_errors *errors)
 {
+    const struct json_field *fields = spec->fields;
     struct json_view values[JSON_SPEC_MAX_FIELDS] = {{NULL}};
 
-    assert(n_fields <= JSON_SPEC_MAX_FIELDS);
+    assert(spec->n_fields <= JSON_SPEC_MAX_FIELDS);
     if (json_view_kind(object) != JSON_KIND_OBJECT) {
         field_errors_add(errors, 0, pointer, "must be an object, not %s",
                          json_view_kind_name(object));
         return;
     }
-    find_values(object, fields, n_fields, pointer, values, errors);
-    for (size_t i = 0; i < n_fields; i++) {
+    find_values(object, spec, pointer, values, errors);
+    for (size_t i = 0; i < spec->n_fields; i++) {
         char at[JSON_POINTER_BYTES];
         struct json_reader reader = {out, errors, at};
         if (values[i].at == NULL && !fields[i].is_required) {
@@ -110,4 +122,20 @@ void json_spec_read(struct json_view object, const struct json_field *fields, si
             field_errors_add(errors, 0, at, "%s is missing", fields[i].name);
         }
     }
+}
+
+void json_spec_read(struct json_view object, const struct json_field *fields, size_t n_fields,
+                    const char *pointer, void *out, struct field_errors *errors)
+{
+    const struct spec spec = {fields, n_fields, false};
+
+    read_object(object, &spec, pointer, out, errors);
+}
+
+void json_spec_read_open(struct json_view object, const struct json_field *fields, size_t n_fields,
+                         const char *pointer, void *out, struct field_errors *errors)
+{
+    const struct spec spec = {fields, n_fields, true};
+
+    read_object(object, &spec, pointer, out, errors);
 }

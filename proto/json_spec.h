@@ -32,4 +32,8 @@ struct json_field {
 void json_spec_read(struct json_view object, const struct json_field *fields, size_t n_fields,
                     const char *pointer, void *out, struct field_errors *errors);
 
+/* The same for an object that may have fields of others besides, which are passed over. */
+void json_spec_read_open(struct json_view object, const struct json_field *fields, size_t n_fields,
+                         const char *pointer, void *out, struct field_errors *errors);
+
 #endif

@@ -453,6 +453,11 @@ static const char *end_of_value(const char *at)
     return at;
 }
 
+size_t json_view_size(struct json_view value)
+{
+    return (size_t)(end_of_value(value.at) - value.at);
+}
+
 static const char *past_blanks(const char *at)
 {
     while (*at == ' ' || *at == '\n' || *at == '\r' || *at == '\t') {

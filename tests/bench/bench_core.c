@@ -9,11 +9,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/device.h"
 #include "core/matrix.h"
 #include "core/mem.h"
 #include "core/rng.h"
 #include "server/clock.h"
 #include "server/model_store.h"
+#include "server/run_infer.h"
 #include "server/run_train.h"
 #include "server/training_set.h"
 
@@ -117,6 +119,37 @@ static enum err predict_bytes(struct bench *b, struct error *err)
     return predictor_predict_bytes(b->model.predictor, b->bytes, b->n, b->a, &bad_row, err);
 }
 
+static enum err infer_type(struct bench *b, enum infer_type type, const void *genes,
+                           struct error *err)
+{
+    static const double phone[HARDWARE_N_FIELDS] = {2.0, 3.0, 1.0, 7.46};
+    struct infer_request request = {
+        .n = b->n,
+        .architecture = {.type = type,
+                         .n_rows = b->n,
+                         .n_columns = b->space->n_genes,
+                         .bytes = genes                       },
+        .hardware = { .type = INFER_FP64,
+                         .n_rows = 1,
+                         .n_columns = HARDWARE_N_FIELDS,
+                         .is_vector = true,
+                         .bytes = (const unsigned char *)phone},
+    };
+
+    return run_infer(b->model.predictor, &request, (unsigned char *)b->a, err);
+}
+
+/* From the tensors of a body to the numbers of a reply. */
+static enum err infer_uint8(struct bench *b, struct error *err)
+{
+    return infer_type(b, INFER_UINT8, b->bytes, err);
+}
+
+static enum err infer_int32(struct bench *b, struct error *err)
+{
+    return infer_type(b, INFER_INT32, b->genes, err);
+}
+
 /* clang-format off */
 static const struct figure figures[] = {
     /* name         unit            a second aim   act         share per arch training */
@@ -127,6 +160,8 @@ static const struct figure figures[] = {
     {"predict",     "us/arch",      1e6,     2.0,  predict,    1,    true,    false},
     {"predict_sd",  "us/arch",      1e6,     2.0,  predict_sd, 1,    true,    false},
     {"predict_bytes", "us/arch",    1e6,     0.0,  predict_bytes, 1, true,    false}, /* validated */
+    {"infer_uint8", "us/arch",      1e6,     0.0,  infer_uint8, 1,   true,    false},
+    {"infer_int32", "us/arch",      1e6,     0.0,  infer_int32, 1,   true,    false},
 };
 /* clang-format on */
 

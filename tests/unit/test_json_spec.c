@@ -176,6 +176,28 @@ static void errors_are_kept_and_a_failed_allocation_is_remembered(void **state)
     }
 }
 
+static void an_open_object_may_have_other_fields_and_none_twice(void **state)
+{
+    struct pair pair = {0, 0};
+    struct field_errors errors = {0};
+
+    (void)state;
+    json_spec_read_open(parse("{\"x\":[1],\"first\":3,\"se~c/d\":4,\"x\":2}"), fields,
+                        COUNT_OF(fields), "", &pair, &errors);
+    assert_int_equal(errors.n, 0);
+    assert_int_equal(pair.first, 3);
+    assert_int_equal(pair.second, 12);
+    json_spec_read_open(parse("{\"first\":3,\"first\":4}"), fields, COUNT_OF(fields), "", &pair,
+                        &errors);
+    assert_int_equal(errors.n, 1);
+    assert_string_equal(errors.items[0].detail, "first is given twice");
+    json_spec_read_open(parse("{\"second\":3}"), fields, COUNT_OF(fields), "/at", &pair, &errors);
+    assert_int_equal(errors.n, 2);
+    assert_string_equal(errors.items[1].pointer, "/at/first");
+    assert_string_equal(errors.items[1].detail, "first is missing");
+    field_errors_close(&errors);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -184,6 +206,7 @@ int main(void)
         counted_test(at_most_sixteen_unknown_fields_are_told),
         counted_test(pointers_are_cut_between_characters_and_never_overrun),
         counted_test(a_field_given_twice_is_told),
+        counted_test(an_open_object_may_have_other_fields_and_none_twice),
         counted_test(errors_are_kept_and_a_failed_allocation_is_remembered),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

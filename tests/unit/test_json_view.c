@@ -333,6 +333,28 @@ static void plain_strings_are_seen_in_place(void **state)
     assert_false(json_view_string_plain(view, &plain, &length));
 }
 
+static void a_value_is_as_long_as_its_text(void **state)
+{
+    static const char *const values[] = {
+        "4",           "-4.5e-3",         "true", "null", "\"\"", "\"a\\\"b\\u00e9]\"", "[]",
+        "[ 1 , [2] ]", "{\"a\" : \"}\"}",
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(values); i++) {
+        static const char *const ends[] = {"]", ",1]", " ]", "\n,1]"};
+        for (size_t e = 0; e < COUNT_OF(ends); e++) {
+            struct json_view view;
+            struct json_view item;
+            char text[64];
+            (void)snprintf(text, sizeof text, "[%s%s", values[i], ends[e]);
+            assert_ok(check_text(text, &view, NULL), NULL);
+            assert_true(json_view_first(view, &item));
+            assert_int_equal(json_view_size(item), strlen(values[i]));
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -345,6 +367,7 @@ int main(void)
         counted_test(strings_are_cut_between_characters),
         counted_test(text_with_a_nul_is_no_text),
         counted_test(plain_strings_are_seen_in_place),
+        counted_test(a_value_is_as_long_as_its_text),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
