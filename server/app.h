@@ -10,6 +10,7 @@
 #include "server/config_source.h"
 #include "server/data_tree.h"
 #include "server/device_cache.h"
+#include "server/infer_stats.h"
 #include "server/model_registry.h"
 #include "server/serving.h"
 
@@ -22,6 +23,7 @@ struct app {
     struct device_cache devices;
     struct model_registry models;
     struct serving serving;
+    struct infer_stats infer_stats;
     atomic_bool is_ready;    /* predictors are loaded */
     atomic_bool is_draining; /* a stop was asked for */
 };

@@ -73,6 +73,7 @@ enum err command_serve(const struct options *options, struct error *err)
     rc = rc != ERR_OK ? rc : data_tree_init(&app->tree, options->root, options->data_path, err);
     rc = rc != ERR_OK ? rc : device_cache_init(&app->devices, err);
     rc = rc != ERR_OK ? rc : model_registry_init(&app->models, err);
+    rc = rc != ERR_OK ? rc : infer_stats_init(&app->infer_stats, err);
     rc = rc != ERR_OK ? rc : serving_init(&app->serving, err);
     if (rc == ERR_OK) {
         rc = run_app(app, err);
@@ -81,6 +82,7 @@ enum err command_serve(const struct options *options, struct error *err)
         device_cache_close(&app->devices);
         (void)pthread_mutex_destroy(&app->data_lock);
     }
+    infer_stats_close(&app->infer_stats);
     if (rc == ERR_OK) {
         log_write(LOG_INFO, "stopped");
     }

@@ -2,59 +2,60 @@
 
 #include <string.h>
 
+#define V2_MODEL   "/v2/models/{model}"
+#define V2_VERSION "/v2/models/{model}/versions/{version}"
+#define V2_STORED  "/v2/repository/models/{model}"
+
 /* The first route that fits is taken, so the busiest stands first, and a fixed segment before a
  * place. */
 /* clang-format off */
 const struct route routes[] = {
-<<<<<<< HEAD
     {"POST",   "/v1/predict",
-     predict_post,        ROLE_PREDICT,  BODY_JSON,  BY_SIZE},
+     predict_post,          ROLE_PREDICT,  BODY_JSON,  BY_SIZE},
     {"GET",    "/healthz",
-     health_get_live,     ROLE_NONE,     BODY_NONE,  ON_SPOT},
+     health_get_live,       ROLE_NONE,     BODY_NONE,  ON_SPOT},
     {"GET",    "/readyz",
-     health_get_ready,    ROLE_NONE,     BODY_NONE,  ON_SPOT},
+     health_get_ready,      ROLE_NONE,     BODY_NONE,  ON_SPOT},
     {"GET",    "/v1/spaces",
-     spaces_get_all,      ROLE_PREDICT,  BODY_NONE,  ON_SPOT},
+     spaces_get_all,        ROLE_PREDICT,  BODY_NONE,  ON_SPOT},
     {"GET",    "/v1/spaces/{space}",
-     spaces_get,          ROLE_PREDICT,  BODY_NONE,  ON_SPOT},
+     spaces_get,            ROLE_PREDICT,  BODY_NONE,  ON_SPOT},
     {"GET",    "/v1/devices",
-     devices_get_all,     ROLE_PREDICT,  BODY_NONE,  ON_POOL},
+     devices_get_all,       ROLE_PREDICT,  BODY_NONE,  ON_POOL},
     {"GET",    "/v1/devices/{device}",
-     devices_get,         ROLE_PREDICT,  BODY_NONE,  ON_POOL},
+     devices_get,           ROLE_PREDICT,  BODY_NONE,  ON_POOL},
     {"PUT",    "/v1/devices/{device}",
-     devices_put,         ROLE_OPERATOR, BODY_JSON,  ON_POOL},
+     devices_put,           ROLE_OPERATOR, BODY_JSON,  ON_POOL},
     {"DELETE", "/v1/devices/{device}",
-     devices_delete,      ROLE_OPERATOR, BODY_NONE,  ON_POOL},
+     devices_delete,        ROLE_OPERATOR, BODY_NONE,  ON_POOL},
     {"GET",    "/v1/devices/{device}/measurements/{space}",
-     measurements_get,    ROLE_PREDICT,  BODY_NONE,  ON_POOL},
+     measurements_get,      ROLE_PREDICT,  BODY_NONE,  ON_POOL},
     {"PUT",    "/v1/devices/{device}/measurements/{space}",
-     measurements_put,    ROLE_OPERATOR, BODY_TABLE, ON_POOL},
+     measurements_put,      ROLE_OPERATOR, BODY_TABLE, ON_POOL},
     {"DELETE", "/v1/devices/{device}/measurements/{space}",
-     measurements_delete, ROLE_OPERATOR, BODY_NONE,  ON_POOL},
+     measurements_delete,   ROLE_OPERATOR, BODY_NONE,  ON_POOL},
     {"GET",    "/v1/models",
-     models_get_all,      ROLE_PREDICT,  BODY_NONE,  ON_POOL},
+     models_get_all,        ROLE_PREDICT,  BODY_NONE,  ON_POOL},
     {"GET",    "/v1/models/{space}",
-     models_get,          ROLE_PREDICT,  BODY_NONE,  ON_POOL},
+     models_get,            ROLE_PREDICT,  BODY_NONE,  ON_POOL},
     {"POST",   "/v1/models/{space}/activate",
-     models_activate,     ROLE_OPERATOR, BODY_JSON,  ON_POOL},
+     models_activate,       ROLE_OPERATOR, BODY_JSON,  ON_POOL},
     {"GET",    "/v1/results",
-     results_get_top,     ROLE_PREDICT,  BODY_NONE,  ON_POOL},
+     results_get_top,       ROLE_PREDICT,  BODY_NONE,  ON_POOL},
     {"GET",    "/v1/results/{path*}",
-     results_get,         ROLE_PREDICT,  BODY_NONE,  ON_POOL},
-=======
-    {"POST",   "/v1/predict",           predict_post,     ROLE_PREDICT,  BODY_JSON, BY_SIZE},
-    {"GET",    "/healthz",              health_get_live,  ROLE_NONE,     BODY_NONE, ON_SPOT},
-    {"GET",    "/readyz",               health_get_ready, ROLE_NONE,     BODY_NONE, ON_SPOT},
-    {"GET",    "/v1/spaces",            spaces_get_all,   ROLE_PREDICT,  BODY_NONE, ON_SPOT},
-    {"GET",    "/v1/spaces/{space}",    spaces_get,       ROLE_PREDICT,  BODY_NONE, ON_SPOT},
-    {"GET",    "/v1/devices",           devices_get_all,  ROLE_PREDICT,  BODY_NONE, ON_POOL},
-    {"GET",    "/v1/devices/{device}",  devices_get,      ROLE_PREDICT,  BODY_NONE, ON_POOL},
-    {"PUT",    "/v1/devices/{device}",  devices_put,      ROLE_OPERATOR, BODY_JSON, ON_POOL},
-    {"DELETE", "/v1/devices/{device}",  devices_delete,   ROLE_OPERATOR, BODY_NONE, ON_POOL},
-    {"GET",    "/v1/devices/{device}/measurements/{space}", measurements_get,    ROLE_PREDICT,  BODY_NONE,  ON_POOL},
-    {"PUT",    "/v1/devices/{device}/measurements/{space}", measurements_put,    ROLE_OPERATOR, BODY_TABLE, ON_POOL},
-    {"DELETE", "/v1/devices/{device}/measurements/{space}", measurements_delete, ROLE_OPERATOR, BODY_NONE,  ON_POOL},
->>>>>>> d0473aa (Directories made for a file are durable with it; the route table stays a table)
+     results_get,           ROLE_PREDICT,  BODY_NONE,  ON_POOL},
+    {"GET",    "/v2",
+     infer_get_server,      ROLE_PREDICT,  BODY_NONE,  ON_SPOT},
+    {"GET",    "/v2/",
+     infer_get_server,      ROLE_PREDICT,  BODY_NONE,  ON_SPOT},
+    {"GET",    "/v2/health/live",
+     infer_get_live,        ROLE_NONE,     BODY_NONE,  ON_SPOT},
+    {"GET",    "/v2/health/ready",
+     infer_get_ready,       ROLE_NONE,     BODY_NONE,  ON_SPOT},
+    {"GET",    "/v2/models/stats",
+     infer_get_stats,       ROLE_PREDICT,  BODY_NONE,  ON_SPOT},
+    {"POST",   "/v2/repository/index",
+     repository_post_index, ROLE_PREDICT,  BODY_BYTES, ON_POOL},
 };
 /* clang-format on */
 
