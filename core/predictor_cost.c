@@ -157,6 +157,7 @@ static inline void rank_bytes(const uint32_t *parts, const uint8_t *genes, size_
 {
     for (size_t i = 0; i < n; i++) {
         uint32_t rank = 0;
+#pragma GCC unroll 8
         for (size_t g = 0; g < n_genes; g++) {
             rank += parts[g * N_BYTES + genes[i * n_genes + g]];
         }
