@@ -1,6 +1,8 @@
 #include "core/mem.h"
 
+#include <malloc.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -65,6 +67,83 @@ void *mem_calloc(size_t n, size_t size)
     return block;
 }
 
+/* ---- large blocks ---------------------------------------------------------------------------- */
+
+/* The system gives a large block page by page as it is written to, which takes longer than writing
+ * to it: a body of a million architectures and its reply cost 2,500 page faults, as much time as
+ * their predictions. So a few blocks are kept when they are freed, for mem_resize() to hand out. */
+enum { N_KEPT = 2 };
+#define KEPT_MIN_BYTES ((size_t)1 << 20)
+#define KEPT_MAX_BYTES (((size_t)8 << 20) + 8192) /* with what the C library adds */
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define KEEPS_BLOCKS 0 /* a sanitizer watches blocks that are freed */
+#else
+#define KEEPS_BLOCKS 1
+#endif
+
+static _Atomic(void *) kept[N_KEPT];
+
+static bool is_kept_size(size_t bytes)
+{
+    return KEEPS_BLOCKS && bytes >= KEPT_MIN_BYTES && bytes <= KEPT_MAX_BYTES;
+}
+
+/* Large enough, and not so large that most of it would lie idle. */
+static bool fits(size_t has_bytes, size_t bytes)
+{
+    return is_kept_size(has_bytes) && has_bytes >= bytes && has_bytes / 8 <= bytes;
+}
+
+/* Keeps a block, or frees it where it is not to be kept. */
+static void release(void *block)
+{
+    const bool may_keep = is_kept_size(malloc_usable_size(block));
+
+    for (size_t i = 0; may_keep && i < N_KEPT; i++) {
+        void *none = NULL;
+        if (atomic_compare_exchange_strong(&kept[i], &none, block)) {
+            return;
+        }
+    }
+    free(block);
+}
+
+/* A kept block of at least so many bytes, or NULL. */
+static void *take_kept(size_t bytes)
+{
+    for (size_t i = 0; is_kept_size(bytes) && i < N_KEPT; i++) {
+        void *block = atomic_exchange(&kept[i], NULL);
+        if (block != NULL && fits(malloc_usable_size(block), bytes)) {
+            return block;
+        }
+        if (block != NULL) {
+            release(block);
+        }
+    }
+    return NULL;
+}
+
+/* realloc(3), by a kept block where one fits. */
+static void *resize(void *block, size_t bytes)
+{
+    const size_t has_bytes = block != NULL ? malloc_usable_size(block) : 0;
+    void *taken;
+
+    if (is_kept_size(bytes) && fits(has_bytes, bytes)) {
+        return block;
+    }
+    taken = has_bytes < bytes ? take_kept(bytes) : NULL;
+    if (taken == NULL) {
+        return realloc(block, bytes);
+    }
+    if (block != NULL) {
+        memcpy(taken, block, has_bytes);
+        release(block);
+    }
+    return taken;
+}
+
 void *mem_resize(void *block, size_t n, size_t size)
 {
     void *grown;
@@ -74,7 +153,7 @@ void *mem_resize(void *block, size_t n, size_t size)
         return NULL;
     }
     bytes = n * size;
-    grown = realloc(block, bytes > 0 ? bytes : 1);
+    grown = resize(block, bytes > 0 ? bytes : 1);
     if (grown != NULL && block == NULL) {
         count_block(1);
     }
@@ -100,7 +179,7 @@ void mem_free(void *block)
 {
     if (block != NULL) {
         count_block(-1);
-        free(block);
+        release(block);
     }
 }
 

@@ -100,6 +100,57 @@ static void the_hook_fails_all_allocations_for_good(void **state)
     mem_free(block);
 }
 
+/* Large blocks, some of which have been freed before: what they hold stays through every size. */
+static void large_blocks_keep_their_content_too(void **state)
+{
+    static const size_t sizes[] = {1000,    900000,   1 << 20, 3 << 20, 2 << 20, 8 << 20,
+                                   9 << 20, 20 << 20, 8 << 20, 1 << 20, 100};
+    void *blocks[5];
+
+    (void)state;
+    for (size_t round = 0; round < 3; round++) {
+        unsigned char *bytes = NULL;
+        size_t held = 0;
+        for (size_t i = 0; i < COUNT_OF(sizes); i++) {
+            unsigned char *grown = mem_resize(bytes, sizes[i], 1);
+            assert_non_null(grown);
+            bytes = grown;
+            held = held < sizes[i] ? held : sizes[i];
+            for (size_t k = 0; k < held; k += 97) {
+                assert_int_equal(bytes[k], (k + round) % 251);
+            }
+            for (size_t k = 0; k < sizes[i]; k++) {
+                bytes[k] = (unsigned char)((k + round) % 251);
+            }
+            held = sizes[i];
+        }
+        mem_free(bytes);
+        for (size_t i = 0; i < COUNT_OF(blocks); i++) { /* more than are kept, and all at once */
+            blocks[i] = mem_resize(NULL, (size_t)(i + 1) << 20, 1);
+            memset(blocks[i], (int)i, (size_t)(i + 1) << 20);
+        }
+        for (size_t i = 0; i < COUNT_OF(blocks); i++) {
+            assert_int_equal(((unsigned char *)blocks[i])[(i + 1) << 19], i);
+            mem_free(blocks[i]);
+        }
+    }
+}
+
+static void a_kept_block_is_no_zeroed_one(void **state)
+{
+    unsigned char *bytes = mem_resize(NULL, 4 << 20, 1);
+
+    (void)state;
+    memset(bytes, 7, 4 << 20);
+    mem_free(bytes);
+    calloc_gives_zeroes(state);
+    bytes = mem_calloc(4 << 20, 1);
+    for (size_t i = 0; i < 4 << 20; i++) {
+        assert_int_equal(bytes[i], 0);
+    }
+    mem_free(bytes);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -108,6 +159,8 @@ int main(void)
         counted_test(nothing_at_all_is_a_block_that_may_be_freed),
         counted_test(live_blocks_are_counted),
         counted_test(resizing_keeps_the_content),
+        counted_test(large_blocks_keep_their_content_too),
+        counted_test(a_kept_block_is_no_zeroed_one),
         counted_test(strndup_ends_the_copy),
         counted_test(the_hook_fails_the_nth_allocation_once),
         counted_test(the_hook_fails_all_allocations_for_good),
