@@ -12,8 +12,8 @@
 void *mem_calloc(size_t n, size_t size);
 
 /* Grows or shrinks as realloc(3); the product is checked, the new part is not zeroed. On failure
- * returns NULL and leaves `block` as it was. Two freed blocks of 1 to 8 MiB are kept for it: getting
- * such a block anew takes longer than filling it. */
+ * returns NULL and leaves `block` as it was. Two freed blocks of 1 to 8 MiB are kept for it, since
+ * getting such a block anew takes longer than filling it. */
 void *mem_resize(void *block, size_t n, size_t size);
 
 /* A copy of `text`, or of its first `length` bytes and a terminator. NULL on failure. */

@@ -73,7 +73,7 @@ struct predictor_kind {
                     struct fit_report *report, struct error *err);
     enum err (*predict)(const struct predictor *predictor, const int32_t *genes, size_t n,
                         double *a, double *sd, struct error *err);
-    /* predictor_predict_bytes(); a kind without a way of its own has predictor_predict_widened(). */
+    /* predictor_predict_bytes(); predictor_predict_widened() where a kind has no way of its own. */
     enum err (*predict_bytes)(const struct predictor *predictor, const uint8_t *genes, size_t n,
                               double *a, size_t *bad_row, struct error *err);
     /* Describes the weights: `tensors` has room for PREDICTOR_MAX_TENSORS, their data stay the

@@ -59,7 +59,8 @@ bool json_view_text(struct json_view value, char *out, size_t size);
 /* A string without escapes, in place: false where it has some. */
 bool json_view_string_plain(struct json_view value, const char **text, size_t *length);
 
-/* Bytes of the value's text, from its first character; of a value inside of an array or object only. */
+/* Bytes of the value's text, from its first character. Of a value inside of an array or object
+ * only. */
 size_t json_view_size(struct json_view value);
 
 /* Items of an array, members of an object, one after another:

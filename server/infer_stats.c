@@ -87,8 +87,8 @@ static uint64_t get(const atomic_uint_fast64_t *count)
     return atomic_load_explicit(count, memory_order_relaxed);
 }
 
-/* The entry of that version among those that are known, or the first that is not: INFER_STATS_VERSIONS
- * where there is neither. */
+/* The entry of that version among those that are known, or the first that is not;
+ * INFER_STATS_VERSIONS where there is neither. */
 static size_t find_version(const struct infer_counts *counts, const char *version)
 {
     size_t i = 0;

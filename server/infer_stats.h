@@ -1,6 +1,6 @@
 /* What Triton's extension "statistics" tells of inference requests: how many there were of each
- * version of each model, and where their time went. Counting costs some additions without a lock, so
- * the numbers of one entry are each right, and need not be of the same moment.
+ * version of each model, and where their time went. Counting costs some additions without a lock,
+ * so the numbers of one entry are each right, and need not be of the same moment.
  *
  * All functions may be called from any thread, save init and close. */
 #ifndef DGLD_SERVER_INFER_STATS_H

@@ -9,8 +9,8 @@
 #include "proto/msg_infer.h"
 
 /* Writes latency_ms (request->n, FP32 in the order of the host, which is little-endian) to `out`,
- * that need not be aligned. ERR_INVALID names the row and the gene or field that is wrong; then, and
- * with ERR_NOMEM and ERR_NUMERIC, `out` holds nothing of use. */
+ * that need not be aligned. ERR_INVALID names the row and the gene or field that is wrong. Where it
+ * fails, `out` holds nothing of use. */
 enum err run_infer(const struct predictor *predictor, const struct infer_request *request,
                    unsigned char *out, struct error *err);
 

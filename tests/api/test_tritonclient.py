@@ -1,10 +1,11 @@
 """The Open Inference Protocol with a client that others wrote: tritonclient's HTTP client from PyPI."""
 
 import itertools
+import re
 
 import numpy
 import pytest
-from conftest import A53, TRAIN_DEVICES, factor
+from conftest import A53, ROOT, TRAIN_DEVICES, factor
 from tritonclient.http import InferenceServerClient, InferInput, InferRequestedOutput
 from tritonclient.utils import InferenceServerException
 
@@ -261,3 +262,12 @@ def test_a_broken_file_is_not_loaded_and_the_old_model_stays(root, start):
         with pytest.raises(InferenceServerException):
             client.load_model("nasbench201")
         assert not client.is_model_ready("nasbench201")
+
+
+def test_the_readme_shows_what_works(service):
+    program = next(b for b in re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S) if "Infer" in b)
+    assert "127.0.0.1:8080" in program
+    names = {}
+    exec(program.replace("127.0.0.1:8080", service.url.removeprefix("http://")), names)
+    assert names["latency_ms"].shape == (100_000,)
+    assert numpy.allclose(names["latency_ms"][:500], latencies_of(service, names["cells"][:500]), rtol=3e-7)

@@ -264,25 +264,27 @@ static void what_is_no_json_is_told(void **state)
 /* Rows: shape, data, phrase: found only when the rows are read. */
 static void wrong_elements_are_named(void **state)
 {
+    /* clang-format off */
     static const struct {
         const char *shape, *data, *phrase;
     } rows[] = {
-        {"[2,6]", "[1,1,1,1,1,1,1,1,1,1,1]",         "architecture: data ends after 11 of the 12 elem"           },
-        {"[2,6]", "[1,1,1,1,1,1,1,1,1,1,1,1,1]",     "data has more than the 12 elements"                        },
-        {"[2,6]", "[]",                              "data ends after 0 of the 12 elements"                      },
-        {"[0,6]", "[1]",                             "data has more than the 0 elements"                         },
-        {"[2,6]", "[[1,1,1,1,1,1]]",                 "data ends after 6 of the 12 elements"                      },
-        {"[1,6]", "[[1,1,1,1,1,1],[1]]",             "data has more than the 6 elements"                         },
-        {"[2,6]", "[[1,1,1,1,1,1],[1,1,1]]",         "architecture[1]: has 3 elements, and 6 by its"             },
-        {"[2,6]", "[[1,1,1,1,1,1,1],[1]]",           "architecture[0]: has 7 elements, and 6 by its"             },
-        {"[2,6]", "[[1,1,1,1,1,1],1,1,1,1,1]",       "architecture[1]: must be an array as the rows"             },
-        {"[2,6]", "[[1,1,1,1,1,1],[1,1,1,1,[1],1]]", "architecture[1][4]: must be a whole number"                },
-        {"[2,6]", "[1,1,1,1,1,1,[1,1,1,1,1,1]]",     "architecture: data ends after 7 of the 12"                 },
-        {"[2,6]", "[1,1,1,1,1,1,[1],1,1,1,1,1]",     "architecture[1][0]: must be a whole number, n"             },
-        {"[1,6]", "[1,1,1.5,1,1,1]",                 "architecture[0][2]: must be a whole number, not a fraction"},
-        {"[1,6]", "[1,1,\"1\",1,1,1]",               "architecture[0][2]: must be a whole number, not a string"  },
-        {"[1,6]", "[true,1,1,1,1,1]",                "architecture[0][0]: must be a whole number, not a boolean" },
+        {"[2,6]", "[1,1,1,1,1,1,1,1,1,1,1]", "architecture: data ends after 11 of the 12 elem"},
+        {"[2,6]", "[1,1,1,1,1,1,1,1,1,1,1,1,1]", "data has more than the 12 elements"},
+        {"[2,6]", "[]", "data ends after 0 of the 12 elements"},
+        {"[0,6]", "[1]", "data has more than the 0 elements"},
+        {"[2,6]", "[[1,1,1,1,1,1]]", "data ends after 6 of the 12 elements"},
+        {"[1,6]", "[[1,1,1,1,1,1],[1]]", "data has more than the 6 elements"},
+        {"[2,6]", "[[1,1,1,1,1,1],[1,1,1]]", "architecture[1]: has 3 elements, and 6 by its"},
+        {"[2,6]", "[[1,1,1,1,1,1,1],[1]]", "architecture[0]: has 7 elements, and 6 by its"},
+        {"[2,6]", "[[1,1,1,1,1,1],1,1,1,1,1]", "architecture[1]: must be an array as the rows"},
+        {"[2,6]", "[[1,1,1,1,1,1],[1,1,1,1,[1],1]]", "architecture[1][4]: must be a whole number"},
+        {"[2,6]", "[1,1,1,1,1,1,[1,1,1,1,1,1]]", "architecture: data ends after 7 of the 12"},
+        {"[2,6]", "[1,1,1,1,1,1,[1],1,1,1,1,1]", "architecture[1][0]: must be a whole number, n"},
+        {"[1,6]", "[1,1,1.5,1,1,1]", "architecture[0][2]: must be a whole number, not a fraction"},
+        {"[1,6]", "[1,1,\"1\",1,1,1]", "architecture[0][2]: must be a whole number, not a string"},
+        {"[1,6]", "[true,1,1,1,1,1]", "architecture[0][0]: must be a whole number, not a boolean"},
     };
+    /* clang-format on */
 
     (void)state;
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
@@ -468,7 +470,7 @@ static void the_output_is_binary_where_it_is_asked_for(void **state)
     }
 }
 
-/* Genes that no byte holds are read as genes, cut to what int32_t holds, and never as other bytes. */
+/* Genes that no byte holds are read as genes, cut to what int32_t holds, never as other bytes. */
 static void wide_genes_are_no_bytes(void **state)
 {
     static const int64_t values[] = {
@@ -575,28 +577,30 @@ static void a_hostile_header_length_is_refused(void **state)
 /* Rows: shape and binary_data_size of UINT8 genes, with 28 bytes behind the JSON. */
 static void sizes_that_do_not_fit_are_refused(void **state)
 {
+    /* clang-format off */
     static const struct {
         const char *shape, *size, *phrase;
     } rows[] = {
-        {"[2,6]",                   "11",                  "binary_data_size is 11; [2, 6] of UINT8 has 6 bytes a row"},
-        {"[2,6]",                   "13",                  "binary_data_size is 13; [2, 6] of UINT8"                  },
-        {"[2,6]",                   "18",                  "binary_data_size is 18"                                   },
-        {"[2,6]",                   "0",                   "binary_data_size is 0"                                    },
-        {"[3,6]",                   "12",                  "binary_data_size is 12; [3, 6]"                           },
-        {"[2,7]",                   "14",                  "must be [N, 6], not [2, 7]"                               },
-        {"[0,6]",                   "12",                  "binary_data_size is 12; [0, 6]"                           },
-        {"[0,6]",                   "0",                   "28 bytes of the body belong to no input"                  },
-        {"[1,6]",                   "6",                   "22 bytes of the body belong to no input"                  },
-        {"[5,6]",                   "30",                  "binary_data_size is 30, and the body has 28 bytes left"   },
-        {"[1000000,6]",             "6000000",             "and the body has 28 bytes left"                           },
+        {"[2,6]", "11", "binary_data_size is 11; [2, 6] of UINT8 has 6 bytes a row"},
+        {"[2,6]", "13", "binary_data_size is 13; [2, 6] of UINT8"},
+        {"[2,6]", "18", "binary_data_size is 18"},
+        {"[2,6]", "0", "binary_data_size is 0"},
+        {"[3,6]", "12", "binary_data_size is 12; [3, 6]"},
+        {"[2,7]", "14", "must be [N, 6], not [2, 7]"},
+        {"[0,6]", "12", "binary_data_size is 12; [0, 6]"},
+        {"[0,6]", "0", "28 bytes of the body belong to no input"},
+        {"[1,6]", "6", "22 bytes of the body belong to no input"},
+        {"[5,6]", "30", "binary_data_size is 30, and the body has 28 bytes left"},
+        {"[1000000,6]", "6000000", "and the body has 28 bytes left"},
         {"[3074457345618258603,6]", "2",
-         "binary_data_size is 2"                                                                                      }, /* the product is 2 by overflow */
+         "binary_data_size is 2"}, /* the product is 2 by overflow */
         {"[1537228672809129301,6]", "9223372036854775806",
-         "binary_data_size is 9223372036854775807; ["                                                                 },
-        {"[1e30,6]",                "12",                  "binary_data_size is 12"                                   },
-        {"[2,6]",                   "1e30",                "binary_data_size is 9223372036854775807"                  },
-        {"[2,6]",                   "12.5",                "must be the number of bytes"                              },
+         "binary_data_size is 9223372036854775807; ["},
+        {"[1e30,6]", "12", "binary_data_size is 12"},
+        {"[2,6]", "1e30", "binary_data_size is 9223372036854775807"},
+        {"[2,6]", "12.5", "must be the number of bytes"},
     };
+    /* clang-format on */
     unsigned char binary[28] = {0};
 
     (void)state;

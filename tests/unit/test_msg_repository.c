@@ -90,46 +90,54 @@ static void the_index_request_may_be_empty(void **state)
     }
 }
 
-/* Rows: body, code, phrase. */
-static void wrong_requests_are_refused(void **state)
-{
-    static const struct {
-        const char *body;
-        enum err code;
-        const char *phrase;
-    } index_rows[] =
-        {
-            {"{",                         ERR_SYNTAX,  "line 1, column 2"                          },
-            {"[]",                        ERR_INVALID, "must be an object, not an array"           },
-            {"{\"ready\":1}",             ERR_INVALID, "/ready: must be true or false, not a numbe"},
-            {"{\"ready\":0,\"ready\":1}", ERR_INVALID, "/ready: ready is given twice"              },
-    },
-      order_rows[] = {
-          {"", ERR_OK, ""},
-          {"{}", ERR_OK, ""},
-          {"{\"parameters\":{\"unload_dependents\":false,\"x\":1}}", ERR_OK, ""},
-          {"x", ERR_SYNTAX, "line 1, column 1"},
-          {"7", ERR_INVALID, "must be an object, not a number"},
-          {"{\"parameters\":[]}", ERR_INVALID, "/parameters: must be an object"},
-          {"{\"parameters\":{\"config\":\"{}\"}}", ERR_INVALID, "/parameters/config: a model"},
-          {"{\"parameters\":{\"unload_dependents\":1}}", ERR_INVALID, "must be true or false"},
-          {"{\"parameters\":{\"file:1/model.onnx\":\"aGk=\"}}", ERR_INVALID,
-           "/parameters: \"file:1/model.onnx\": files are not taken"},
-      };
+struct wrong_request {
+    const char *body;
+    enum err code;
+    const char *phrase;
+};
 
+/* clang-format off */
+static const struct wrong_request index_requests[] = {
+    {"{", ERR_SYNTAX, "line 1, column 2"},
+    {"[]", ERR_INVALID, "must be an object, not an array"},
+    {"{\"ready\":1}", ERR_INVALID, "/ready: must be true or false, not a number"},
+    {"{\"ready\":0,\"ready\":1}", ERR_INVALID, "/ready: ready is given twice"},
+};
+
+static const struct wrong_request orders[] = {
+    {"", ERR_OK, ""},
+    {"{}", ERR_OK, ""},
+    {"{\"parameters\":{\"unload_dependents\":false,\"x\":1}}", ERR_OK, ""},
+    {"x", ERR_SYNTAX, "line 1, column 1"},
+    {"7", ERR_INVALID, "must be an object, not a number"},
+    {"{\"parameters\":[]}", ERR_INVALID, "/parameters: must be an object"},
+    {"{\"parameters\":{\"config\":\"{}\"}}", ERR_INVALID, "/parameters/config: a model"},
+    {"{\"parameters\":{\"unload_dependents\":1}}", ERR_INVALID, "must be true or false"},
+    {"{\"parameters\":{\"file:1/model.onnx\":\"aGk=\"}}", ERR_INVALID,
+     "/parameters: \"file:1/model.onnx\": files are not taken"},
+};
+/* clang-format on */
+
+static void wrong_index_requests_are_refused(void **state)
+{
     (void)state;
-    for (size_t i = 0; i < COUNT_OF(index_rows); i++) {
+    for (size_t i = 0; i < COUNT_OF(index_requests); i++) {
+        const struct wrong_request *wrong = &index_requests[i];
         bool only_ready;
         struct error err = {0};
-        const char *body = index_rows[i].body;
-        assert_error(msg_repository_index_decode(body, strlen(body), &only_ready, &err),
-                     index_rows[i].code, &err, index_rows[i].phrase);
+        assert_error(
+            msg_repository_index_decode(wrong->body, strlen(wrong->body), &only_ready, &err),
+            wrong->code, &err, wrong->phrase);
     }
-    for (size_t i = 0; i < COUNT_OF(order_rows); i++) {
+}
+
+static void orders_are_taken_or_refused_by_name(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(orders); i++) {
         struct error err = {0};
-        const char *body = order_rows[i].body;
-        assert_error(msg_repository_order_check(body, strlen(body), &err), order_rows[i].code, &err,
-                     order_rows[i].phrase);
+        assert_error(msg_repository_order_check(orders[i].body, strlen(orders[i].body), &err),
+                     orders[i].code, &err, orders[i].phrase);
     }
 }
 
@@ -153,7 +161,8 @@ int main(void)
         counted_test(metadata_have_the_fields_of_the_protocol),
         counted_test(the_index_tells_what_is_ready_and_why_not),
         counted_test(the_index_request_may_be_empty),
-        counted_test(wrong_requests_are_refused),
+        counted_test(wrong_index_requests_are_refused),
+        counted_test(orders_are_taken_or_refused_by_name),
         counted_test(every_failing_allocation_is_reported),
     };
 
