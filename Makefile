@@ -13,7 +13,8 @@ BENCH_FLAGS ?=
 
 # pkg-config name and the Debian package that brings it
 LIBRARIES := libmicrohttpd:libmicrohttpd-dev jansson:libjansson-dev openblas:libopenblas-pthread-dev \
-             lapacke:liblapacke-dev libuv:libuv1-dev nettle:nettle-dev zlib:zlib1g-dev
+             lapacke:liblapacke-dev libuv:libuv1-dev nettle:nettle-dev zlib:zlib1g-dev \
+             yaml-0.1:libyaml-dev
 TEST_LIBRARIES := cmocka:libcmocka-dev
 pc_names  = $(foreach l,$(1),$(firstword $(subst :, ,$(l))))
 
@@ -25,7 +26,9 @@ WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wvla -Wstrict-prototypes $(if $
 # lib/ is where `make` puts what it makes; nothing is written outside of build/
 OUT      := build/$(MODE)
 SOURCES  := $(wildcard core/*.c proto/*.c server/*.c)
-OBJECTS  := $(SOURCES:%.c=$(OUT)/%.o)
+# files that the program carries inside
+EMBEDDED := proto/openapi.yaml server/web/docs.html
+OBJECTS  := $(SOURCES:%.c=$(OUT)/%.o) $(EMBEDDED:%=$(OUT)/%.o)
 LIB_OBJECTS := $(filter-out $(OUT)/server/main.o,$(OBJECTS))
 TEST_SOURCES := $(wildcard tests/unit/test_*.c)
 TEST_PROGRAMS := $(TEST_SOURCES:%.c=$(OUT)/%)
@@ -87,6 +90,15 @@ $(OUT)/libdgld.a: $(LIB_OBJECTS)
 $(OUT)/%.o: %.c Makefile
 	@echo "  CC    $<"
 	$(Q)mkdir -p $(@D) && $(CC) $(BUILD_FLAGS) -c -o $@ $<
+
+# the bytes of a file between two symbols, embedded_<name> and embedded_<name>_end
+embedded_name = embedded_$(subst .,_,$(notdir $(1)))
+$(EMBEDDED:%=$(OUT)/%.o): $(OUT)/%.o: % Makefile
+	@echo "  EMBED $<"
+	$(Q)mkdir -p $(@D) && printf '%s\n' '.section .rodata' \
+	    '.global $(call embedded_name,$<), $(call embedded_name,$<)_end' \
+	    '$(call embedded_name,$<): .incbin "$<"' '$(call embedded_name,$<)_end: .byte 0' \
+	    '.section .note.GNU-stack,"",%progbits' | $(CC) -x assembler -c -o $@ -
 
 $(OUT)/tests/unit/%: $(OUT)/tests/unit/%.o $(OUT)/libdgld.a
 	@echo "  LD    $@"

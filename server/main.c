@@ -5,10 +5,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/version.h"
 #include "server/command.h"
 #include "server/options.h"
-
-#define DGLD_VERSION "0.1.0"
 
 enum exit_code { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
