@@ -104,5 +104,6 @@ route_handler measurements_get, measurements_put, measurements_delete;
 route_handler infer_post, infer_get_server, infer_get_live, infer_get_ready, infer_get_model,
     infer_get_model_ready, infer_get_config, infer_get_stats;
 route_handler repository_post_index, repository_post_load, repository_post_unload;
+route_handler contract_get, contract_get_docs;
 
 #endif
