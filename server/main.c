@@ -21,6 +21,7 @@ static const struct {
     {COMMAND_PREDICT, command_predict},
     {COMMAND_COSTS,   command_costs  },
     {COMMAND_CONFIG,  command_config },
+    {COMMAND_ROUTES,  command_routes },
 };
 
 static enum err run(const struct options *options, struct error *err)

@@ -18,6 +18,7 @@ enum {
     PREDICT = 1 << COMMAND_PREDICT,
     COSTS = 1 << COMMAND_COSTS,
     CONFIG = 1 << COMMAND_CONFIG,
+    ROUTES = 1 << COMMAND_ROUTES,
     RUNS = TRAIN | TEST,
     SERVICE = SERVE | CONFIG, /* these take the settings too */
     ALL = SERVICE | RUNS | PREDICT | COSTS,
@@ -34,6 +35,7 @@ static const struct {
     {COMMAND_PREDICT, "predict", "[ARCHITECTURE ...]", "predict latencies on one device"},
     {COMMAND_COSTS, "costs", "[ARCHITECTURE ...]", "count MACs, parameters and memory traffic"},
     {COMMAND_CONFIG, "config", "", "print the settings that serve would run with, and their origins"},
+    {COMMAND_ROUTES, "routes", "", "list the service's addresses, and the role that each demands"},
   /* clang-format on */
 };
 
@@ -102,8 +104,8 @@ static const struct flag flags[] = {
      "print a settings file with every default, as config/dgld.json is"},
     {"config", FLAG_PATH, AT(config), SERVICE, 0, 0, "FILE",
      "settings; default: config/dgld.json of the root, where it exists"},
-    {"help", FLAG_SWITCH, AT(is_help), ALL, 0, 0, "", "print this"},
-    {"version", FLAG_SWITCH, AT(is_version), ALL, 0, 0, "", "print the program's version"},
+    {"help", FLAG_SWITCH, AT(is_help), ALL | ROUTES, 0, 0, "", "print this"},
+    {"version", FLAG_SWITCH, AT(is_version), ALL | ROUTES, 0, 0, "", "print the program's version"},
     {"gpu", FLAG_IGNORED, 0, RUNS, 0, 0, "N", "read and without effect, as are the next two"},
     {"main-path", FLAG_IGNORED, 0, RUNS, 0, 0, "DIR", ""},
     {"save-path", FLAG_IGNORED, 0, RUNS, 0, 0, "DIR", ""},

@@ -19,6 +19,7 @@ enum command {
     COMMAND_PREDICT,
     COMMAND_COSTS,
     COMMAND_CONFIG,
+    COMMAND_ROUTES,
 };
 
 /* Texts are borrowed from argv. A text that was not given is NULL, unless the table has a default.
