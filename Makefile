@@ -130,7 +130,8 @@ check-sanitizers: deps-test ## the C tests under ASan+UBSan, then under TSan
 	$(Q)build/venv/bin/python tests/support/run_tests.py --mode asan --match "$(T)"
 	$(Q)build/venv/bin/python tests/support/run_tests.py --mode tsan --match "$(T)"
 
-test-long: test ## what takes longer than a minute or two: the sanitizers
+test-long: test ## what takes longer than a minute or two: many requests of the contract, the sanitizers
+	$(Q)DGLD_TEST_LONG=1 build/venv/bin/python tests/support/run_tests.py --mode release --match at_length
 	$(Q)$(MAKE) --no-print-directory check-sanitizers
 
 # ---- quality -------------------------------------------------------------------------------------

@@ -212,3 +212,14 @@ def start():
     yield start_one
     for daemon in daemons:
         daemon.stop()
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "long: takes minutes; make test-long runs it")
+
+
+def pytest_collection_modifyitems(config, items):
+    """Tests that take minutes are for make test-long alone."""
+    if not os.environ.get("DGLD_TEST_LONG"):
+        config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("long")])
+        items[:] = [item for item in items if not item.get_closest_marker("long")]
