@@ -198,6 +198,12 @@ def test_every_shared_part_is_used():
                 assert f'"#/components/{kind}/{name}' in text, (kind, name)
 
 
+def test_settings_that_are_named_exist():
+    keys = set(json.loads((ROOT / "config" / "dgld.json").read_text()))
+    named = set(re.findall(r"\b[a-z_]+_(?:max|max_bytes|timeout_s|timeout_ms)\b", json.dumps(CONTRACT)))
+    assert len(named) >= 4 and named <= keys
+
+
 def test_the_routes_are_those_of_the_contract_with_their_roles():
     done = subprocess.run([ROOT / "build" / "dgld", "routes"], capture_output=True, text=True, check=True)
     rows = [line.split("\t") for line in done.stdout.splitlines()]
@@ -477,6 +483,19 @@ def test_what_an_operation_demands_is_demanded(name, guarded):
     if operation.role() == "predict":
         reply = send(guarded.url, operation, example, {"Authorization": f"Bearer {guarded.tokens['predict']}"})
         assert reply.status_code not in (401, 403)
+
+
+def genes_of(schema):
+    """What each gene of an architecture that is a list may be."""
+    as_list = next(option for option in schema["anyOf"] if option["type"] == "array")
+    items = as_list.get("prefixItems") or [as_list["items"]] * as_list["maxItems"]
+    return [g.get("enum") or list(range(g["minimum"], g["maximum"] + 1, g.get("multipleOf", 1))) for g in items]
+
+
+@pytest.mark.parametrize("space, schema", [("nasbench201", "Nasbench201Architecture"), ("fbnetv3", "Fbnetv3Architecture")])
+def test_genes_are_those_of_the_search_space(space, schema, reading):
+    told = requests.get(f"{reading.url}/v1/spaces/{space}").json()["genes"]
+    assert genes_of(CONTRACT["components"]["schemas"][schema]) == [gene["values"] for gene in told]
 
 
 # ---- whatever the contract allows, and what it does not ---------------------------------------------
