@@ -91,13 +91,12 @@ $(OUT)/%.o: %.c Makefile
 	@echo "  CC    $<"
 	$(Q)mkdir -p $(@D) && $(CC) $(BUILD_FLAGS) -c -o $@ $<
 
-# the bytes of a file between two symbols, embedded_<name> and embedded_<name>_end
+# a text file, terminated, under the symbol embedded_<name>
 embedded_name = embedded_$(subst .,_,$(notdir $(1)))
 $(EMBEDDED:%=$(OUT)/%.o): $(OUT)/%.o: % Makefile
 	@echo "  EMBED $<"
 	$(Q)mkdir -p $(@D) && printf '%s\n' '.section .rodata' \
-	    '.global $(call embedded_name,$<), $(call embedded_name,$<)_end' \
-	    '$(call embedded_name,$<): .incbin "$<"' '$(call embedded_name,$<)_end: .byte 0' \
+	    '.global $(call embedded_name,$<)' '$(call embedded_name,$<): .incbin "$<"' '.byte 0' \
 	    '.section .note.GNU-stack,"",%progbits' | $(CC) -x assembler -c -o $@ -
 
 $(OUT)/tests/unit/%: $(OUT)/tests/unit/%.o $(OUT)/libdgld.a

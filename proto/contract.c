@@ -9,8 +9,8 @@
 
 #include "core/version.h"
 
-/* Made of proto/openapi.yaml by the Makefile. */
-extern const char embedded_openapi_yaml[], embedded_openapi_yaml_end[];
+/* proto/openapi.yaml, terminated; the Makefile puts it in. */
+extern const char embedded_openapi_yaml[];
 
 /* A mapping or sequence that is open. */
 struct level {
@@ -281,8 +281,7 @@ enum err contract_convert(const char *yaml, size_t size, struct text *out, struc
 
 enum err contract_write(struct text *out, struct error *err)
 {
-    size_t size = (size_t)(embedded_openapi_yaml_end - embedded_openapi_yaml);
-    enum err rc = contract_convert(embedded_openapi_yaml, size, out, err);
+    enum err rc = contract_convert(embedded_openapi_yaml, strlen(embedded_openapi_yaml), out, err);
 
     if (rc != ERR_OK) {
         error_wrap(err, "openapi.yaml");

@@ -12,19 +12,17 @@
 #include "server/conditional.h"
 #include "server/respond.h"
 
-/* Made of server/web/docs.html by the Makefile. */
-extern const char embedded_docs_html[], embedded_docs_html_end[];
+/* server/web/docs.html, terminated; the Makefile puts it in. */
+extern const char embedded_docs_html[];
 
 /* Policy of the page: its own script and style by their digests, the contract, and nothing else. */
 #define POLICY                                                                                 \
     "default-src 'none'; script-src '%s'; style-src '%s'; connect-src 'self'; img-src data:; " \
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
-enum {
-    /* "sha256-" and the digest in base64 */
-    SOURCE_BYTES = sizeof "sha256-" + BASE64_ENCODE_RAW_LENGTH(SHA256_DIGEST_SIZE),
-    POLICY_BYTES = sizeof POLICY + 2 * SOURCE_BYTES,
-};
+/* "sha256-" and the digest in base64, terminated */
+#define SOURCE_BYTES (sizeof "sha256-" + BASE64_ENCODE_RAW_LENGTH(SHA256_DIGEST_SIZE))
+#define POLICY_BYTES (sizeof POLICY + 2 * SOURCE_BYTES)
 
 /* A document that lives as long as the program. */
 struct document {
@@ -79,7 +77,7 @@ static enum err make_docs(struct error *err)
     digest_between(embedded_docs_html, "<style>", "</style>", style);
     (void)snprintf(docs.policy, sizeof docs.policy, POLICY, script, style);
     docs.body = embedded_docs_html;
-    docs.size = (size_t)(embedded_docs_html_end - embedded_docs_html);
+    docs.size = strlen(embedded_docs_html);
     return ERR_OK;
 }
 
