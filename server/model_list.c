@@ -321,14 +321,23 @@ void model_list_close(struct model_list *list)
     memset(list, 0, sizeof *list);
 }
 
+static enum err no_such_model(const struct space *space, const char *name, struct error *err)
+{
+    return error_set(err, ERR_NOT_FOUND, "there is no model \"%s\" of %s", name, space->name);
+}
+
 enum err model_list_find_path(const char *root, const struct space *space, const char *name,
-                              char *out, struct error *err)
+                              char *out, bool *is_by_version, struct error *err)
 {
     struct model_list list;
     const struct model_item *item;
     enum err rc = model_store_named_path(root, space, name, out, err);
+    bool is_named = rc == ERR_OK && path_is_file(out);
 
-    if (rc != ERR_OK || path_is_file(out)) {
+    if (is_by_version != NULL) {
+        *is_by_version = !is_named;
+    }
+    if (rc != ERR_OK || is_named) {
         return rc;
     }
     rc = model_list_load(root, space, &list, err);
@@ -336,9 +345,14 @@ enum err model_list_find_path(const char *root, const struct space *space, const
         return rc;
     }
     item = model_list_find(&list, name);
-    rc = item != NULL
-             ? path_format(out, err, "%s", item->path)
-             : error_set(err, ERR_NOT_FOUND, "there is no model \"%s\" of %s", name, space->name);
+    rc = item != NULL ? path_format(out, err, "%s", item->path) : no_such_model(space, name, err);
     model_list_close(&list);
     return rc;
+}
+
+enum err model_list_confirm(const struct model *model, const char *version, struct error *err)
+{
+    return strcmp(model->info.version, version) == 0
+               ? ERR_OK
+               : no_such_model(model->predictor->space, version, err);
 }

@@ -2,6 +2,7 @@
 #ifndef DGLD_SERVER_MODEL_LIST_H
 #define DGLD_SERVER_MODEL_LIST_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <time.h>
@@ -41,9 +42,14 @@ const struct model_item *model_list_find(const struct model_list *list, const ch
 /* Accepts a zeroed struct. */
 void model_list_close(struct model_list *list);
 
-/* The file of a model by name or version, into `out` (PATH_BYTES). ERR_INVALID for a name that is
- * none, ERR_NOT_FOUND where there is no such model. */
+/* The file of a model by name or version, into `out` (PATH_BYTES). `is_by_version` (may be NULL)
+ * receives whether the file goes by another name: it may hold another version by the time that it
+ * is read. ERR_INVALID for a name that is none, ERR_NOT_FOUND where there is no such model. */
 enum err model_list_find_path(const char *root, const struct space *space, const char *name,
-                              char *out, struct error *err);
+                              char *out, bool *is_by_version, struct error *err);
+
+/* What a model that was found by its version has to hold when it was read: ERR_NOT_FOUND where its
+ * file was replaced meanwhile. */
+enum err model_list_confirm(const struct model *model, const char *version, struct error *err);
 
 #endif

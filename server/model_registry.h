@@ -14,7 +14,7 @@
 #include "proto/model_file.h"
 #include "server/path.h"
 
-enum { REGISTRY_MAX_SPACES = 8 };
+enum { REGISTRY_MAX_SPACES = 8, REGISTRY_N_PARTS = 16 };
 
 struct served_model;
 
@@ -33,12 +33,19 @@ struct named_model {
 
 enum { REGISTRY_MAX_NAMED = 4 }; /* a model of the paper's kind takes 40 MB */
 
+/* Users of models are counted in parts: every request takes a use and gives it back, and threads
+ * would otherwise pass one cache line to and fro for it. A thread has a part, which it may share. */
+struct registry_part {
+    pthread_mutex_t lock; /* guards the counts of this part; held for a few instructions */
+    char apart[64];       /* from the next part's cache line */
+};
+
 struct model_registry {
+    struct registry_part parts[REGISTRY_N_PARTS]; /* locked in this order */
+    /* in the order of `spaces`, NULL: none; read with one part locked, written with all of them */
+    struct served_model *current[REGISTRY_MAX_SPACES];
     pthread_mutex_t
-        lock; /* guards `current` and every model's count; held for a few instructions */
-    struct served_model *current[REGISTRY_MAX_SPACES]; /* in the order of `spaces`; NULL: none */
-    pthread_mutex_t
-        named_lock; /* guards the rest; taken before `lock`, held while a file is loaded */
+        named_lock; /* guards the rest; taken before the parts', held while a file is loaded */
     struct named_model named[REGISTRY_MAX_NAMED];
     uint64_t n_uses;
 };

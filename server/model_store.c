@@ -1,5 +1,6 @@
 #include "server/model_store.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -184,9 +185,10 @@ enum err model_store_activate(const char *root, const struct space *space, const
     struct model model = {0};
     char from[PATH_BYTES];
     char to[PATH_BYTES];
+    bool is_by_version = false;
     char *bytes = NULL;
     size_t size = 0;
-    enum err rc = model_list_find_path(root, space, name, from, err);
+    enum err rc = model_list_find_path(root, space, name, from, &is_by_version, err);
 
     rc = rc != ERR_OK ? rc : model_store_path(root, space, to, err);
     rc = rc != ERR_OK ? rc : file_read(from, SAFETENSORS_MAX_FILE_BYTES, &bytes, &size, err);
@@ -196,7 +198,10 @@ enum err model_store_activate(const char *root, const struct space *space, const
     rc = model_decode(bytes, size, space, &model, err);
     if (rc != ERR_OK) {
         error_wrap(err, "%s", from);
-    } else if (strcmp(from, to) != 0) {
+    } else if (is_by_version) {
+        rc = model_list_confirm(&model, name, err);
+    }
+    if (rc == ERR_OK && strcmp(from, to) != 0) {
         rc = replace_file(root, space, to, bytes, size, err);
     }
     mem_free(bytes);

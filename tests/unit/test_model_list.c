@@ -251,19 +251,20 @@ static void a_model_is_found_by_name_and_by_version(void **state)
     (void)state;
     save(NULL, 0);
     save("a", 1);
-    assert_ok(model_list_find_path(check_directory, &space_fbnetv3, "default", path, &err), &err);
+    assert_ok(model_list_find_path(check_directory, &space_fbnetv3, "default", path, NULL, &err),
+              &err);
     assert_string_equal(path, own_path("result/fbnetv3/pretrainmodel.safetensors"));
-    assert_ok(model_list_find_path(check_directory, &space_fbnetv3, "a", path, &err), &err);
+    assert_ok(model_list_find_path(check_directory, &space_fbnetv3, "a", path, NULL, &err), &err);
     assert_string_equal(path, own_path("result/fbnetv3/pretrainmodel-a.safetensors"));
-    assert_ok(
-        model_list_find_path(check_directory, &space_fbnetv3, models[1].info.version, path, &err),
-        &err);
+    assert_ok(model_list_find_path(check_directory, &space_fbnetv3, models[1].info.version, path,
+                                   NULL, &err),
+              &err);
     assert_string_equal(path, own_path("result/fbnetv3/pretrainmodel-a.safetensors"));
-    assert_error(model_list_find_path(check_directory, &space_fbnetv3, "b", path, &err),
+    assert_error(model_list_find_path(check_directory, &space_fbnetv3, "b", path, NULL, &err),
                  ERR_NOT_FOUND, &err, "there is no model \"b\" of fbnetv3");
-    assert_error(model_list_find_path(check_directory, &space_nasbench201, "a", path, &err),
+    assert_error(model_list_find_path(check_directory, &space_nasbench201, "a", path, NULL, &err),
                  ERR_NOT_FOUND, &err, "there is no model \"a\" of nasbench201");
-    assert_error(model_list_find_path(check_directory, &space_fbnetv3, "../a", path, &err),
+    assert_error(model_list_find_path(check_directory, &space_fbnetv3, "../a", path, NULL, &err),
                  ERR_INVALID, &err, "a model's name");
 }
 

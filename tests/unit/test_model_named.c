@@ -144,6 +144,52 @@ static void *read_often(void *context)
     return NULL;
 }
 
+/* More threads than the registry has parts: each gives back what another has taken. */
+enum { N_HANDS = 2 * REGISTRY_N_PARTS + 1 };
+
+struct hand {
+    struct model_registry *registry;
+    const struct model *given, *taken;
+    double seen;
+};
+
+static void *pass_on(void *context)
+{
+    struct hand *hand = context;
+
+    hand->taken = model_registry_acquire(hand->registry, &space_fbnetv3);
+    hand->seen = predict(hand->given);
+    model_registry_release(hand->registry, hand->given);
+    return NULL;
+}
+
+static void a_use_may_be_given_back_by_another_thread(void **state)
+{
+    struct model_registry registry;
+    struct model first = make_model(100);
+    struct model second = make_model(200);
+    struct hand hand = {.registry = &registry};
+    pthread_t thread;
+    (void)state;
+    assert_int_equal(model_registry_init(&registry, NULL), ERR_OK);
+    assert_int_equal(model_registry_put(&registry, &first, NULL), ERR_OK);
+    hand.given = model_registry_acquire(&registry, &space_fbnetv3);
+    for (int i = 0; i < N_HANDS; i++) {
+        if (i == N_HANDS / 2) {
+            assert_int_equal(model_registry_put(&registry, &second, NULL), ERR_OK);
+        }
+        assert_int_equal(pthread_create(&thread, NULL, pass_on, &hand), 0);
+        assert_int_equal(pthread_join(thread, NULL), 0);
+        assert_near_relative(hand.seen, i <= N_HANDS / 2 ? 100 : 200, 0.05);
+        hand.given = hand.taken;
+    }
+    model_registry_remove(&registry, &space_fbnetv3);
+    assert_null(model_registry_acquire(&registry, &space_fbnetv3));
+    assert_near_relative(predict(hand.given), 200, 0.05); /* held by us alone */
+    model_registry_release(&registry, hand.given);
+    model_registry_close(&registry);
+}
+
 static void activate(struct shared *s, const char *version)
 {
     struct model model = {0};
@@ -186,6 +232,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         model_test(a_named_model_is_found_by_its_version_too),
+        model_test(a_use_may_be_given_back_by_another_thread),
         model_test(versions_are_activated_under_readers_without_tear_or_leak),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
