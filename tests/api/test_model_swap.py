@@ -10,7 +10,7 @@ import time
 
 import pytest
 import requests
-from conftest import DATA, run_json
+from conftest import run_json
 
 SMALL, LARGE = 64, 6000  # architectures: answered on the spot, and on the pool
 

@@ -6,7 +6,7 @@ import random
 
 import pytest
 import requests
-from conftest import make_root
+from conftest import Service, make_root
 
 TEXT = b"".join(b"%09d\n" % i for i in range(1000))  # 10,000 bytes
 
@@ -50,8 +50,6 @@ def tree(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def daemon(tree):
-    from conftest import Service
-
     running = Service(tree)
     yield running
     code, log = running.stop()
