@@ -214,21 +214,14 @@ static bool read_limit(const struct request *request, size_t *out)
     return *text == '\0' && value >= 1 && value <= LIST_MAX_LIMIT;
 }
 
-static void send_listing(const char *top, const char *path, const struct request *request,
-                         struct reply *reply)
+static void send_listing(const char *top, const char *path, size_t limit,
+                         const struct request *request, struct reply *reply)
 {
     const char *after = request_query(request, "after");
     struct tree_listing listing;
     struct text text = {0};
     struct error err;
-    size_t limit;
 
-    if (!read_limit(request, &limit)) {
-        (void)error_set(&err, ERR_INVALID, "limit must be a whole number of 1 to %d",
-                        LIST_MAX_LIMIT);
-        respond_error(reply, request, &err, NULL);
-        return;
-    }
     if (tree_list(top, path, after != NULL ? after : "", limit, &listing, &err) == ERR_OK) {
         msg_result_encode(path, listing.entries, listing.n, listing.next, &text);
         respond_json(reply, 200, &text);
@@ -250,8 +243,13 @@ static void answer(struct app *app, const char *path, bool must_be_directory,
     struct tree_file file = {.fd = -1};
     char top[PATH_BYTES];
     struct error err;
+    size_t limit;
     enum err rc = path_format(top, &err, "%s/result", app->tree.root);
 
+    if (rc == ERR_OK && !read_limit(request, &limit)) { /* whatever stands at the path */
+        rc =
+            error_set(&err, ERR_INVALID, "limit must be a whole number of 1 to %d", LIST_MAX_LIMIT);
+    }
     rc = rc != ERR_OK ? rc : tree_open(top, path, &file, &err);
     if (rc == ERR_OK && must_be_directory && !file.is_directory) {
         rc = error_set(&err, ERR_NOT_FOUND, "this path of the result tree is no directory");
@@ -261,7 +259,7 @@ static void answer(struct app *app, const char *path, bool must_be_directory,
     } else if (rc != ERR_OK) {
         respond_error(reply, request, &err, NULL);
     } else if (file.is_directory) {
-        send_listing(top, path, request, reply);
+        send_listing(top, path, limit, request, reply);
     } else {
         send_file(request, &file, path, reply);
     }

@@ -114,8 +114,9 @@ def test_long_listings_come_in_parts(daemon):
 
 @pytest.mark.parametrize("limit", ["0", "-1", "10001", "99999999999999999999999", "x", "", "1.0", "+1", "1%00"])
 def test_limits_that_are_none_are_refused(daemon, limit):
-    reply = get(daemon, f"/many?limit={limit}")
-    assert reply.status_code == 422 and "1 to 10000" in reply.json()["detail"]
+    for path in ("/many", "/own/numbers.txt", ""):
+        reply = get(daemon, f"{path}?limit={limit}")
+        assert reply.status_code == 422 and "1 to 10000" in reply.json()["detail"]
 
 
 @pytest.mark.parametrize("after", ["../../etc", "%2Fetc", "zzz", "%ff%fe", "a" * 5000, "%0d%0aX: y"])
