@@ -212,7 +212,7 @@ static enum err wrong_leaf(const struct infer_rows *rows, size_t column, struct 
 
 static enum err json_row_genes(struct infer_rows *rows, int32_t *genes, struct error *err)
 {
-    struct json_view leaves[INFER_MAX_COLUMNS];
+    struct json_view leaves[INFER_MAX_COLUMNS] = {{NULL}};
     enum err rc = json_row(rows, leaves, err);
 
     for (size_t c = 0; rc == ERR_OK && c < rows->tensor->n_columns; c++) {
@@ -227,7 +227,7 @@ static enum err json_row_genes(struct infer_rows *rows, int32_t *genes, struct e
 
 static enum err json_row_numbers(struct infer_rows *rows, double *numbers, struct error *err)
 {
-    struct json_view leaves[INFER_MAX_COLUMNS];
+    struct json_view leaves[INFER_MAX_COLUMNS] = {{NULL}};
     enum err rc = json_row(rows, leaves, err);
 
     for (size_t c = 0; rc == ERR_OK && c < rows->tensor->n_columns; c++) {

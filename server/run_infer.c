@@ -35,8 +35,8 @@ static struct run *run_create(const struct predictor *predictor,
     if (run != NULL) {
         run->predictor = predictor;
         run->request = request;
-        run->hardware = (double *)run->block;
-        run->genes = (int32_t *)(run->block + hardware_bytes);
+        run->hardware = (void *)run->block; /* aligned: it follows pointers */
+        run->genes = (void *)(run->block + hardware_bytes);
         infer_rows_begin(&run->architectures, &request->architecture);
         infer_rows_begin(&run->devices, &request->hardware);
     }
