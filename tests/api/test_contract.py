@@ -73,6 +73,11 @@ OPERATIONS = [Operation(path, m) for path, item in CONTRACT["paths"].items() for
 BY_NAME = {operation.name: operation for operation in OPERATIONS}
 
 
+def examples_of(part):
+    """Examples of a parameter or a body by name, those that are refused for their form among them."""
+    return part.get("examples", {}) | part.get("x-refused-examples", {})
+
+
 def walk(value, place=""):
     """Every mapping of the contract with its place, references not followed."""
     if isinstance(value, dict):
@@ -177,6 +182,33 @@ def test_errors_carry_the_headers_that_go_with_them():
             kinds = set(response.get("content", {}))
             if status >= "400":
                 assert kinds == {"application/json" if operation.path.startswith("/v2") else "application/problem+json"}
+
+
+def absolute(schema):
+    """A schema that can be looked at alone."""
+    return {"components": CONTRACT["components"], **schema}
+
+
+EXAMPLE_PLACES = [(place, value) for place, value in walk(CONTRACT) if "schema" in value and ("/content/" in place or "/parameters/" in place)]
+
+
+def is_valid(value, schema):
+    return jsonschema.Draft202012Validator(absolute(schema)).is_valid(value)
+
+
+def test_examples_are_of_the_form_that_is_described_and_refused_ones_are_not():
+    n = 0
+    for place, part in EXAMPLE_PLACES:
+        if "csv" in place or "html" in place:
+            continue
+        shown = {name: resolve(one)["value"] for name, one in part.get("examples", {}).items()}
+        shown |= {"example": part["example"]} if "example" in part else {}
+        for name, value in shown.items():
+            assert is_valid(value, part["schema"]), (place, name)
+        for name, one in part.get("x-refused-examples", {}).items():
+            assert not is_valid(one["value"], part["schema"]), (place, name)
+        n += len(shown)
+    assert n > 60
 
 
 def test_problems_shown_are_those_of_the_program():
@@ -284,11 +316,6 @@ def test_the_page_says_something_without_a_script():
 # ---- what it says is what happens -----------------------------------------------------------------
 
 
-def absolute(schema):
-    """A schema that can be looked at alone."""
-    return {"components": CONTRACT["components"], **schema}
-
-
 def check_reply(operation, reply):
     """The reply has a documented status, headers, type and form."""
     response = operation.responses.get(str(reply.status_code))
@@ -336,8 +363,8 @@ EXCEPT = {"putMeasurements": {"unknownDevice"}}
 def documented_examples():
     """(operation, name of the example, status) of all that can be sent."""
     for operation in OPERATIONS:
-        bodies = {name for media in operation.request_body.get("content", {}).values() for name in media.get("examples", {})}
-        named = {name for parameter in operation.parameters for name in parameter.get("examples", {})}
+        bodies = {name for media in operation.request_body.get("content", {}).values() for name in examples_of(media)}
+        named = {name for parameter in operation.parameters for name in examples_of(parameter)}
         found = {}
         for status, response in operation.responses.items():
             shown = {name for media in response.get("content", {}).values() for name in media.get("examples", {})}
@@ -361,7 +388,7 @@ def send(url, operation, name, headers=None):
     """Sends the example of that name; what has none is left out, or where required the first."""
     path, query, sent = operation.path, {}, dict(headers or {})
     for parameter in operation.parameters:
-        examples = parameter.get("examples", {})
+        examples = examples_of(parameter)
         if name in examples or parameter.get("required"):
             value = examples.get(name) or next(iter(examples.values()))
             if parameter["in"] == "path":
@@ -370,7 +397,7 @@ def send(url, operation, name, headers=None):
                 (query if parameter["in"] == "query" else sent)[parameter["name"]] = value["value"]
     body = None
     for kind, media in operation.request_body.get("content", {}).items():
-        examples = media.get("examples", {})
+        examples = examples_of(media)
         if name in examples or (body is None and examples):
             value = (examples.get(name) or next(iter(examples.values())))["value"]
             body, sent["Content-Type"] = (value if isinstance(value, str) else json.dumps(value)), kind
