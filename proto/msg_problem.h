@@ -16,6 +16,7 @@
     X(412, "precondition-failed", "A condition of the request does not hold")                \
     X(413, "content-too-large", "The request is larger than this service accepts")           \
     X(415, "unsupported-media-type", "The request is not of a type that is understood here") \
+    X(416, "range-not-satisfiable", "The file has no such range")                            \
     X(422, "invalid-request", "The request was understood but cannot be carried out")        \
     X(500, "internal-error", "The service failed")                                           \
     X(503, "unavailable", "The service cannot answer this now")

@@ -465,6 +465,9 @@ def test_another_method_is_405_and_told_which_there_are(path, reading):
         assert reply.status_code == 405, method
         check_reply(operation, reply)
         assert set(reply.headers["Allow"].split(", ")) - {"OPTIONS"} == taken
+    reply = requests.options(reading.url + plain)
+    assert (reply.status_code, reply.content) == (204, b"")
+    assert set(reply.headers["Allow"].split(", ")) - {"OPTIONS"} == taken
 
 
 EXPECTED_TOKENS = {"predict": "a-token-that-may-predict-0123456789", "operator": "a-token-that-may-all-0123456789abcd"}
