@@ -138,12 +138,17 @@ static size_t method_index(const char *method)
 void counters_request(struct counters *counters, const struct route *route, const char *method,
                       unsigned status, uint64_t duration_ns)
 {
-    struct shard *shard = own_shard(counters);
-    size_t path = route != NULL ? counters->path_of[route - routes] : counters->n_paths - 1;
-    struct path_counters *to = &shard->paths[path];
-    size_t code = status < MAX_STATUS ? counters->code_of[status] : N_CODES - 1;
     size_t bucket = 0;
+    struct shard *shard;
+    struct path_counters *to;
+    size_t code;
 
+    if (counters == NULL) {
+        return;
+    }
+    shard = own_shard(counters);
+    to = &shard->paths[route != NULL ? counters->path_of[route - routes] : counters->n_paths - 1];
+    code = status < MAX_STATUS ? counters->code_of[status] : N_CODES - 1;
     while (bucket < N_DURATIONS && duration_ns > duration_bounds_ns[bucket]) {
         bucket++;
     }
@@ -177,10 +182,15 @@ static size_t kind_index(const struct predictor_kind *kind)
 void counters_predicted(struct counters *counters, const struct predictor *predictor,
                         size_t n_architectures, size_t n_targets)
 {
-    struct shard *shard = own_shard(counters);
-    counter *row = shard->n_predictions[space_index(predictor->space)];
     size_t bucket = 0;
+    struct shard *shard;
+    counter *row;
 
+    if (counters == NULL) {
+        return;
+    }
+    shard = own_shard(counters);
+    row = shard->n_predictions[space_index(predictor->space)];
     while (bucket < N_BATCHES && (double)n_architectures > batch_bounds[bucket]) {
         bucket++;
     }
@@ -191,16 +201,18 @@ void counters_predicted(struct counters *counters, const struct predictor *predi
 
 void counters_activated(struct counters *counters, const struct space *space)
 {
-    struct shard *shard = own_shard(counters);
-
-    add(shard, &shard->n_activations[space_index(space)], 1);
+    if (counters != NULL) {
+        struct shard *shard = own_shard(counters);
+        add(shard, &shard->n_activations[space_index(space)], 1);
+    }
 }
 
 void counters_refused(struct counters *counters, enum refusal refusal)
 {
-    struct shard *shard = own_shard(counters);
-
-    add(shard, &shard->n_refused[refusal], 1);
+    if (counters != NULL) {
+        struct shard *shard = own_shard(counters);
+        add(shard, &shard->n_refused[refusal], 1);
+    }
 }
 
 /* ---- adding up ------------------------------------------------------------------------------- */
@@ -208,9 +220,10 @@ void counters_refused(struct counters *counters, enum refusal refusal)
 /* Sum over the shards of the counter that lies `offset` bytes into each. */
 static uint64_t sum(const struct counters *counters, size_t offset)
 {
+    size_t n_used = (size_t)atomic_load(&n_threads) + 1;
     uint64_t total = 0;
 
-    for (size_t i = 0; i < MAX_SHARDS; i++) {
+    for (size_t i = 0; i < n_used && i < MAX_SHARDS; i++) {
         const struct shard *shard =
             atomic_load_explicit(&counters->shards[i], memory_order_acquire);
         if (shard != NULL) {

@@ -35,6 +35,8 @@ enum { STATUS_CLIENT_WENT = 499 };
 enum err counters_create(struct counters **out, struct error *err);
 void counters_destroy(struct counters *counters); /* accepts NULL */
 
+/* Those that count do nothing for NULL. */
+
 /* A request that has ended. `route` is NULL where there was none for it. */
 void counters_request(struct counters *counters, const struct route *route, const char *method,
                       unsigned status, uint64_t duration_ns);

@@ -16,6 +16,8 @@ const struct route routes[] = {
      health_get_live,       ROLE_NONE,     BODY_NONE,  ON_SPOT},
     {"GET",    "/readyz",
      health_get_ready,      ROLE_NONE,     BODY_NONE,  ON_SPOT},
+    {"GET",    "/metrics",
+     metrics_get,           ROLE_PREDICT,  BODY_NONE,  ON_SPOT},
     {"GET",    "/openapi.json",
      contract_get,          ROLE_NONE,     BODY_NONE,  ON_POOL},
     {"GET",    "/docs",

@@ -59,7 +59,7 @@ bool request_id_is_fit(const char *text)
     return length > 0 && length < REQUEST_ID_BYTES && text[length] == '\0';
 }
 
-void request_id_make(char out[REQUEST_ID_BYTES])
+void request_id_make(char out[REQUEST_ID_MADE_BYTES])
 {
     char digits[16];
     size_t n = 0;

@@ -6,7 +6,13 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum { REQUEST_ID_BYTES = 129, TRACE_ID_BYTES = 33, SPAN_ID_BYTES = 17 }; /* with terminators */
+/* With terminators; the second is an id of ours. */
+enum {
+    REQUEST_ID_BYTES = 129,
+    REQUEST_ID_MADE_BYTES = 34,
+    TRACE_ID_BYTES = 33,
+    SPAN_ID_BYTES = 17
+};
 
 /* A request of which a client told nothing has an empty trace. */
 struct trace {
@@ -22,7 +28,7 @@ void trace_init(void);
 bool request_id_is_fit(const char *text);
 
 /* Makes an id that no other request of this or another process has: "5f0c9a7be1d24c38-1a". */
-void request_id_make(char out[REQUEST_ID_BYTES]);
+void request_id_make(char out[REQUEST_ID_MADE_BYTES]);
 
 /* Reads the header traceparent. False where it is absent, malformed, or holds an id of all zeroes:
  * then `out` is empty, as the standard wants it ignored. Versions above 00 are read for what they

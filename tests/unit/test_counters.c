@@ -213,6 +213,16 @@ static void without_memory_a_thread_counts_with_others(void **state)
     counters_destroy(counters);
 }
 
+static void nothing_is_counted_where_nobody_asks(void **state)
+{
+    static const struct predictor cost = {&predictor_kind_cost, &space_nasbench201};
+    (void)state;
+    counters_request(NULL, NULL, "GET", 200, 1);
+    counters_predicted(NULL, &cost, 1, 1);
+    counters_activated(NULL, &space_nasbench201);
+    counters_refused(NULL, REFUSED_CONNECTIONS);
+}
+
 static enum err create_and_destroy(void *context, struct error *err)
 {
     struct counters *counters = NULL;
@@ -241,6 +251,7 @@ int main(void)
         counted_test(activations_and_refusals_are_counted),
         counted_test(without_memory_a_thread_counts_with_others),
         counted_test(counts_of_all_threads_are_added),
+        counted_test(nothing_is_counted_where_nobody_asks),
         counted_test(want_of_memory_stops_the_start),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

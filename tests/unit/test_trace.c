@@ -39,8 +39,8 @@ static void every_other_byte_is_refused_wherever_it_stands(void **state)
 
 static void ids_are_of_a_process_and_count_up(void **state)
 {
-    char first[REQUEST_ID_BYTES];
-    char second[REQUEST_ID_BYTES];
+    char first[REQUEST_ID_MADE_BYTES];
+    char second[REQUEST_ID_MADE_BYTES];
     (void)state;
     trace_init();
     request_id_make(first);
@@ -62,7 +62,7 @@ static unsigned long long made[N_THREADS][N_IDS];
 static void *make_ids(void *row)
 {
     for (size_t i = 0; i < N_IDS; i++) {
-        char id[REQUEST_ID_BYTES];
+        char id[REQUEST_ID_MADE_BYTES];
         request_id_make(id);
         ((unsigned long long *)row)[i] = strtoull(id + 17, NULL, 16);
     }
