@@ -39,9 +39,11 @@ static enum err run_app(struct app *app, struct error *err)
     rc = rc != ERR_OK ? rc : http_start(app, &http, err);
     if (rc == ERR_OK) {
         bool is_v6 = strchr(app->config.bind, ':') != NULL;
-        log_write(LOG_INFO, "listening on http://%s%s%s:%u", is_v6 ? "[" : "", app->config.bind,
-                  is_v6 ? "]" : "", http_port(http));
-        rc = loop_run(loop, http, err);
+        char status[CONFIG_TEXT_BYTES + 64];
+        (void)snprintf(status, sizeof status, "listening on http://%s%s%s:%u", is_v6 ? "[" : "",
+                       app->config.bind, is_v6 ? "]" : "", http_port(http));
+        log_write(LOG_INFO, "%s", status);
+        rc = loop_run(loop, http, status, err);
     }
     http_stop(http);
     loop_close(loop);
