@@ -182,6 +182,16 @@ def test_client_that_goes_is_counted_as_such(daemon):
     wait_for(daemon, lambda s: value(s, "dgld_http_requests_total", **gone) == 1)
 
 
+def test_client_that_is_too_slow_is_counted_as_such(start, root):
+    (root / "own.json").write_text('{"body_timeout_s": 1}')
+    daemon = start(root, "--config", root / "own.json")
+    with socket.create_connection(("127.0.0.1", daemon.port), timeout=30) as connection:
+        connection.sendall(b"POST /v1/predict HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+        assert connection.recv(1000).startswith(b"HTTP/1.1 408")
+        slow = {"route": "/v1/predict", "method": "POST", "code": "408"}
+        wait_for(daemon, lambda s: value(s, "dgld_http_requests_total", **slow) == 1)
+
+
 def test_requests_and_connections_that_are_open_are_told(daemon):
     with requests.Session() as session:
         samples = read(scrape(daemon, session))

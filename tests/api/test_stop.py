@@ -1,5 +1,6 @@
 """The stop: what a load balancer and a supervisor see of it."""
 
+import contextlib
 import json
 import os
 import re
@@ -128,18 +129,26 @@ def test_drain_timeout_begins_with_the_end_of_the_delay(launch):
     assert "1 requests are still in flight after drain_timeout_ms; stopping" in messages(log)
 
 
-def test_second_signal_does_not_wait_for_a_long_computation(launch, root):
-    """A batch of the paper's predictor takes many seconds; a signal more and it ends all the same."""
-    daemon = launch(drain_timeout_ms=600_000)
+@pytest.mark.parametrize("is_signalled", [True, False])
+def test_end_does_not_wait_for_long_computations(is_signalled, launch):
+    """Batches of the paper's predictor, that take longer together than stop() waits; a second signal, or the end
+    of drain_timeout_ms, and it ends all the same."""
+    daemon = launch(drain_timeout_ms=600_000 if is_signalled else 100)
     body = json.dumps(GOOD | {"model": "mlp", "architectures": ["444244"] * 4096}).encode()
-    with socket.create_connection(("127.0.0.1", daemon.port), timeout=60) as connection:
-        head = b"POST /v1/predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
-        connection.sendall(head + b"Content-Length: %d\r\n\r\n" % len(body) + body)
-        wait_until(lambda: in_flight(daemon) > 1)
+    head = b"POST /v1/predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    with contextlib.ExitStack() as stack:
+        for _ in range(40):
+            connection = socket.create_connection(("127.0.0.1", daemon.port), timeout=60)
+            stack.enter_context(connection).sendall(head + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+        wait_until(lambda: in_flight(daemon) == 41)
         daemon.process.send_signal(signal.SIGTERM)
-        wait_until(lambda: not is_listening(daemon))
-        code, log = daemon.stop(signal.SIGTERM)
-    assert code == 0 and messages(log)[-2:] == ["a second signal: stopping now", "stopped"]
+        if is_signalled:
+            wait_until(lambda: not is_listening(daemon))
+            daemon.process.send_signal(signal.SIGTERM)
+        daemon.process.wait(timeout=30)
+    code, log = daemon.stop()
+    reason = "a second signal: stopping now" if is_signalled else "requests are still in flight after drain_timeout_ms; stopping"
+    assert code == 0 and messages(log)[-1] == "stopped" and messages(log)[-2].endswith(reason)
 
 
 def in_flight(daemon):
