@@ -31,6 +31,7 @@ static const unsigned codes[] = {200, 201, 202, 204, 206, 301, 304, 307, 308, 40
                                  416, 422, 429, 431, 499, 500, 501, 503, 504, 0};
 
 #define COUNT_OF(array) (sizeof(array) / sizeof *(array))
+#define N_CELLS         ((size_t)N_METHODS * N_CODES) /* of a path */
 
 enum {
     N_METHODS = COUNT_OF(methods),
@@ -61,7 +62,6 @@ struct shard {
     counter n_by_batch[N_BATCHES + 1];
     counter n_architectures;
     counter n_activations[MAX_SPACES];
-    char padding[CACHE_LINE]; /* no two threads write to one line */
     struct path_counters paths[];
 };
 
@@ -82,7 +82,8 @@ static _Thread_local unsigned own_thread;
 static struct shard *make_shard(const struct counters *counters, bool is_shared)
 {
     struct shard *shard =
-        mem_calloc(1, sizeof *shard + counters->n_paths * sizeof(struct path_counters));
+        mem_calloc(1, sizeof *shard + counters->n_paths * sizeof(struct path_counters) +
+                          CACHE_LINE); /* no two threads write to one line */
 
     if (shard != NULL) {
         shard->is_shared = is_shared;
@@ -248,9 +249,9 @@ static void encode_requests(const struct counters *counters, struct text *text)
     prom_family(text, name, "counter",
                 "Requests that have ended, by route, method and status; 499 where the client went "
                 "before there was a reply.");
-    for (size_t i = 0; i < counters->n_paths * N_METHODS * N_CODES; i++) {
-        size_t path = i / (N_METHODS * N_CODES);
-        size_t cell = i % (N_METHODS * N_CODES);
+    for (size_t i = 0; i < counters->n_paths * N_CELLS; i++) {
+        size_t path = i / N_CELLS;
+        size_t cell = i % N_CELLS;
         char code[16];
         const struct prom_label labels[] = {
             {"route",  counters->paths[path]  },
