@@ -165,7 +165,11 @@ static void end_line(struct text *line, const struct timespec *now, bool is_boun
     text_close(line);
 }
 
-static void write_line(enum log_level level, const char *message, bool is_audit,
+/* What a line is about: clients cannot cause audit lines that are not bounded, since what is carried
+ * out for them they were allowed to ask. */
+enum line_kind { LINE_PLAIN, LINE_AUDIT, LINE_AUDIT_REFUSED };
+
+static void write_line(enum log_level level, const char *message, enum line_kind kind,
                        const struct log_field *fields, size_t n_fields)
 {
     struct text line = {0};
@@ -173,20 +177,21 @@ static void write_line(enum log_level level, const char *message, bool is_audit,
 
     (void)clock_gettime(CLOCK_REALTIME, &now);
     begin_line(&line, &now, level, message);
-    if (is_audit) {
+    if (kind != LINE_PLAIN) {
         text_puts(&line, ",\"audit\":true");
     }
     for (size_t i = 0; i < n_fields && i < MAX_FIELDS; i++) {
         put_field(&line, &fields[i]);
     }
-    end_line(&line, &now, level == LOG_WARNING && !is_audit);
+    end_line(&line, &now,
+             kind == LINE_AUDIT_REFUSED || (kind == LINE_PLAIN && level == LOG_WARNING));
 }
 
 void log_write_fields(enum log_level level, const char *message, const struct log_field *fields,
                       size_t n_fields)
 {
     if (log_is_on(level)) {
-        write_line(level, message, false, fields, n_fields);
+        write_line(level, message, LINE_PLAIN, fields, n_fields);
     }
 }
 
@@ -201,7 +206,7 @@ void log_write(enum log_level level, const char *format, ...)
     va_start(args, format);
     (void)vsnprintf(message, sizeof message, format, args);
     va_end(args);
-    write_line(level, message, false, NULL, 0);
+    write_line(level, message, LINE_PLAIN, NULL, 0);
 }
 
 /* ---- requests -------------------------------------------------------------------------------- */
@@ -231,13 +236,16 @@ void log_request(const struct log_request *request)
         {"duration_us", NULL,               request->duration_us},
         {"bytes",       NULL,               request->bytes      },
     };
+    enum line_kind kind = !request->is_operator    ? LINE_PLAIN
+                          : request->status >= 400 ? LINE_AUDIT_REFUSED
+                                                   : LINE_AUDIT;
     const char *message = request->status >= 500   ? "a request failed"
                           : !request->is_operator  ? "a request was answered"
                           : request->status >= 400 ? "an operator's request was refused"
                                                    : "an operator's request was carried out";
 
     if (log_request_is_on(request->status, request->is_operator)) {
-        write_line(level_of(request->status, request->is_operator), message, request->is_operator,
-                   fields, sizeof fields / sizeof *fields);
+        write_line(level_of(request->status, request->is_operator), message, kind, fields,
+                   sizeof fields / sizeof *fields);
     }
 }

@@ -1,8 +1,8 @@
 /* Structured log: one JSON object a line on standard error, of at most LOG_LINE_BYTES. Thread-safe.
  *
  * A log never holds up who writes it: where standard error takes no more (a pipe that nobody
- * reads), a line is left out, and so are warnings beyond LOG_WARNINGS_A_SECOND, which clients could
- * cause without end. The next line that goes through tells how many were. Texts may be anything
+ * reads), a line is left out, and so are warnings and refused operations beyond LOG_WARNINGS_A_SECOND,
+ * which clients could cause without end. The next line that goes through tells how many were. Texts may be anything
  * that clients sent: they are escaped, and cut where they are long. Tokens and bodies are never
  * logged. */
 #ifndef DGLD_SERVER_LOG_H

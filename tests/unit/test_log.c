@@ -356,16 +356,37 @@ static void a_flood_of_warnings_is_bounded_and_told(void **state)
     await_second();
 }
 
-static void other_levels_and_operators_are_not_bounded_so(void **state)
+static void refused_operations_are_bounded_too(void **state)
 {
-    struct log_request failed = example;
+    struct log_request refused = example;
     uint64_t before = log_n_lost();
     (void)state;
-    failed.is_operator = true;
-    failed.status = 503;
+    refused.is_operator = true;
+    refused.status = 401; /* a stranger who tries tokens */
+    await_second();
+    begin_capture();
+    for (size_t i = 0; i < 1000; i++) {
+        log_request(&refused);
+    }
+    assert_in_range(log_n_lost() - before, 100, 1000 - LOG_WARNINGS_A_SECOND);
+    log_write(LOG_INFO, "after");
+    end_capture();
+    assert_true(json_is_true(json_object_get(lines[0], "audit")));
+    assert_string_equal(text_of(0, "message"), "an operator's request was refused");
+    assert_int_equal(told_as_lost(), log_n_lost() - before);
+    drop_lines();
+    await_second();
+}
+
+static void other_levels_and_operators_are_not_bounded_so(void **state)
+{
+    struct log_request done = example;
+    uint64_t before = log_n_lost();
+    (void)state;
+    done.is_operator = true;
     begin_capture();
     for (size_t i = 0; i < 500; i++) {
-        log_request(&failed);
+        log_request(&done);
         log_write(LOG_INFO, "x");
         log_write(LOG_ERROR, "x");
     }
@@ -494,6 +515,7 @@ int main(void)
         directory_test(a_request_is_told_with_its_fields),
         directory_test(which_requests_are_told_depends_on_the_level),
         directory_test(a_flood_of_warnings_is_bounded_and_told),
+        directory_test(refused_operations_are_bounded_too),
         directory_test(other_levels_and_operators_are_not_bounded_so),
         directory_test(a_full_pipe_holds_nobody_up),
         directory_test(a_closed_log_is_survived),
