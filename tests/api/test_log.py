@@ -23,6 +23,32 @@ def talkative(start, root):
     return start(root, "--config", root / "own.json")
 
 
+class Supervisor:
+    """Is told when the service has started, and when a reload is done."""
+
+    def __init__(self, listener, root):
+        self.listener, self.settings = listener, root / "own.json"
+        self.settings.write_text("{}")
+
+    def expect(self, message):
+        assert self.listener.recv(1000).startswith(message)
+
+    def reload(self, daemon, level):
+        self.settings.write_text(json.dumps({"log_level": level}))
+        daemon.process.send_signal(signal.SIGHUP)
+        for message in (b"READY=1", b"RELOADING=1", b"READY=1"):  # the first is of the start
+            self.expect(message)
+
+
+@pytest.fixture
+def supervisor(root, monkeypatch):
+    monkeypatch.setenv("NOTIFY_SOCKET", str(root / "notify"))
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(str(root / "notify"))
+        listener.settimeout(20)
+        yield Supervisor(listener, root)
+
+
 def of_requests(daemon):
     """Stops the daemon and returns its lines about requests."""
     code, log = daemon.stop()
@@ -90,6 +116,33 @@ def test_level_is_that_of_the_settings(level, n, start, root):
     severe = {"error": 0, "warning": 1, "info": 2, "debug": 3}
     assert all(severe[line["level"]] <= severe[level] for line in lines)
     assert len([line for line in lines if "status" in line]) == n
+
+
+# ---- operators
+
+
+@pytest.mark.parametrize("level", ["error", "info"])
+def test_what_operators_do_is_logged_at_every_level(level, start, root, supervisor):
+    daemon = start(root, "--config", root / "own.json")
+    supervisor.reload(daemon, level)
+    url = daemon.url + "/v1/devices/My%20Phone"
+    assert requests.put(url, json={"hardware": [2.0, 3, 1, 7.46]}, headers={"X-Request-Id": "put"}).status_code == 201
+    assert requests.put(url, json={"hardware": [0, 3, 1, 7.46]}, headers={"X-Request-Id": "bad"}).status_code == 422
+    assert requests.get(url).status_code == 200
+    assert requests.delete(url, headers={"X-Request-Id": "drop"}).status_code == 204
+    entries = of_requests(daemon)
+    assert [(e["request_id"], e["method"], e["status"]) for e in entries] == [
+        ("put", "PUT", 201),
+        ("bad", "PUT", 422),
+        ("drop", "DELETE", 204),
+    ]
+    assert all(e["audit"] is True and e["level"] == "info" and e["path"] == "/v1/devices/My Phone" for e in entries)
+    assert all(e["route"] == "/v1/devices/{device}" and e["address"] == "127.0.0.1" for e in entries)
+    assert [e["message"] for e in entries] == [
+        "an operator's request was carried out",
+        "an operator's request was refused",
+        "an operator's request was carried out",
+    ]
 
 
 # ---- request ids
@@ -200,3 +253,13 @@ def test_log_that_nobody_reads_holds_no_request_up(root):
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=30) == 0
     os.close(reading)
+
+
+@pytest.mark.parametrize("before, after", [("debug", "info"), ("info", "debug")])
+def test_level_changes_while_it_runs(before, after, start, root, supervisor):
+    supervisor.settings.write_text(json.dumps({"log_level": before}))
+    daemon = start(root, "--config", root / "own.json")
+    requests.get(f"{daemon.url}/{before}")
+    supervisor.reload(daemon, after)
+    requests.get(f"{daemon.url}/{after}")
+    assert [entry["path"] for entry in of_requests(daemon)] == ["/debug"]

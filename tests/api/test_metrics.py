@@ -249,6 +249,33 @@ def test_predictions_and_batch_sizes_are_counted(daemon):
     assert value(samples, "dgld_batch_size_bucket", le="65536") == 3
 
 
+def test_inferences_are_counted_with_predictions(daemon):
+    infer = {
+        "inputs": [
+            {"name": "architecture", "datatype": "INT64", "shape": [2, 6], "data": [4, 4, 4, 2, 4, 4] * 2},
+            {"name": "hardware", "datatype": "FP64", "shape": [4], "data": [2.0, 3, 1, 7.46]},
+        ]
+    }
+    assert daemon.post(infer, "/v2/models/nasbench201/infer").status_code == 200
+    assert daemon.post({"inputs": []}, "/v2/models/nasbench201/infer").status_code == 400
+    samples = read(scrape(daemon))
+    assert value(samples, "dgld_predictions_total", search_space="nasbench201", predictor="cost") == 2
+    assert value(samples, "dgld_batch_size_count") == 1
+    answered = {"route": "/v2/models/{model}/infer", "method": "POST"}
+    assert value(samples, "dgld_http_requests_total", code="200", **answered) == 1
+    assert value(samples, "dgld_http_requests_total", code="400", **answered) == 1
+
+
+def test_activations_are_counted(daemon):
+    before = daemon.predict(**GOOD)["model"]["version"]
+    for name in ("mlp", before, "mlp"):
+        assert daemon.post({"version": name}, "/v1/models/nasbench201/activate").status_code == 200
+    samples = read(scrape(daemon))
+    assert value(samples, "dgld_model_activations_total", search_space="nasbench201") == 4
+    infos = [dict(labels) for name, labels in samples if name == "dgld_model_info"]
+    assert [i["predictor"] for i in infos if i["search_space"] == "nasbench201"] == ["mlp"]
+
+
 def test_served_models_are_told(daemon):
     version = daemon.predict(**GOOD)["model"]["version"]
     samples = read(scrape(daemon))
