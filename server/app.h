@@ -8,11 +8,14 @@
 
 #include "server/config.h"
 #include "server/config_source.h"
+#include "server/counters.h"
 #include "server/data_tree.h"
 #include "server/device_cache.h"
 #include "server/infer_stats.h"
 #include "server/model_registry.h"
 #include "server/serving.h"
+
+struct http_server;
 
 struct app {
     struct config config;
@@ -24,8 +27,10 @@ struct app {
     struct model_registry models;
     struct serving serving;
     struct infer_stats infer_stats;
-    atomic_bool is_ready;    /* predictors are loaded */
-    atomic_bool is_draining; /* a stop was asked for */
+    struct counters *counters; /* owned */
+    struct http_server *http;  /* set while it runs */
+    atomic_bool is_ready;      /* predictors are loaded */
+    atomic_bool is_draining;   /* a stop was asked for */
 };
 
 #endif

@@ -12,6 +12,7 @@
 #include "server/http.h"
 #include "server/log.h"
 #include "server/loop.h"
+#include "server/trace.h"
 
 /* Loads what is served. A space without a predictor is no error, a malformed file is. */
 static enum err load_models(struct app *app, struct error *err)
@@ -38,9 +39,11 @@ static enum err run_app(struct app *app, struct error *err)
     rc = rc != ERR_OK ? rc : http_start(app, &http, err);
     if (rc == ERR_OK) {
         bool is_v6 = strchr(app->config.bind, ':') != NULL;
-        log_write(LOG_INFO, "listening on http://%s%s%s:%u", is_v6 ? "[" : "", app->config.bind,
-                  is_v6 ? "]" : "", http_port(http));
-        rc = loop_run(loop, http, err);
+        char status[CONFIG_TEXT_BYTES + 64];
+        (void)snprintf(status, sizeof status, "listening on http://%s%s%s:%u", is_v6 ? "[" : "",
+                       app->config.bind, is_v6 ? "]" : "", http_port(http));
+        log_write(LOG_INFO, "%s", status);
+        rc = loop_run(loop, http, status, err);
     }
     http_stop(http);
     loop_close(loop);
@@ -67,14 +70,17 @@ enum err command_serve(const struct options *options, struct error *err)
     (void)signal(SIGPIPE, SIG_IGN);
     keep_memory_small();
     json_object_seed(0); /* before the first thread: jansson's hash must not race for its seed */
+    trace_init();
     rc = config_source_init(&app->config_source, options, err);
     rc = rc != ERR_OK ? rc : config_read(&app->config_source, &app->config, NULL, err);
+    log_set_level((enum log_level)app->config.log_level);
     rc = rc != ERR_OK ? rc : matrix_init(err);
     rc = rc != ERR_OK ? rc : data_tree_init(&app->tree, options->root, options->data_path, err);
     rc = rc != ERR_OK ? rc : device_cache_init(&app->devices, err);
     rc = rc != ERR_OK ? rc : model_registry_init(&app->models, err);
     rc = rc != ERR_OK ? rc : infer_stats_init(&app->infer_stats, err);
     rc = rc != ERR_OK ? rc : serving_init(&app->serving, err);
+    rc = rc != ERR_OK ? rc : counters_create(&app->counters, err);
     if (rc == ERR_OK) {
         rc = run_app(app, err);
         serving_close(&app->serving);
@@ -86,6 +92,7 @@ enum err command_serve(const struct options *options, struct error *err)
     if (rc == ERR_OK) {
         log_write(LOG_INFO, "stopped");
     }
+    counters_destroy(app->counters);
     mem_free(app);
     return rc;
 }

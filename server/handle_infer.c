@@ -225,6 +225,10 @@ static void count(struct inference *inference, bool is_success)
     record->total_ns = (uint64_t)(1e9 * (inference->marked - inference->started));
     infer_stats_add(&inference->app->infer_stats, inference->model->predictor->space,
                     inference->model->info.version, record);
+    if (is_success) {
+        counters_predicted(inference->app->counters, inference->model->predictor,
+                           inference->request.n, 1);
+    }
 }
 
 /* The body is taken as it is. */

@@ -164,6 +164,10 @@ void predict_post(struct app *app, const struct request *request, struct reply *
                         &predict.errors);
     } else if (model != NULL) {
         rc = predict_with(model, &predict, &text, &err);
+        if (rc == ERR_OK) {
+            counters_predicted(app->counters, model->predictor, predict.n_architectures,
+                               predict.n_targets);
+        }
         model_registry_release(&app->models, model);
         if (rc == ERR_OK) {
             respond_json(reply, 200, &text);

@@ -131,6 +131,7 @@ enum err http_start(struct app *app, struct http_server **out, struct error *err
         return error_set(err, ERR_NOMEM, "no memory for the HTTP server");
     }
     server->app = app;
+    app->http = server;
     server->listen_fd = -1;
     (void)pthread_mutex_init(&server->lock, NULL); /* cannot fail on Linux with no attributes */
     rc = listen_on(&app->config, &server->listen_fd, err);
@@ -156,6 +157,18 @@ int http_listen_fd(const struct http_server *server)
     return server->listen_fd;
 }
 
+/* The library says ENFILE for both of its bounds. */
+static void count_refusal(struct http_server *server)
+{
+    bool is_bound = errno == ENFILE;
+    bool is_full =
+        is_bound && http_n_connections(server) >= (size_t)server->app->config.connections_max;
+
+    counters_refused(server->app->counters, is_full    ? REFUSED_CONNECTIONS
+                                            : is_bound ? REFUSED_CONNECTIONS_OF_ADDRESS
+                                                       : REFUSED_FOR_WANT);
+}
+
 bool http_accept(struct http_server *server)
 {
     struct sockaddr_storage address;
@@ -164,7 +177,10 @@ bool http_accept(struct http_server *server)
 
     while ((fd = accept(server->listen_fd, (struct sockaddr *)&address, &size)) >= 0) {
         /* the library sets the socket's flags, and closes it where it cannot take it */
-        (void)MHD_add_connection(server->daemon, fd, (const struct sockaddr *)&address, size);
+        if (MHD_add_connection(server->daemon, fd, (const struct sockaddr *)&address, size) ==
+            MHD_NO) {
+            count_refusal(server);
+        }
         size = sizeof address;
     }
     return errno != EMFILE && errno != ENFILE && errno != ENOMEM && errno != ENOBUFS;
@@ -184,6 +200,7 @@ uint16_t http_port(const struct http_server *server)
 
 void http_quiesce(struct http_server *server)
 {
+    atomic_store(&server->is_refusing, true);
     if (server->listen_fd >= 0) {
         (void)close(server->listen_fd);
         server->listen_fd = -1;
@@ -200,6 +217,21 @@ size_t http_in_flight(const struct http_server *server)
     return atomic_load(&server->n_in_flight);
 }
 
+size_t http_n_connections(struct http_server *server)
+{
+    size_t n;
+
+    (void)pthread_mutex_lock(&server->lock);
+    n = server->n_connections;
+    (void)pthread_mutex_unlock(&server->lock);
+    return n;
+}
+
+size_t http_held_bytes(const struct http_server *server)
+{
+    return atomic_load(&server->n_held_bytes);
+}
+
 void http_stop(struct http_server *server)
 {
     if (server == NULL) {
@@ -211,5 +243,6 @@ void http_stop(struct http_server *server)
         MHD_stop_daemon(server->daemon);
     }
     (void)pthread_mutex_destroy(&server->lock);
+    server->app->http = NULL;
     mem_free(server);
 }

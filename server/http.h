@@ -28,7 +28,8 @@ bool http_accept(struct http_server *server);
 /* The port that is listened on. */
 uint16_t http_port(const struct http_server *server);
 
-/* Accepts no further connections; those that are open are served on, each until its next reply. */
+/* Accepts no further connections; those that are open are served on, each until its next reply,
+ * which tells the client that it is the last one there. */
 void http_quiesce(struct http_server *server);
 
 /* Shuts down the connections whose absolute deadline has passed (headers, body, a reply that is not
@@ -40,6 +41,11 @@ struct pool *http_pool(struct http_server *server);
 
 /* Requests that have begun and are not answered whole. */
 size_t http_in_flight(const struct http_server *server);
+
+/* Connections that are open, and bytes of large bodies and replies that are held; from any thread.
+ */
+size_t http_n_connections(struct http_server *server);
+size_t http_held_bytes(const struct http_server *server);
 
 /* Closes what is open and ends the threads. Accepts NULL. */
 void http_stop(struct http_server *server);

@@ -14,12 +14,17 @@
  * there. The thread that serves the connection moves it, http_reap() looks for those that have
  * passed, and an atomic exchange decides who was first. */
 
-int64_t clock_ms(void)
+uint64_t clock_ns(void)
 {
     struct timespec now;
 
     (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+int64_t clock_ms(void)
+{
+    return (int64_t)(clock_ns() / 1000000);
 }
 
 static void add(struct http_server *server, struct connection *connection)
@@ -30,6 +35,7 @@ static void add(struct http_server *server, struct connection *connection)
         connection->next->previous = connection;
     }
     server->connections = connection;
+    server->n_connections++;
     (void)pthread_mutex_unlock(&server->lock);
 }
 
@@ -44,6 +50,7 @@ static void drop(struct http_server *server, struct connection *connection)
     } else {
         server->connections = connection->next;
     }
+    server->n_connections--;
     (void)pthread_mutex_unlock(&server->lock);
     mem_free(connection);
 }

@@ -130,9 +130,9 @@ void compress_reply(struct context *context)
 /* ---- hand-over ------------------------------------------------------------------------------- */
 
 static enum MHD_Result add_headers(struct MHD_Response *response, const struct reply *reply,
-                                   bool is_closing)
+                                   const char *request_id, bool is_closing)
 {
-    enum MHD_Result ok = MHD_YES;
+    enum MHD_Result ok = MHD_add_response_header(response, "X-Request-Id", request_id);
     char seconds[16];
 
     if (reply->content_type != NULL) {
@@ -183,16 +183,20 @@ enum MHD_Result send_reply(struct context *context)
     struct reply *reply = &context->reply;
     struct MHD_Response *response;
     unsigned status = reply->status;
+    uint64_t size = reply->has_file ? reply->file_size : reply->body_size;
     enum MHD_Result ok = MHD_NO;
 
     if (connection_wait(context->connection, WAIT_REPLY_READ, clock_ms(),
                         server->app->config.reply_timeout_s * 1000)) {
         response = make_response(reply);
         if (response != NULL) {
-            ok = add_headers(response, reply,
-                             context->is_closing || atomic_load(&server->app->is_draining));
+            ok = add_headers(response, reply, context->request.id,
+                             context->is_closing || atomic_load(&server->is_refusing));
             if (ok == MHD_YES) {
                 ok = MHD_queue_response(context->request.connection, status, response);
+            }
+            if (ok == MHD_YES) {
+                observe_reply(context, status, size);
             }
             MHD_destroy_response(response);
         }

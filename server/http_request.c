@@ -237,7 +237,7 @@ static bool judge(struct context *context)
                            : length < FIRST_BODY_BYTES ? (size_t)length
                                                        : FIRST_BODY_BYTES;
     route_match(request->method, request->path, &match);
-    context->route = match.route;
+    context->route = context->observed.route = match.route;
     if (match.route == NULL) {
         refuse_route(context, &match);
     } else if (!is_body_taken(match.route, request_header(request, MHD_HTTP_HEADER_CONTENT_TYPE))) {
@@ -266,7 +266,8 @@ static enum MHD_Result begin(struct http_server *server, struct MHD_Connection *
     context->connection = connection_of(connection);
     context->request = (struct request){
         .method = method, .path = path, .id = "", .client = "", .connection = connection};
-    context->received_ms = clock_ms();
+    observe_begin(context);
+    context->received_ms = (int64_t)(context->observed.begin_ns / 1000000);
     if (!connection_wait(context->connection, WAIT_BODY, context->received_ms,
                          server->app->config.body_timeout_s * 1000) ||
         !judge(context)) {
@@ -425,6 +426,7 @@ void on_completed(void *cls, struct MHD_Connection *connection, void **slot,
     struct http_server *server = cls;
     struct context *context = *slot;
     const struct config *config = &server->app->config;
+    uint64_t now_ns;
 
     (void)connection;
     (void)code;
@@ -432,7 +434,9 @@ void on_completed(void *cls, struct MHD_Connection *connection, void **slot,
         return;
     }
     /* the next request of the connection may let itself be waited for, and then has to be there */
-    (void)connection_wait(context->connection, WAIT_HEADERS, clock_ms(),
+    now_ns = clock_ns();
+    observe_end(context, now_ns);
+    (void)connection_wait(context->connection, WAIT_HEADERS, (int64_t)(now_ns / 1000000),
                           (config->idle_timeout_s + config->header_timeout_s) * 1000);
     free_context(context);
     *slot = NULL;

@@ -3,6 +3,7 @@
  *   http.c             the listening socket, the library's daemon, start and stop
  *   http_connection.c  connections and their absolute deadlines
  *   http_request.c     a request: judged by its headers, received, answered on the spot or on the pool
+ *   http_observe.c     what is counted and logged of a request
  *   http_reply.c       a reply: headers, compression, hand-over to the library */
 #ifndef DGLD_SERVER_HTTP_SERVER_H
 #define DGLD_SERVER_HTTP_SERVER_H
@@ -18,6 +19,7 @@
 #include "server/http.h"
 #include "server/pool.h"
 #include "server/routes.h"
+#include "server/trace.h"
 
 /* A connection from its accept to its close; the library's socket context. */
 struct connection {
@@ -42,6 +44,17 @@ struct http_server {
     atomic_size_t n_held_bytes; /* of large bodies and replies, bounded by transfer_max_bytes */
     pthread_mutex_t lock;       /* of the list of connections */
     struct connection *connections;
+    size_t n_connections;    /* in the list */
+    atomic_bool is_refusing; /* no connection is taken any more: each reply ends its own */
+};
+
+/* What is counted and logged of a request. */
+struct observed {
+    uint64_t begin_ns;         /* monotonic clock, when the headers were there */
+    const struct route *route; /* the one that was asked for, carried out or refused; or NULL */
+    unsigned status;           /* of the reply that was sent; 0 while there is none */
+    uint64_t reply_bytes;
+    char id[REQUEST_ID_MADE_BYTES]; /* "" where the client gave one */
 };
 
 /* A request from its headers to the last byte of its reply. */
@@ -57,8 +70,9 @@ struct context {
     size_t body_size, body_capacity, first_bytes;
     size_t n_held_bytes; /* this request's share of the server's */
     int64_t received_ms; /* monotonic clock, when the headers were there */
-    bool is_closing;     /* the connection ends with the reply */
-    bool is_answered;    /* the handler has run, or there is none to run */
+    struct observed observed;
+    bool is_closing;  /* the connection ends with the reply */
+    bool is_answered; /* the handler has run, or there is none to run */
     char allow[ROUTE_ALLOW_BYTES];
 };
 
@@ -67,7 +81,8 @@ bool hold_bytes(struct http_server *server, struct context *context, size_t byte
 
 /* ---- http_connection.c ------------------------------------------------------------------------ */
 
-/* Milliseconds of the monotonic clock. */
+/* Nanoseconds and milliseconds of the monotonic clock. */
+uint64_t clock_ns(void);
 int64_t clock_ms(void);
 
 /* MHD_NotifyConnectionCallback. */
@@ -89,6 +104,17 @@ enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, const c
                            size_t *upload_size, void **slot);
 void on_completed(void *cls, struct MHD_Connection *connection, void **slot,
                   enum MHD_RequestTerminationCode code);
+
+/* ---- http_observe.c --------------------------------------------------------------------------- */
+
+/* When the headers are there: gives the request its id, and notes the time. */
+void observe_begin(struct context *context);
+
+/* When a reply was handed over. */
+void observe_reply(struct context *context, unsigned status, uint64_t body_bytes);
+
+/* When the request has ended, with a reply or without: counts it, and logs it where it has to be. */
+void observe_end(struct context *context, uint64_t now_ns);
 
 /* ---- http_reply.c ----------------------------------------------------------------------------- */
 

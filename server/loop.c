@@ -3,7 +3,9 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <uv.h>
 
@@ -11,6 +13,7 @@
 #include "server/app.h"
 #include "server/http.h"
 #include "server/log.h"
+#include "server/notify.h"
 #include "server/pool.h"
 
 /* The first look waits for requests that are in a socket but not in the library yet. */
@@ -24,20 +27,23 @@ struct loop {
     struct http_server *http;
     uv_loop_t uv;
     uv_signal_t on_term, on_int, on_hangup;
-    uv_timer_t drain_timer, accept_timer, reap_timer, model_timer;
+    uv_timer_t drain_timer, accept_timer, reap_timer, model_timer, watchdog_timer;
     uv_poll_t listener;
     struct pool_job refresh_job; /* on the pool while is_refreshing */
     atomic_bool is_refreshing;
+    atomic_bool is_reloading; /* the supervisor waits to hear that it is done */
+    const char *status;
     uint64_t drain_deadline_ms;
 };
 
 static void close_handles(struct loop *loop)
 {
     uv_handle_t *handles[] = {
-        (uv_handle_t *)&loop->on_term,     (uv_handle_t *)&loop->on_int,
-        (uv_handle_t *)&loop->drain_timer, (uv_handle_t *)&loop->accept_timer,
-        (uv_handle_t *)&loop->reap_timer,  (uv_handle_t *)&loop->model_timer,
-        (uv_handle_t *)&loop->on_hangup,   (uv_handle_t *)&loop->listener,
+        (uv_handle_t *)&loop->on_term,        (uv_handle_t *)&loop->on_int,
+        (uv_handle_t *)&loop->drain_timer,    (uv_handle_t *)&loop->accept_timer,
+        (uv_handle_t *)&loop->reap_timer,     (uv_handle_t *)&loop->model_timer,
+        (uv_handle_t *)&loop->on_hangup,      (uv_handle_t *)&loop->listener,
+        (uv_handle_t *)&loop->watchdog_timer,
     };
 
     for (size_t i = 0; i < sizeof handles / sizeof *handles; i++) {
@@ -83,6 +89,9 @@ static void run_refresh(struct pool_job *job)
     struct loop *loop = (struct loop *)(void *)((char *)job - offsetof(struct loop, refresh_job));
 
     serving_refresh(loop->app);
+    if (atomic_exchange(&loop->is_reloading, false)) {
+        notify_ready(loop->status);
+    }
     atomic_store(&loop->is_refreshing, false);
 }
 
@@ -119,9 +128,27 @@ static void on_hangup(uv_signal_t *handle, int number)
 
     (void)number;
     log_write(LOG_INFO, "SIGHUP: reloading");
+    notify_reloading();
     config_reload_logged(&loop->app->config, &loop->app->config_source);
+    log_set_level((enum log_level)loop->app->config.log_level);
+    atomic_store(&loop->is_reloading, true);
     start_model_timer(loop);
     refresh_models(loop);
+}
+
+static void on_watchdog_timer(uv_timer_t *timer)
+{
+    (void)timer;
+    notify_watchdog();
+}
+
+/* ---- stop ------------------------------------------------------------------------------------ */
+
+/* The end that waits for nobody. */
+static void end_now(void)
+{
+    log_write(LOG_INFO, "stopped");
+    _exit(EXIT_SUCCESS);
 }
 
 static void poll_drained(uv_timer_t *timer)
@@ -134,26 +161,49 @@ static void poll_drained(uv_timer_t *timer)
     } else if (uv_now(&loop->uv) >= loop->drain_deadline_ms) {
         log_write(LOG_WARNING, "%zu requests are still in flight after drain_timeout_ms; stopping",
                   n_left);
-        uv_stop(&loop->uv);
+        end_now();
     }
 }
 
-static void on_signal(uv_signal_t *handle, int number)
+/* Takes no connection any more, and waits for the requests in flight. */
+static void refuse_connections(struct loop *loop)
 {
-    struct loop *loop = handle->data;
-
-    if (atomic_exchange(&loop->app->is_draining, true)) {
-        log_write(LOG_WARNING, "a second signal: stopping now");
-        uv_stop(&loop->uv);
-        return;
-    }
-    log_write(LOG_INFO, "%s: stopping", number == SIGTERM ? "SIGTERM" : "SIGINT");
     (void)uv_timer_stop(&loop->accept_timer);
     (void)uv_poll_stop(&loop->listener);
     (void)http_accept(loop->http); /* who waits already is served still */
     http_quiesce(loop->http);
     loop->drain_deadline_ms = uv_now(&loop->uv) + (uint64_t)loop->app->config.drain_timeout_ms;
     (void)uv_timer_start(&loop->drain_timer, poll_drained, FIRST_POLL_MS, POLL_MS);
+}
+
+static void on_delay_over(uv_timer_t *timer)
+{
+    struct loop *loop = timer->data;
+
+    log_write(LOG_INFO, "connections are refused from now on; %zu requests are in flight",
+              http_in_flight(loop->http));
+    refuse_connections(loop);
+}
+
+static void on_signal(uv_signal_t *handle, int number)
+{
+    struct loop *loop = handle->data;
+    const char *name = number == SIGTERM ? "SIGTERM" : "SIGINT";
+    uint64_t delay_ms = (uint64_t)loop->app->config.drain_delay_ms;
+
+    if (atomic_exchange(&loop->app->is_draining, true)) {
+        log_write(LOG_WARNING, "a second signal: stopping now");
+        end_now();
+    }
+    notify_stopping("answering what is in flight");
+    if (delay_ms > 0) {
+        log_write(LOG_INFO, "%s: stopping; connections are refused in %llu ms", name,
+                  (unsigned long long)delay_ms);
+        (void)uv_timer_start(&loop->drain_timer, on_delay_over, delay_ms, 0);
+    } else {
+        log_write(LOG_INFO, "%s: stopping", name);
+        refuse_connections(loop);
+    }
 }
 
 enum err loop_open(struct app *app, struct loop **out, struct error *err)
@@ -181,6 +231,7 @@ enum err loop_open(struct app *app, struct loop **out, struct error *err)
     (void)uv_timer_init(&loop->uv, &loop->reap_timer);
     (void)uv_timer_init(&loop->uv, &loop->model_timer);
     (void)uv_timer_init(&loop->uv, &loop->accept_timer);
+    (void)uv_timer_init(&loop->uv, &loop->watchdog_timer);
     rc = uv_signal_start(&loop->on_term, on_signal, SIGTERM);
     rc = rc != 0 ? rc : uv_signal_start(&loop->on_int, on_signal, SIGINT);
     /* from now on: a signal that comes while models load waits until the loop runs */
@@ -193,8 +244,10 @@ enum err loop_open(struct app *app, struct loop **out, struct error *err)
     return ERR_OK;
 }
 
-enum err loop_run(struct loop *loop, struct http_server *http, struct error *err)
+enum err loop_run(struct loop *loop, struct http_server *http, const char *status,
+                  struct error *err)
 {
+    uint64_t watchdog_ms = notify_watchdog_period_ms();
     int rc = uv_poll_init(&loop->uv, &loop->listener, http_listen_fd(http));
 
     rc = rc != 0 ? rc : uv_poll_start(&loop->listener, UV_READABLE, on_listener);
@@ -202,8 +255,13 @@ enum err loop_run(struct loop *loop, struct http_server *http, struct error *err
         return error_set(err, ERR_INTERNAL, "libuv: %s", uv_strerror(rc));
     }
     loop->http = http;
+    loop->status = status;
     (void)uv_timer_start(&loop->reap_timer, reap, REAP_MS, REAP_MS);
     start_model_timer(loop);
+    if (watchdog_ms > 0) {
+        (void)uv_timer_start(&loop->watchdog_timer, on_watchdog_timer, watchdog_ms, watchdog_ms);
+    }
+    notify_ready(status);
     (void)uv_run(&loop->uv, UV_RUN_DEFAULT);
     return ERR_OK;
 }

@@ -13,9 +13,15 @@ struct loop;
  * the loop before the first client can come. `*out` is ended with loop_close(). */
 enum err loop_open(struct app *app, struct loop **out, struct error *err);
 
-/* Runs until SIGTERM or SIGINT: then new connections are refused, those in flight are answered for
- * at most `drain_timeout_ms`, and the call returns. A second signal cuts the wait short. */
-enum err loop_run(struct loop *loop, struct http_server *http, struct error *err);
+/* Runs until SIGTERM or SIGINT. Then the service is not ready any more, but answers for
+ * `drain_delay_ms` as before, so that who deals out connections gets to notice; after that new
+ * connections are refused, and the call returns when the requests in flight are answered. Where that
+ * takes longer than `drain_timeout_ms`, or at a second signal, the process ends there and then, as
+ * done: threads that compute are not waited for, and files are replaced whole or not at all.
+ *
+ * The supervisor is told (server/notify.h), `status` in a sentence, which is borrowed for the call. */
+enum err loop_run(struct loop *loop, struct http_server *http, const char *status,
+                  struct error *err);
 
 /* Accepts NULL. */
 void loop_close(struct loop *loop);

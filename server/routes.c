@@ -12,6 +12,8 @@ const struct route routes[] = {
      health_get_live,        ROLE_NONE,     BODY_NONE,  ON_SPOT},
     {"GET",    "/readyz",
      health_get_ready,       ROLE_NONE,     BODY_NONE,  ON_SPOT},
+    {"GET",    "/metrics",
+     metrics_get,            ROLE_PREDICT,  BODY_NONE,  ON_SPOT},
     {"GET",    "/openapi.json",
      contract_get,           ROLE_NONE,     BODY_NONE,  ON_POOL},
     {"GET",    "/docs",
@@ -54,8 +56,6 @@ const struct route routes[] = {
      infer_get_ready,        ROLE_NONE,     BODY_NONE,  ON_SPOT},
     {"GET",    "/v2/models/stats",
      infer_get_stats,        ROLE_PREDICT,  BODY_NONE,  ON_SPOT},
-    {"POST",   "/v2/repository/index",
-     repository_post_index,  ROLE_PREDICT,  BODY_BYTES, ON_POOL},
     {"POST",   "/v2/models/{model}/infer",
      infer_post,             ROLE_PREDICT,  BODY_BYTES, BY_SIZE},
     {"POST",   "/v2/models/{model}/versions/{version}/infer",
@@ -80,6 +80,8 @@ const struct route routes[] = {
      repository_post_load,   ROLE_OPERATOR, BODY_BYTES, ON_POOL},
     {"POST",   "/v2/repository/models/{model}/unload",
      repository_post_unload, ROLE_OPERATOR, BODY_BYTES, ON_POOL},
+    {"POST",   "/v2/repository/index",
+     repository_post_index,  ROLE_PREDICT,  BODY_BYTES, ON_POOL},
 };
 /* clang-format on */
 

@@ -95,6 +95,7 @@ void route_match(const char *method, const char *path, struct route_match *out);
 
 /* Handlers, one file a resource. */
 route_handler health_get_live, health_get_ready;
+route_handler metrics_get;
 route_handler predict_post;
 route_handler models_get_all, models_get, models_activate;
 route_handler results_get_top, results_get;

@@ -70,6 +70,7 @@ enum err serving_load_locked(struct app *app, const struct space *space, struct 
     if (rc == ERR_OK) {
         file->is_unloaded = false;
         atomic_store(&app->is_ready, true);
+        counters_activated(app->counters, space);
         log_write(LOG_INFO, "serving %s with %s", space->name, version);
     }
     model_close(&model);

@@ -1,0 +1,97 @@
+/* GET /metrics. */
+#include "core/version.h"
+#include "proto/prometheus.h"
+#include "server/app.h"
+#include "server/http.h"
+#include "server/log.h"
+#include "server/pool.h"
+#include "server/process.h"
+#include "server/respond.h"
+
+static void encode_build(const struct app *app, struct text *text)
+{
+    const struct prom_label label = {"version", DGLD_VERSION};
+
+    prom_family(text, "dgld_build_info", "gauge", "The program's version, as a label.");
+    prom_whole(text, "dgld_build_info", &label, 1, 1);
+    prom_single(text, "dgld_ready", "gauge", "1 where /readyz answers 200, else 0.",
+                atomic_load(&app->is_ready) && !atomic_load(&app->is_draining));
+    prom_single(text, "dgld_log_lines_lost_total", "counter",
+                "Log lines that were left out: too many warnings, or nobody read.",
+                (double)log_n_lost());
+}
+
+/* What is going on just now. */
+static void encode_present(struct app *app, struct text *text)
+{
+    struct pool *pool = http_pool(app->http);
+
+    prom_single(text, "dgld_http_requests_in_flight", "gauge",
+                "Requests that have begun and are not answered whole, this one among them.",
+                (double)http_in_flight(app->http));
+    prom_single(text, "dgld_http_connections", "gauge", "Open connections.",
+                (double)http_n_connections(app->http));
+    prom_single(text, "dgld_http_held_bytes", "gauge",
+                "Bytes of large request bodies and replies that are held; transfer_max_bytes is "
+                "their bound.",
+                (double)http_held_bytes(app->http));
+    prom_single(text, "dgld_pool_queue_length", "gauge",
+                "Requests that wait for the pool; pool_queue_max is their bound.",
+                (double)pool_n_queued(pool));
+    prom_single(text, "dgld_pool_busy_threads", "gauge", "Threads of the pool that work.",
+                (double)pool_n_busy(pool));
+}
+
+static void encode_models(struct app *app, struct text *text)
+{
+    prom_family(text, "dgld_model_info", "gauge",
+                "The served predictor of a search space, its version and kind as labels.");
+    for (size_t i = 0; spaces[i] != NULL; i++) {
+        const struct model *model = model_registry_acquire(&app->models, spaces[i]);
+        if (model != NULL) {
+            const struct prom_label labels[] = {
+                {"search_space", spaces[i]->name             },
+                {"version",      model->info.version         },
+                {"predictor",    model->predictor->kind->name}
+            };
+            prom_whole(text, "dgld_model_info", labels, sizeof labels / sizeof *labels, 1);
+            model_registry_release(&app->models, model);
+        }
+    }
+}
+
+/* Under the names that Prometheus' own client libraries use. */
+static void encode_process(struct text *text)
+{
+    struct process_figures figures;
+
+    if (!process_read(&figures)) {
+        return;
+    }
+    prom_single(text, "process_cpu_seconds_total", "counter",
+                "User and system time of all threads.", figures.cpu_s);
+    prom_single(text, "process_resident_memory_bytes", "gauge", "Resident memory.",
+                (double)figures.resident_bytes);
+    prom_single(text, "process_virtual_memory_bytes", "gauge", "Virtual memory.",
+                (double)figures.virtual_bytes);
+    prom_single(text, "process_threads", "gauge", "Threads.", (double)figures.n_threads);
+    prom_single(text, "process_open_fds", "gauge", "Open file descriptors.",
+                (double)figures.n_open_fds);
+    prom_single(text, "process_max_fds", "gauge", "Bound on open file descriptors.",
+                (double)figures.max_fds);
+    prom_single(text, "process_start_time_seconds", "gauge",
+                "When the process started, in seconds since 1970.", figures.start_time_s);
+}
+
+void metrics_get(struct app *app, const struct request *request, struct reply *reply)
+{
+    struct text text = {0};
+
+    (void)request;
+    encode_build(app, &text);
+    encode_present(app, &text);
+    counters_encode(app->counters, &text);
+    encode_models(app, &text);
+    encode_process(&text);
+    respond_text(reply, 200, PROMETHEUS_TYPE, &text);
+}

@@ -1,0 +1,30 @@
+/* What the service tells its supervisor: systemd's notification protocol, sd_notify(3), spoken
+ * directly, as that page advises for so few messages. Every function does nothing where the
+ * environment names no $NOTIFY_SOCKET, and never waits: a supervisor that does not read misses a
+ * message. Thread-safe as long as nothing changes the environment. */
+#ifndef DGLD_SERVER_NOTIFY_H
+#define DGLD_SERVER_NOTIFY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Clients are served; `status` is a sentence for people, without line breaks. */
+void notify_ready(const char *status);
+
+/* Settings are read again; notify_ready() says when that is done. */
+void notify_reloading(void);
+
+/* A stop has begun. */
+void notify_stopping(const char *status);
+
+/* The main loop lives. */
+void notify_watchdog(void);
+
+/* Sends assignments, "READY=1\nSTATUS=...": what the ones above do. False where nothing was sent. */
+bool notify_send(const char *assignments);
+
+/* How often notify_watchdog() is to be called: half of what the supervisor waits ($WATCHDOG_USEC),
+ * at least 1 ms. 0 where it does not wait for this process. */
+uint64_t notify_watchdog_period_ms(void);
+
+#endif
