@@ -9,12 +9,14 @@
 #include "server/data_tree.h"
 #include "server/model_registry.h"
 #include "server/serving.h"
+#include "server/security.h"
 
 struct app {
     struct config config;
     struct data_tree tree;
     struct model_registry models;
     struct serving serving;
+    struct security security;
     atomic_bool is_ready;    /* predictors are loaded */
     atomic_bool is_draining; /* a stop was asked for */
 };

@@ -63,8 +63,8 @@ static enum err run_app(struct app *app, struct error *err)
     rc = rc != ERR_OK ? rc : http_start(app, &http, err);
     if (rc == ERR_OK) {
         bool is_v6 = strchr(app->config.bind, ':') != NULL;
-        log_write(LOG_INFO, "listening on http://%s%s%s:%u", is_v6 ? "[" : "", app->config.bind,
-                  is_v6 ? "]" : "", http_port(http));
+        log_write(LOG_INFO, "listening on %s://%s%s%s:%u", app->security.has_tls ? "https" : "http",
+                  is_v6 ? "[" : "", app->config.bind, is_v6 ? "]" : "", http_port(http));
         rc = loop_run(loop, http, err);
     }
     http_stop(http);
@@ -94,6 +94,7 @@ enum err command_serve(const struct options *options, struct error *err)
     rc = read_config(options, &app->config, err);
     rc = rc != ERR_OK ? rc : matrix_init(err);
     rc = rc != ERR_OK ? rc : data_tree_init(&app->tree, options->root, options->data_path, err);
+    rc = rc != ERR_OK ? rc : security_init(&app->security, &app->config, options->root, err);
     rc = rc != ERR_OK ? rc : model_registry_init(&app->models, err);
     rc = rc != ERR_OK ? rc : serving_init(&app->serving, err);
     if (rc == ERR_OK) {
@@ -101,6 +102,7 @@ enum err command_serve(const struct options *options, struct error *err)
         serving_close(&app->serving);
         model_registry_close(&app->models);
     }
+    security_close(&app->security);
     if (rc == ERR_OK) {
         log_write(LOG_INFO, "stopped");
     }

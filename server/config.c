@@ -265,3 +265,10 @@ enum err config_check(const struct config *config, struct error *err)
     }
     return ERR_OK;
 }
+
+bool config_is_loopback(const struct config *config)
+{
+    bool is_loopback = false;
+
+    return read_address(config->bind, &is_loopback) && is_loopback;
+}

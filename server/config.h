@@ -80,4 +80,7 @@ enum err config_load(const char *path, struct config *config, struct error *err)
  * "insecure": true; a certificate and its key go together. */
 enum err config_check(const struct config *config, struct error *err);
 
+/* Whether only programs of this machine can reach `bind`. */
+bool config_is_loopback(const struct config *config);
+
 #endif

@@ -12,6 +12,7 @@
 #include "server/app.h"
 #include "server/http_server.h"
 #include "server/log.h"
+#include "server/tls.h"
 
 /* Memory of a connection for headers and pieces of the body. The library zeroes one and a half
  * times as much for every request, so its preset of 32 KiB would push the rest out of the cache. */
@@ -101,6 +102,16 @@ static unsigned thread_count(int64_t setting)
     return n_cores > 0 ? (unsigned)n_cores : 1U;
 }
 
+/* What the library is told besides, with TLS and without. */
+static const struct MHD_OptionItem nothing[] = {
+    {MHD_OPTION_END, 0, NULL}
+};
+static const struct MHD_OptionItem tls[] = {
+    {MHD_OPTION_HTTPS_CERT_CALLBACK2, 0, (void *)(uintptr_t)tls_retrieve  },
+    {MHD_OPTION_HTTPS_PRIORITIES,     0, (void *)(uintptr_t)tls_priorities},
+    {MHD_OPTION_END,                  0, NULL                             },
+};
+
 /* The bounds are for all threads together. The daemon has no listening socket: were it left to the
  * threads, the first to wake would take most of a burst of connections, and one core would idle. */
 static struct MHD_Daemon *start_daemon(struct http_server *server)
@@ -108,18 +119,20 @@ static struct MHD_Daemon *start_daemon(struct http_server *server)
     const struct config *config = &server->app->config;
     unsigned n_threads = thread_count(config->http_threads);
     unsigned limit = (unsigned)config->connections_max;
+    bool has_tls = server->app->security.has_tls;
 
     limit = limit < n_threads ? n_threads : limit;
     return MHD_start_daemon(
         MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_NO_LISTEN_SOCKET |
-            MHD_USE_TURBO | MHD_USE_ERROR_LOG,
+            MHD_USE_TURBO | MHD_USE_ERROR_LOG | (has_tls ? MHD_USE_TLS : 0),
         0, NULL, NULL, on_request, server, MHD_OPTION_EXTERNAL_LOGGER, on_library_log, NULL,
         MHD_OPTION_THREAD_POOL_SIZE, n_threads > 1 ? n_threads : 0U, MHD_OPTION_CONNECTION_LIMIT,
         limit, MHD_OPTION_PER_IP_CONNECTION_LIMIT, (unsigned)config->connections_per_address_max,
         MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)config->idle_timeout_s,
         MHD_OPTION_NOTIFY_COMPLETED, on_completed, server, MHD_OPTION_NOTIFY_CONNECTION,
         on_connection, server, MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_BYTES,
-        MHD_OPTION_UNESCAPE_CALLBACK, unescape, NULL, MHD_OPTION_END);
+        MHD_OPTION_UNESCAPE_CALLBACK, unescape, NULL, MHD_OPTION_ARRAY, has_tls ? tls : nothing,
+        MHD_OPTION_END);
 }
 
 enum err http_start(struct app *app, struct http_server **out, struct error *err)

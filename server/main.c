@@ -21,6 +21,7 @@ static const struct {
     {COMMAND_TEST,    command_test   },
     {COMMAND_PREDICT, command_predict},
     {COMMAND_COSTS,   command_costs  },
+    {COMMAND_TOKEN,   command_token  },
 };
 
 static enum err run(const struct options *options, struct error *err)

@@ -15,8 +15,9 @@ enum {
     TEST = 1 << COMMAND_TEST,
     PREDICT = 1 << COMMAND_PREDICT,
     COSTS = 1 << COMMAND_COSTS,
+    TOKEN = 1 << COMMAND_TOKEN,
     RUNS = TRAIN | TEST,
-    ALL = SERVE | TRAIN | TEST | PREDICT | COSTS,
+    ALL = SERVE | TRAIN | TEST | PREDICT | COSTS | TOKEN,
 };
 
 static const struct {
@@ -29,6 +30,7 @@ static const struct {
     {COMMAND_TEST, "test", "", "compare predictions with what was measured on unseen devices"},
     {COMMAND_PREDICT, "predict", "[ARCHITECTURE ...]", "predict latencies on one device"},
     {COMMAND_COSTS, "costs", "[ARCHITECTURE ...]", "count MACs, parameters and memory traffic"},
+    {COMMAND_TOKEN, "token", "", "draw a token for a client of the service"},
   /* clang-format on */
 };
 
@@ -62,7 +64,7 @@ static const struct flag flags[] = {
     {"mode", FLAG_MODE, 0, RUNS, 0, 0, "MODE", "train or test, instead of the command's name"},
     {"root", FLAG_PATH, AT(root), ALL, 0, 0, "DIR",
      "where data/, result/ and config/ are; default: the current directory"},
-    {"data-path", FLAG_PATH, AT(data_path), ALL, 0, 0, "DIR",
+    {"data-path", FLAG_PATH, AT(data_path), ALL & ~TOKEN, 0, 0, "DIR",
      "the data of the space, or a folder that holds it; default: data/ of the root"},
     {"train-devices", FLAG_TEXT, AT(train_devices), RUNS, 0, 0, "A,B,...",
      "devices to learn from; default: the paper's twelve phones"},
@@ -76,8 +78,8 @@ static const struct flag flags[] = {
      "epochs of mlp, default 50000; selects mlp where --predictor is not given"},
     {"lr", FLAG_POSITIVE, AT(learning_rate), RUNS, 0, 0, "X",
      "learning rate of mlp, default 0.1; selects mlp likewise"},
-    {"name", FLAG_TEXT, AT(name), TRAIN, 0, 0, "NAME",
-     "write a named model beside the served one, which stays as it is"},
+    {"name", FLAG_TEXT, AT(name), TRAIN | TOKEN, 0, 0, "NAME",
+     "of a model to write beside the served one, which stays as it is; of a token: who holds it"},
     {"model", FLAG_TEXT, AT(model), TEST | PREDICT, 0, 0, "NAME",
      "a named model or a version, instead of the served one"},
     {"seed", FLAG_WHOLE, AT(seed), RUNS, 0, INT64_MAX, "N",
@@ -89,7 +91,11 @@ static const struct flag flags[] = {
     {"device", FLAG_TEXT, AT(device), PREDICT, 0, 0, "NAME", "a device whose data sheet is known"},
     {"architectures", FLAG_PATH, AT(architectures_file), PREDICT | COSTS, 0, 0, "FILE",
      "architectures one a line; - reads standard input"},
-    {"json", FLAG_SWITCH, AT(is_json), RUNS | PREDICT | COSTS, 0, 0, "", "answer in JSON"},
+    {"role", FLAG_TEXT, AT(role), TOKEN, 0, 0, "ROLE",
+     "predict, or operator, who may also change things"},
+    {"file", FLAG_PATH, AT(file), TOKEN, 0, 0, "FILE",
+     "tokens file to add the token to, relative to the root; default: its entry is printed"},
+    {"json", FLAG_SWITCH, AT(is_json), RUNS | PREDICT | COSTS | TOKEN, 0, 0, "", "answer in JSON"},
     {"bind", FLAG_TEXT, AT(bind), SERVE, 0, 0, "ADDRESS",
      "address to listen on; default: 127.0.0.1"},
     {"port", FLAG_WHOLE, AT(port), SERVE, 0, 65535, "N",
@@ -288,7 +294,8 @@ enum err options_parse(int argc, char **argv, struct options *out, struct error 
     }
     if (rc == ERR_OK && options.command == COMMAND_NONE && !options.is_help &&
         !options.is_version) {
-        rc = error_set(err, ERR_USAGE, "say what to do: serve, train, test, predict or costs");
+        rc = error_set(err, ERR_USAGE,
+                       "say what to do: serve, train, test, predict, costs or token");
     }
     if (rc == ERR_OK && options.command != COMMAND_NONE) {
         rc = check_flags(&options, seen, err);
