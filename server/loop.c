@@ -104,9 +104,12 @@ static void on_model_timer(uv_timer_t *timer)
 
 static void on_hangup(uv_signal_t *handle, int number)
 {
+    struct loop *loop = handle->data;
+
     (void)number;
     log_write(LOG_INFO, "SIGHUP: reloading");
-    refresh_models(handle->data);
+    security_reload(&loop->app->security);
+    refresh_models(loop);
 }
 
 static void poll_drained(uv_timer_t *timer)
@@ -168,6 +171,7 @@ enum err loop_open(struct app *app, struct loop **out, struct error *err)
     (void)uv_timer_init(&loop->uv, &loop->accept_timer);
     rc = uv_signal_start(&loop->on_term, on_signal, SIGTERM);
     rc = rc != 0 ? rc : uv_signal_start(&loop->on_int, on_signal, SIGINT);
+    rc = rc != 0 ? rc : uv_signal_start(&loop->on_hangup, on_hangup, SIGHUP); /* before we listen */
     if (rc != 0) {
         loop_close(loop);
         return error_set(err, ERR_INTERNAL, "libuv: %s", uv_strerror(rc));
@@ -185,7 +189,6 @@ enum err loop_run(struct loop *loop, struct http_server *http, struct error *err
         return error_set(err, ERR_INTERNAL, "libuv: %s", uv_strerror(rc));
     }
     loop->http = http;
-    (void)uv_signal_start(&loop->on_hangup, on_hangup, SIGHUP);
     (void)uv_timer_start(&loop->reap_timer, reap, REAP_MS, REAP_MS);
     if (loop->app->config.model_poll_ms > 0) {
         uint64_t period_ms = (uint64_t)loop->app->config.model_poll_ms;
