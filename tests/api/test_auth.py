@@ -133,6 +133,59 @@ def test_without_a_tokens_file_nobody_is_asked(service):
     assert call(service, "Bearer nonsense").status_code == 200
 
 
+# ---- what only operators may do --------------------------------------------------------------------------------
+
+ACTIVATE = "/v1/models/nasbench201/activate"
+DONE = {200, 422}  # it got as far as the handler, which has never heard of this version
+
+
+def activate(daemon, authorization=None, **headers):
+    headers |= {"Authorization": authorization} if authorization else {}
+    if requests.options(daemon.url + ACTIVATE).status_code == 404:
+        pytest.skip(f"there is no {ACTIVATE}")
+    return requests.post(daemon.url + ACTIVATE, json={"version": "cost-000000000000"}, headers=headers, timeout=30)
+
+
+def test_operators_may_and_readers_may_not(guarded):
+    assert activate(guarded, f"Bearer {ADMIN}").status_code in DONE
+    reply = activate(guarded, f"Bearer {READER}")
+    assert reply.status_code == 403 and "operator" in reply.json()["detail"]
+    assert 'error="insufficient_scope"' in reply.headers["WWW-Authenticate"]
+    assert activate(guarded).status_code == 401
+    assert activate(guarded, "Bearer nonsense").status_code == 401
+
+
+def test_role_changes_with_the_file(root, guarded):
+    assert activate(guarded, f"Bearer {READER}").status_code == 403
+    write_tokens(root, [entry("reader", "operator", READER)])
+    reload(guarded, lambda: activate(guarded, f"Bearer {READER}").status_code in DONE)
+
+
+def test_pages_of_other_sites_change_nothing(service):
+    """Without tokens everyone of this machine is an operator, but a page that its browser shows is not."""
+    host = f"localhost:{service.port}"
+    assert activate(service).status_code in DONE
+    for origin in ("https://evil.example", "null", "http://127.0.0.1", "http://localhost", f"http://{host}.evil.example"):
+        reply = activate(service, Origin=origin)
+        assert reply.status_code == 403 and "cors_origins" in reply.json()["detail"]
+    for own in (host, f"127.0.0.1:{service.port}", f"[::1]:{service.port}"):
+        assert activate(service, Origin=f"http://{own}", Host=own).status_code in DONE
+    rebound = activate(service, Origin="http://evil.example", Host="evil.example")
+    assert rebound.status_code == 403, "a name of another site that points here is not ours"
+
+
+def test_pages_of_listed_sites_may_change_things(root, start):
+    daemon = start(root, *configure(root, cors_origins="https://page.example"))
+    assert activate(daemon, Origin="https://page.example").status_code in DONE
+    assert activate(daemon, Origin="https://other.example").status_code == 403
+
+
+def test_with_tokens_a_page_of_the_service_itself_may_change_things(guarded):
+    headers = {"Origin": "https://dgld.example", "Host": "dgld.example"}
+    assert activate(guarded, f"Bearer {ADMIN}", **headers).status_code in DONE
+    assert activate(guarded, f"Bearer {ADMIN}", Origin="https://evil.example").status_code == 403
+
+
 # ---- reload ----------------------------------------------------------------------------------------------------
 
 

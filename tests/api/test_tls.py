@@ -295,6 +295,18 @@ def test_key_that_everybody_can_read_is_warned_of(root, store, start):
     assert any("key.pem can be read by every user" in m for m in messages(start(root, *configure(root))))
 
 
+def test_settings_of_the_readme_start_the_service(root, store, start):
+    shown = re.findall(r"```json\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+    settings = json.loads(next(block for block in shown if "tls_key_file" in block))
+    tokens = next(block for block in shown if '"sha256"' in block)
+    (root / "tls").mkdir()
+    (root / settings["tokens_file"]).write_text(tokens)
+    (root / settings["tls_certificate_file"]).write_bytes((store / "first.pem").read_bytes())
+    (root / settings["tls_key_file"]).write_bytes((store / "first.key").read_bytes())
+    daemon = start(root, *configure(root, **settings))
+    assert predict(daemon, trusting(store))[0] == 401
+
+
 # ---- hostile ---------------------------------------------------------------------------------------------------
 
 
@@ -365,7 +377,8 @@ def test_handshakes_that_break_off_leave_nothing(secure, store):
 
     def break_off(n):
         for i in range(n):
-            with socket.create_connection(("127.0.0.1", secure.port), timeout=30) as connection:
+            source = (f"127.0.0.{2 + i // 1000}", 0)  # those before may be open still, and have a bound
+            with socket.create_connection(("127.0.0.1", secure.port), timeout=30, source_address=source) as connection:
                 connection.sendall(hello[: (100, 1000)[i % 2]])
 
     break_off(1000)
