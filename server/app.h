@@ -8,8 +8,8 @@
 #include "server/config.h"
 #include "server/data_tree.h"
 #include "server/model_registry.h"
-#include "server/serving.h"
 #include "server/security.h"
+#include "server/serving.h"
 
 struct app {
     struct config config;

@@ -115,9 +115,9 @@ static const struct MHD_OptionItem nothing[] = {
     {MHD_OPTION_END, 0, NULL}
 };
 static const struct MHD_OptionItem tls[] = {
-    {MHD_OPTION_HTTPS_CERT_CALLBACK2, 0, (void *)(uintptr_t)tls_retrieve  },
-    {MHD_OPTION_HTTPS_PRIORITIES,     0, (void *)(uintptr_t)tls_priorities},
-    {MHD_OPTION_END,                  0, NULL                             },
+    {MHD_OPTION_HTTPS_CERT_CALLBACK2, 0, (void *)tls_retrieve  },
+    {MHD_OPTION_HTTPS_PRIORITIES,     0, (void *)tls_priorities},
+    {MHD_OPTION_END,                  0, NULL                  },
 };
 
 /* A thread of the library that reaches its bound on connections waits for itself for ever (0.9.75),

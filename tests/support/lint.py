@@ -11,7 +11,7 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 ARROWS = {"core": {"core"}, "proto": {"core", "proto"}, "server": {"core", "proto", "server"}}
 ONLY_IN = {
-    "microhttpd.h": {"server/http.c"},
+    "microhttpd.h": {"server/http"},
     "uv.h": {"server/loop.c", "server/worker.c"},
     "jansson.h": {"proto/", "server/command_serve.c"},
     "pthread.h": {"server/"},
