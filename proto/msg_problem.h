@@ -8,6 +8,8 @@
 /* status, name (ends the problem's type), title */
 #define PROBLEM_LIST(X)                                                                      \
     X(400, "malformed-request", "The request cannot be parsed")                              \
+    X(401, "unauthorized", "This needs a token")                                             \
+    X(403, "forbidden", "The caller may not do this")                                        \
     X(404, "not-found", "There is nothing at this address")                                  \
     X(405, "method-not-allowed", "This address does not take that method")                   \
     X(406, "not-acceptable", "There is no such form of this")                                \
@@ -18,6 +20,7 @@
     X(415, "unsupported-media-type", "The request is not of a type that is understood here") \
     X(416, "range-not-satisfiable", "The file has no such range")                            \
     X(422, "invalid-request", "The request was understood but cannot be carried out")        \
+    X(429, "too-many-requests", "This address asks too often")                               \
     X(500, "internal-error", "The service failed")                                           \
     X(503, "unavailable", "The service cannot answer this now")
 

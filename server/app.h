@@ -13,6 +13,7 @@
 #include "server/device_cache.h"
 #include "server/infer_stats.h"
 #include "server/model_registry.h"
+#include "server/security.h"
 #include "server/serving.h"
 
 struct http_server;
@@ -27,6 +28,7 @@ struct app {
     struct model_registry models;
     struct serving serving;
     struct infer_stats infer_stats;
+    struct security security;
     struct counters *counters; /* owned */
     struct http_server *http;  /* set while it runs */
     atomic_bool is_ready;      /* predictors are loaded */

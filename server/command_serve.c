@@ -40,7 +40,8 @@ static enum err run_app(struct app *app, struct error *err)
     if (rc == ERR_OK) {
         bool is_v6 = strchr(app->config.bind, ':') != NULL;
         char status[CONFIG_TEXT_BYTES + 64];
-        (void)snprintf(status, sizeof status, "listening on http://%s%s%s:%u", is_v6 ? "[" : "",
+        (void)snprintf(status, sizeof status, "listening on %s://%s%s%s:%u",
+                       app->security.has_tls ? "https" : "http", is_v6 ? "[" : "",
                        app->config.bind, is_v6 ? "]" : "", http_port(http));
         log_write(LOG_INFO, "%s", status);
         rc = loop_run(loop, http, status, err);
@@ -77,6 +78,7 @@ enum err command_serve(const struct options *options, struct error *err)
     rc = rc != ERR_OK ? rc : matrix_init(err);
     rc = rc != ERR_OK ? rc : data_tree_init(&app->tree, options->root, options->data_path, err);
     rc = rc != ERR_OK ? rc : device_cache_init(&app->devices, err);
+    rc = rc != ERR_OK ? rc : security_init(&app->security, &app->config, options->root, err);
     rc = rc != ERR_OK ? rc : model_registry_init(&app->models, err);
     rc = rc != ERR_OK ? rc : infer_stats_init(&app->infer_stats, err);
     rc = rc != ERR_OK ? rc : serving_init(&app->serving, err);
@@ -89,6 +91,7 @@ enum err command_serve(const struct options *options, struct error *err)
         (void)pthread_mutex_destroy(&app->data_lock);
     }
     infer_stats_close(&app->infer_stats);
+    security_close(&app->security);
     if (rc == ERR_OK) {
         log_write(LOG_INFO, "stopped");
     }

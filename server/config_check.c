@@ -26,6 +26,13 @@ static bool read_address(const char *address, bool *is_loopback)
     return false;
 }
 
+bool config_is_loopback(const struct config *config)
+{
+    bool is_loopback = false;
+
+    return read_address(config->bind, &is_loopback) && is_loopback;
+}
+
 /* ---- origins (RFC 6454, as browsers write them) ---------------------------------------------- */
 
 /* Steps over a host, [IPv6] or name; NULL where there is none. */

@@ -12,6 +12,9 @@
 #include "server/app.h"
 #include "server/http_server.h"
 #include "server/log.h"
+#include "server/tls.h"
+
+enum { REFUSED_TELL_MS = 1000, RECOUNT_AFTER_MS = 1000 };
 
 /* Memory of a connection for headers and pieces of the body. The library zeroes one and a half
  * times as much for every request, so its preset of 32 KiB would push the rest out of the cache. */
@@ -26,14 +29,20 @@ static size_t unescape(void *cls, struct MHD_Connection *connection, char *text)
     return strstr(text, "%00") != NULL ? strlen(text) : MHD_http_unescape(text);
 }
 
+/* Once the service runs, what the library has to say is about what some client did wrong: clients
+ * must not be able to fill the log. */
 static void on_library_log(void *cls, const char *format, va_list args)
 {
+    const struct http_server *server = cls;
+    bool is_running = atomic_load(&server->is_running);
     char message[512];
 
-    (void)cls;
+    if (is_running && server->app->config.log_level < LOG_DEBUG) {
+        return;
+    }
     (void)vsnprintf(message, sizeof message, format, args);
     message[strcspn(message, "\r\n")] = '\0';
-    log_write(LOG_INFO, "libmicrohttpd: %s", message);
+    log_write(is_running ? LOG_DEBUG : LOG_WARNING, "libmicrohttpd: %s", message);
 }
 
 /* ---- start and stop -------------------------------------------------------------------------- */
@@ -101,25 +110,41 @@ static unsigned thread_count(int64_t setting)
     return n_cores > 0 ? (unsigned)n_cores : 1U;
 }
 
+/* What the library is told besides, with TLS and without. */
+static const struct MHD_OptionItem nothing[] = {
+    {MHD_OPTION_END, 0, NULL}
+};
+static const struct MHD_OptionItem tls[] = {
+    {MHD_OPTION_HTTPS_CERT_CALLBACK2, 0, (void *)tls_retrieve  },
+    {MHD_OPTION_HTTPS_PRIORITIES,     0, (void *)tls_priorities},
+    {MHD_OPTION_END,                  0, NULL                  },
+};
+
+/* A thread of the library that reaches its bound on connections waits for itself for ever (0.9.75),
+ * and its bound is its share of what is set here: so the bound is ours to keep, take_connection(),
+ * and theirs is set where it is not reached. */
+enum { SPARE_CONNECTIONS = 64 };
+
 /* The bounds are for all threads together. The daemon has no listening socket: were it left to the
  * threads, the first to wake would take most of a burst of connections, and one core would idle. */
 static struct MHD_Daemon *start_daemon(struct http_server *server)
 {
     const struct config *config = &server->app->config;
     unsigned n_threads = thread_count(config->http_threads);
-    unsigned limit = (unsigned)config->connections_max;
+    unsigned limit = ((unsigned)config->connections_max + SPARE_CONNECTIONS) * n_threads;
+    bool has_tls = server->app->security.has_tls;
 
-    limit = limit < n_threads ? n_threads : limit;
     return MHD_start_daemon(
         MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_NO_LISTEN_SOCKET |
-            MHD_USE_TURBO | MHD_USE_ERROR_LOG,
-        0, NULL, NULL, on_request, server, MHD_OPTION_EXTERNAL_LOGGER, on_library_log, NULL,
+            MHD_USE_TURBO | MHD_USE_ERROR_LOG | (has_tls ? MHD_USE_TLS : 0),
+        0, NULL, NULL, on_request, server, MHD_OPTION_EXTERNAL_LOGGER, on_library_log, server,
         MHD_OPTION_THREAD_POOL_SIZE, n_threads > 1 ? n_threads : 0U, MHD_OPTION_CONNECTION_LIMIT,
         limit, MHD_OPTION_PER_IP_CONNECTION_LIMIT, (unsigned)config->connections_per_address_max,
         MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)config->idle_timeout_s,
         MHD_OPTION_NOTIFY_COMPLETED, on_completed, server, MHD_OPTION_NOTIFY_CONNECTION,
         on_connection, server, MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_BYTES,
-        MHD_OPTION_UNESCAPE_CALLBACK, unescape, NULL, MHD_OPTION_END);
+        MHD_OPTION_UNESCAPE_CALLBACK, unescape, NULL, MHD_OPTION_ARRAY, has_tls ? tls : nothing,
+        MHD_OPTION_END);
 }
 
 enum err http_start(struct app *app, struct http_server **out, struct error *err)
@@ -148,6 +173,7 @@ enum err http_start(struct app *app, struct http_server **out, struct error *err
         http_stop(server);
         return rc;
     }
+    atomic_store(&server->is_running, true);
     *out = server;
     return ERR_OK;
 }
@@ -157,16 +183,45 @@ int http_listen_fd(const struct http_server *server)
     return server->listen_fd;
 }
 
-/* The library says ENFILE for both of its bounds. */
-static void count_refusal(struct http_server *server)
+/* A connection was not taken: says by which bound, once a second at most. */
+static void tell_refused(struct http_server *server, const char *bound, int64_t value)
 {
-    bool is_bound = errno == ENFILE;
-    bool is_full =
-        is_bound && http_n_connections(server) >= (size_t)server->app->config.connections_max;
+    int64_t now_ms = clock_ms();
 
-    counters_refused(server->app->counters, is_full    ? REFUSED_CONNECTIONS
-                                            : is_bound ? REFUSED_CONNECTIONS_OF_ADDRESS
-                                                       : REFUSED_FOR_WANT);
+    server->n_refused++;
+    if (now_ms < server->refused_told_ms + REFUSED_TELL_MS) {
+        return;
+    }
+    log_write(LOG_WARNING, "connections refused: %zu, the last by %s, which is %lld",
+              server->n_refused, bound, (long long)value);
+    server->n_refused = 0;
+    server->refused_told_ms = now_ms;
+}
+
+/* Gives a fresh connection to the library, which sets the socket's flags, and closes it where it
+ * does not take it. */
+static void take_connection(struct http_server *server, int fd, const struct sockaddr *address,
+                            socklen_t size)
+{
+    const struct config *config = &server->app->config;
+
+    if (atomic_load(&server->n_open) >= config->connections_max) {
+        (void)close(fd);
+        counters_refused(server->app->counters, REFUSED_CONNECTIONS);
+        tell_refused(server, "connections_max", config->connections_max);
+        return;
+    }
+    atomic_fetch_add(&server->n_open, 1);
+    if (MHD_add_connection(server->daemon, fd, address, size) == MHD_NO) {
+        bool is_address = errno == ENFILE; /* the library says so for its bounds */
+        atomic_fetch_sub(&server->n_open, 1);
+        counters_refused(server->app->counters,
+                         is_address ? REFUSED_CONNECTIONS_OF_ADDRESS : REFUSED_FOR_WANT);
+        if (is_address) {
+            tell_refused(server, "connections_per_address_max",
+                         config->connections_per_address_max);
+        }
+    }
 }
 
 bool http_accept(struct http_server *server)
@@ -176,14 +231,24 @@ bool http_accept(struct http_server *server)
     int fd;
 
     while ((fd = accept(server->listen_fd, (struct sockaddr *)&address, &size)) >= 0) {
-        /* the library sets the socket's flags, and closes it where it cannot take it */
-        if (MHD_add_connection(server->daemon, fd, (const struct sockaddr *)&address, size) ==
-            MHD_NO) {
-            count_refusal(server);
-        }
+        take_connection(server, fd, (const struct sockaddr *)&address, size);
         size = sizeof address;
+        server->accepted_ms = clock_ms();
     }
     return errno != EMFILE && errno != ENFILE && errno != ENOMEM && errno != ENOBUFS;
+}
+
+void http_recount(struct http_server *server)
+{
+    const union MHD_DaemonInfo *info;
+
+    if (clock_ms() < server->accepted_ms + RECOUNT_AFTER_MS) {
+        return; /* there may be some that no thread has begun to serve */
+    }
+    info = MHD_get_daemon_info(server->daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS);
+    if (info != NULL) {
+        atomic_store(&server->n_open, (long)info->num_connections);
+    }
 }
 
 uint16_t http_port(const struct http_server *server)

@@ -60,6 +60,9 @@ void on_connection(void *cls, struct MHD_Connection *connection, void **socket_c
 {
     struct http_server *server = cls;
 
+    if (code == MHD_CONNECTION_NOTIFY_CLOSED) {
+        atomic_fetch_sub(&server->n_open, 1);
+    }
     if (code == MHD_CONNECTION_NOTIFY_STARTED) {
         const union MHD_ConnectionInfo *info =
             MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
@@ -136,6 +139,7 @@ size_t http_reap(struct http_server *server)
     int64_t now_ms = clock_ms();
     size_t n = 0;
 
+    http_recount(server);
     (void)pthread_mutex_lock(&server->lock); /* keeps the sockets open */
     for (struct connection *c = server->connections; c != NULL; c = c->next) {
         int64_t deadline_ms = atomic_load(&c->deadline_ms);

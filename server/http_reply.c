@@ -191,7 +191,8 @@ enum MHD_Result send_reply(struct context *context)
         response = make_response(reply);
         if (response != NULL) {
             ok = add_headers(response, reply, context->request.id,
-                             context->is_closing || atomic_load(&server->is_refusing));
+                             context->is_closing || atomic_load(&server->is_refusing)) &
+                 guard_add_headers(response, context);
             if (ok == MHD_YES) {
                 ok = MHD_queue_response(context->request.connection, status, response);
             }

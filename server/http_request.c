@@ -105,10 +105,11 @@ static bool is_body_taken(const struct route *route, const char *type)
     return false;
 }
 
-/* What the headers say about where the body ends. */
+/* What the headers say about where the body ends, and whether they can be what they seem. */
 struct framing {
     unsigned n_lengths; /* Content-Length and Transfer-Encoding */
-    bool is_malformed;
+    unsigned n_hosts;
+    bool is_malformed, has_cr;
 };
 
 static enum MHD_Result read_framing(void *cls, enum MHD_ValueKind kind, const char *name,
@@ -120,18 +121,21 @@ static enum MHD_Result read_framing(void *cls, enum MHD_ValueKind kind, const ch
     (void)kind;
     if (is_coding || strcasecmp(name, MHD_HTTP_HEADER_CONTENT_LENGTH) == 0) {
         framing->n_lengths++;
+    } else if (strcasecmp(name, MHD_HTTP_HEADER_HOST) == 0) {
+        framing->n_hosts++;
     }
     if (name[strcspn(name, " \t")] != '\0' || /* "Content-Length :" would be another header */
         (is_coding && (value == NULL || strcasecmp(value, "chunked") != 0))) {
         framing->is_malformed = true;
     }
+    framing->has_cr |= value != NULL && strchr(value, '\r') != NULL;
     return MHD_YES;
 }
 
-/* Why nobody could tell where the body ends, or NULL. The library would take one of several
- * lengths, a proxy before us perhaps another, and the rest of the body would pass for a request;
- * and for a coding that it does not know it would wait until the client goes. */
-static const char *find_bad_framing(struct MHD_Connection *connection)
+/* Why nobody could tell where the body ends or whom it is for, or NULL. The library would take one
+ * of several lengths, a proxy before us perhaps another, and the rest of the body would pass for a
+ * request; and for a coding that it does not know it would wait until the client goes. */
+static const char *find_bad_framing(struct MHD_Connection *connection, const char *version)
 {
     struct framing framing = {0};
 
@@ -139,9 +143,17 @@ static const char *find_bad_framing(struct MHD_Connection *connection)
     if (framing.n_lengths > 1) {
         return "a request gives its length once: by one Content-Length, or by Transfer-Encoding";
     }
-    return framing.is_malformed ? "a header's name holds no blanks, and the only Transfer-Encoding "
-                                  "that is understood here is chunked"
-                                : NULL;
+    if (framing.is_malformed) {
+        return "a header's name holds no blanks, and the only Transfer-Encoding that is understood "
+               "here is chunked";
+    }
+    if (framing.has_cr) { /* others may take it for the end of the line */
+        return "a header holds a carriage return";
+    }
+    if (framing.n_hosts != 1 && (framing.n_hosts > 1 || strcmp(version, "HTTP/1.1") == 0)) {
+        return "a request names its Host once";
+    }
+    return NULL;
 }
 
 /* Length that the client announces: 0 where it announces none. MHD has checked that it is a number.
@@ -153,8 +165,7 @@ static unsigned long long announced_length(const struct request *request)
     return text != NULL ? strtoull(text, NULL, 10) : 0;
 }
 
-/* The request will not be carried out. */
-static void refuse(struct context *context, unsigned status, const char *detail)
+void refuse(struct context *context, unsigned status, const char *detail)
 {
     context->route = NULL;
     respond_problem(&context->reply, &context->request, status, detail, NULL);
@@ -220,10 +231,10 @@ static bool keep_places(struct context *context, const struct route_match *match
 
 /* Decides on the headers alone whether the request will be carried out. False where memory is out.
  */
-static bool judge(struct context *context)
+static bool judge(struct context *context, const char *version)
 {
     const struct request *request = &context->request;
-    const char *bad_framing = find_bad_framing(request->connection);
+    const char *bad_framing = find_bad_framing(request->connection, version);
     struct route_match match;
     unsigned long long length;
 
@@ -238,8 +249,13 @@ static bool judge(struct context *context)
                                                        : FIRST_BODY_BYTES;
     route_match(request->method, request->path, &match);
     context->route = context->observed.route = match.route;
+    if (!guard_rate(context, match.route)) {
+        return true;
+    }
     if (match.route == NULL) {
         refuse_route(context, &match);
+    } else if (!guard_caller(context, match.route)) {
+        return true;
     } else if (!is_body_taken(match.route, request_header(request, MHD_HTTP_HEADER_CONTENT_TYPE))) {
         refuse(context, 415, bodies[match.route->body].advice);
     } else if (length > (unsigned long long)context->server->app->config.body_max_bytes) {
@@ -252,8 +268,30 @@ static bool judge(struct context *context)
 
 /* ---- receiving ------------------------------------------------------------------------------- */
 
+/* A target may name scheme and host before its path (RFC 9112, 3.2.2). */
+static const char *path_of_target(const char *target)
+{
+    const char *authority = NULL;
+    const char *slash;
+
+    if (target[0] == '/') {
+        return target;
+    }
+    if (strncasecmp(target, "http://", 7) == 0) {
+        authority = target + 7;
+    } else if (strncasecmp(target, "https://", 8) == 0) {
+        authority = target + 8;
+    }
+    if (authority == NULL) {
+        return target;
+    }
+    slash = strchr(authority, '/');
+    return slash != NULL ? slash : "/";
+}
+
 static enum MHD_Result begin(struct http_server *server, struct MHD_Connection *connection,
-                             const char *method, const char *path, void **slot)
+                             const char *method, const char *target, const char *version,
+                             void **slot)
 {
     struct context *context = mem_calloc(1, sizeof *context);
 
@@ -264,13 +302,16 @@ static enum MHD_Result begin(struct http_server *server, struct MHD_Connection *
     atomic_fetch_add(&server->n_in_flight, 1);
     context->server = server;
     context->connection = connection_of(connection);
-    context->request = (struct request){
-        .method = method, .path = path, .id = "", .client = "", .connection = connection};
+    context->request = (struct request){.method = method,
+                                        .path = path_of_target(target),
+                                        .id = "",
+                                        .client = "",
+                                        .connection = connection};
     observe_begin(context);
     context->received_ms = (int64_t)(context->observed.begin_ns / 1000000);
     if (!connection_wait(context->connection, WAIT_BODY, context->received_ms,
                          server->app->config.body_timeout_s * 1000) ||
-        !judge(context)) {
+        !judge(context, version)) {
         return MHD_NO;
     }
     if (context->is_closing ||
@@ -408,9 +449,8 @@ enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, const c
 {
     struct context *context = *slot;
 
-    (void)version;
     if (context == NULL) {
-        return begin(cls, connection, method, path, slot);
+        return begin(cls, connection, method, path, version, slot);
     }
     if (*upload_size > 0) {
         enum MHD_Result ok = receive(context, upload, *upload_size);

@@ -4,6 +4,7 @@
  *   http_connection.c  connections and their absolute deadlines
  *   http_request.c     a request: judged by its headers, received, answered on the spot or on the pool
  *   http_observe.c     what is counted and logged of a request
+ *   http_guard.c       who may call, and how often
  *   http_reply.c       a reply: headers, compression, hand-over to the library */
 #ifndef DGLD_SERVER_HTTP_SERVER_H
 #define DGLD_SERVER_HTTP_SERVER_H
@@ -20,6 +21,7 @@
 #include "server/pool.h"
 #include "server/routes.h"
 #include "server/trace.h"
+#include "server/tokens.h"
 
 /* A connection from its accept to its close; the library's socket context. */
 struct connection {
@@ -40,6 +42,11 @@ struct http_server {
     struct MHD_Daemon *daemon;
     struct pool *pool;
     int listen_fd; /* -1 from http_quiesce() on */
+    atomic_bool is_running;
+    atomic_long n_open; /* connections, bounded by connections_max */
+    /* of the loop's thread */
+    size_t n_refused; /* connections since refused_told_ms */
+    int64_t refused_told_ms, accepted_ms;
     atomic_size_t n_in_flight;
     atomic_size_t n_held_bytes; /* of large bodies and replies, bounded by transfer_max_bytes */
     pthread_mutex_t lock;       /* of the list of connections */
@@ -74,6 +81,7 @@ struct context {
     bool is_closing;  /* the connection ends with the reply */
     bool is_answered; /* the handler has run, or there is none to run */
     char allow[ROUTE_ALLOW_BYTES];
+    char client[TOKEN_NAME_BYTES]; /* where request.client points, once a token was given */
 };
 
 /* Takes `bytes` from what all connections together may hold; false where that is used up. */
@@ -84,6 +92,10 @@ bool hold_bytes(struct http_server *server, struct context *context, size_t byte
 /* Nanoseconds and milliseconds of the monotonic clock. */
 uint64_t clock_ns(void);
 int64_t clock_ms(void);
+
+/* Sets n_open to what the library counts, once all that were accepted are counted there: a
+ * connection that fails before it begins is never told of. Of the loop's thread. */
+void http_recount(struct http_server *server);
 
 /* MHD_NotifyConnectionCallback. */
 void on_connection(void *cls, struct MHD_Connection *connection, void **socket_context,
@@ -115,6 +127,18 @@ void observe_reply(struct context *context, unsigned status, uint64_t body_bytes
 
 /* When the request has ended, with a reply or without: counts it, and logs it where it has to be. */
 void observe_end(struct context *context, uint64_t now_ns);
+/* The request will not be carried out; a reply that was there is dropped. */
+void refuse(struct context *context, unsigned status, const char *detail);
+
+/* ---- http_guard.c ----------------------------------------------------------------------------- */
+
+/* Whether the address may make one more request, and whether the caller may use this route; `route`
+ * is that of the request, NULL where there is none. False: the request was refused. */
+bool guard_rate(struct context *context, const struct route *route);
+bool guard_caller(struct context *context, const struct route *route);
+
+/* Adds what browsers ask for: which pages may read the reply, and what a page of ours may load. */
+enum MHD_Result guard_add_headers(struct MHD_Response *response, const struct context *context);
 
 /* ---- http_reply.c ----------------------------------------------------------------------------- */
 

@@ -131,6 +131,7 @@ static void on_hangup(uv_signal_t *handle, int number)
     notify_reloading();
     config_reload_logged(&loop->app->config, &loop->app->config_source);
     log_set_level((enum log_level)loop->app->config.log_level);
+    security_reload(&loop->app->security);
     atomic_store(&loop->is_reloading, true);
     start_model_timer(loop);
     refresh_models(loop);

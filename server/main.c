@@ -22,6 +22,7 @@ static const struct {
     {COMMAND_COSTS,   command_costs  },
     {COMMAND_CONFIG,  command_config },
     {COMMAND_ROUTES,  command_routes },
+    {COMMAND_TOKEN,   command_token  },
 };
 
 static enum err run(const struct options *options, struct error *err)

@@ -19,9 +19,10 @@ enum {
     COSTS = 1 << COMMAND_COSTS,
     CONFIG = 1 << COMMAND_CONFIG,
     ROUTES = 1 << COMMAND_ROUTES,
+    TOKEN = 1 << COMMAND_TOKEN,
     RUNS = TRAIN | TEST,
     SERVICE = SERVE | CONFIG, /* these take the settings too */
-    ALL = SERVICE | RUNS | PREDICT | COSTS,
+    ALL = SERVICE | RUNS | PREDICT | COSTS | TOKEN,
 };
 
 static const struct {
@@ -36,6 +37,7 @@ static const struct {
     {COMMAND_COSTS, "costs", "[ARCHITECTURE ...]", "count MACs, parameters and memory traffic"},
     {COMMAND_CONFIG, "config", "", "print the settings that serve would run with, and their origins"},
     {COMMAND_ROUTES, "routes", "", "list the service's addresses, and the role that each demands"},
+    {COMMAND_TOKEN, "token", "", "draw a token for a client of the service"},
   /* clang-format on */
 };
 
@@ -69,7 +71,7 @@ static const struct flag flags[] = {
     {"mode", FLAG_MODE, 0, RUNS, 0, 0, "MODE", "train or test, instead of the command's name"},
     {"root", FLAG_PATH, AT(root), ALL, 0, 0, "DIR",
      "where data/, result/ and config/ are; default: the current directory"},
-    {"data-path", FLAG_PATH, AT(data_path), ALL, 0, 0, "DIR",
+    {"data-path", FLAG_PATH, AT(data_path), ALL & ~TOKEN, 0, 0, "DIR",
      "the data of the space, or a folder that holds it; default: data/ of the root"},
     {"train-devices", FLAG_TEXT, AT(train_devices), RUNS, 0, 0, "A,B,...",
      "devices to learn from; default: the paper's twelve phones"},
@@ -83,8 +85,8 @@ static const struct flag flags[] = {
      "epochs of mlp, default 50000; selects mlp where --predictor is not given"},
     {"lr", FLAG_POSITIVE, AT(learning_rate), RUNS, 0, 0, "X",
      "learning rate of mlp, default 0.1; selects mlp likewise"},
-    {"name", FLAG_TEXT, AT(name), TRAIN, 0, 0, "NAME",
-     "write a named model beside the served one, which stays as it is"},
+    {"name", FLAG_TEXT, AT(name), TRAIN | TOKEN, 0, 0, "NAME",
+     "of a model to write beside the served one, which stays as it is; of a token: who holds it"},
     {"model", FLAG_TEXT, AT(model), TEST | PREDICT, 0, 0, "NAME",
      "a named model or a version, instead of the served one"},
     {"seed", FLAG_WHOLE, AT(seed), RUNS, 0, INT64_MAX, "N",
@@ -96,7 +98,11 @@ static const struct flag flags[] = {
     {"device", FLAG_TEXT, AT(device), PREDICT, 0, 0, "NAME", "a device whose data sheet is known"},
     {"architectures", FLAG_PATH, AT(architectures_file), PREDICT | COSTS, 0, 0, "FILE",
      "architectures one a line; - reads standard input"},
-    {"json", FLAG_SWITCH, AT(is_json), RUNS | PREDICT | COSTS | CONFIG, 0, 0, "",
+    {"role", FLAG_TEXT, AT(role), TOKEN, 0, 0, "ROLE",
+     "predict, or operator, who may also change things"},
+    {"file", FLAG_PATH, AT(file), TOKEN, 0, 0, "FILE",
+     "tokens file to add the token to, relative to the root; default: its entry is printed"},
+    {"json", FLAG_SWITCH, AT(is_json), RUNS | PREDICT | COSTS | CONFIG | TOKEN, 0, 0, "",
      "answer in JSON"},
     {"markdown", FLAG_SWITCH, AT(is_markdown), CONFIG, 0, 0, "",
      "print the table of all settings, as config/README.md has it"},
@@ -409,7 +415,7 @@ enum err options_parse(int argc, char **argv, struct options *out, struct error 
     if (rc == ERR_OK && options.command == COMMAND_NONE && !options.is_help &&
         !options.is_version) {
         rc = error_set(err, ERR_USAGE,
-                       "say what to do: serve, train, test, predict, costs or config");
+                       "say what to do: serve, train, test, predict, costs, config or token");
     }
     if (rc == ERR_OK && options.command != COMMAND_NONE) {
         rc = check_flags(&options, seen, err);

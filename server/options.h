@@ -20,6 +20,7 @@ enum command {
     COMMAND_COSTS,
     COMMAND_CONFIG,
     COMMAND_ROUTES,
+    COMMAND_TOKEN,
 };
 
 /* Texts are borrowed from argv. A text that was not given is NULL, unless the table has a default.
@@ -36,6 +37,7 @@ struct options {
     int64_t epoch;        /* 0 where it was not given */
     double learning_rate; /* likewise */
     const char *name, *model;
+    const char *role, *file; /* of token */
     bool is_holdout, is_json, is_markdown, is_defaults;
     const char *without_effect; /* the first flag given that is read and has no effect */
     const char *

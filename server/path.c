@@ -25,3 +25,16 @@ bool path_is_file(const char *path)
 
     return stat(path, &st) == 0 && S_ISREG(st.st_mode);
 }
+
+enum err path_below(char *out, const char *root, const char *name, struct error *err)
+{
+    return name[0] == '/' ? path_format(out, err, "%s", name)
+                          : path_format(out, err, "%s/%s", root, name);
+}
+
+bool path_is_open_to_all(const char *path)
+{
+    struct stat st;
+
+    return stat(path, &st) == 0 && (st.st_mode & S_IROTH) != 0;
+}

@@ -12,6 +12,12 @@ enum { PATH_BYTES = 4096 };
 enum err path_format(char *out, struct error *err, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* `name` below `root`; an absolute one is taken as it is. */
+enum err path_below(char *out, const char *root, const char *name, struct error *err);
+
+/* Whether every user of the machine may read the file: nothing for secrets. */
+bool path_is_open_to_all(const char *path);
+
 bool path_is_file(const char *path);
 
 #endif

@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "server/role.h"
+
 struct app;
 struct MHD_Connection;
 
@@ -52,9 +54,6 @@ struct reply {
 };
 
 typedef void route_handler(struct app *app, const struct request *request, struct reply *reply);
-
-/* What a route demands of who calls; an operator may do what a predictor may. */
-enum role { ROLE_NONE, ROLE_PREDICT, ROLE_OPERATOR };
 
 enum route_body {
     BODY_NONE,

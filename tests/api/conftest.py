@@ -154,10 +154,10 @@ class Service:
             if not line:
                 break
             self.log.append(json.loads(line) if line.startswith("{") else {"message": line})
-            found = re.search(r"listening on http://.*:(\d+)$", self.log[-1]["message"])
-            self.port = int(found[1]) if found else None
+            found = re.search(r"listening on (https?)://.*:(\d+)$", self.log[-1]["message"])
+            self.port = int(found[2]) if found else None
         assert self.port, f"the service did not start: {self.log}"
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.url = f"{found[1]}://127.0.0.1:{self.port}"
 
     def post(self, body, path="/v1/predict", **headers):
         """Posts an object as JSON, or bytes as they are."""

@@ -15,6 +15,9 @@ ONLY_IN = {
     "uv.h": {"server/loop.c", "server/worker.c"},
     "jansson.h": {"proto/", "server/command_serve.c"},
     "pthread.h": {"server/"},
+    "gnutls/abstract.h": {"server/tls."},
+    "gnutls/gnutls.h": {"server/tls."},
+    "gnutls/x509.h": {"server/tls."},
 }
 
 
