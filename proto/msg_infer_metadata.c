@@ -1,14 +1,14 @@
 #include "proto/msg_infer_metadata.h"
 
 #include "core/device.h"
+#include "core/version.h"
 #include "proto/msg_infer.h"
 
-#define SERVER_NAME    "dgld"
-#define SERVER_VERSION "1.0.0"
+#define SERVER_NAME "dgld"
 
 void msg_infer_server_encode(struct text *out)
 {
-    text_puts(out, "{\"name\":\"" SERVER_NAME "\",\"version\":\"" SERVER_VERSION
+    text_puts(out, "{\"name\":\"" SERVER_NAME "\",\"version\":\"" DGLD_VERSION
                    "\",\"extensions\":[\"binary_tensor_data\",\"statistics\",\"model_repository\","
                    "\"model_configuration\"]}\n");
 }

@@ -41,8 +41,8 @@ static enum err run_app(struct app *app, struct error *err)
         bool is_v6 = strchr(app->config.bind, ':') != NULL;
         char status[CONFIG_TEXT_BYTES + 64];
         (void)snprintf(status, sizeof status, "listening on %s://%s%s%s:%u",
-                       app->security.has_tls ? "https" : "http", is_v6 ? "[" : "",
-                       app->config.bind, is_v6 ? "]" : "", http_port(http));
+                       app->security.has_tls ? "https" : "http", is_v6 ? "[" : "", app->config.bind,
+                       is_v6 ? "]" : "", http_port(http));
         log_write(LOG_INFO, "%s", status);
         rc = loop_run(loop, http, status, err);
     }

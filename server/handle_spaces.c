@@ -1,65 +1,62 @@
 /* GET /v1/spaces and /v1/spaces/{space}. */
 #include "proto/msg_space.h"
 #include "server/app.h"
+#include "server/handle_models.h"
 #include "server/respond.h"
 
-/* Appends the served model of the space, or null. */
-static void put_model(struct app *app, const struct space *space, struct text *out)
-{
-    const struct model *model = model_registry_acquire(&app->models, space);
-
-    if (model == NULL) {
-        text_puts(out, "null");
-        return;
-    }
-    text_puts(out, "{\"version\":");
-    text_put_json_string(out, model->info.version);
-    text_puts(out, ",\"predictor\":");
-    text_put_json_string(out, model->predictor->kind->name);
-    text_puts(out, "}");
-    model_registry_release(&app->models, model);
-}
-
-static void put_space(struct app *app, const struct space *space, struct text *out)
+static enum err put_space(struct app *app, const struct space *space, struct text *out,
+                          struct error *err)
 {
     struct text model = {0};
+    enum err rc = models_put_served(app, space, &model, err);
 
-    put_model(app, space, &model);
-    if (model.has_failed) {
-        out->has_failed = true;
-    } else {
+    if (rc == ERR_OK && model.has_failed) {
+        rc = error_set(err, ERR_NOMEM, "no memory for the space's model");
+    }
+    if (rc == ERR_OK) {
         msg_space_encode(space, model.bytes, out);
     }
     text_close(&model);
+    return rc;
 }
 
 void spaces_get_all(struct app *app, const struct request *request, struct reply *reply)
 {
     struct text text = {0};
+    struct error err;
+    enum err rc = ERR_OK;
 
-    (void)request;
     text_puts(&text, "{\"spaces\":[");
-    for (size_t i = 0; spaces[i] != NULL; i++) {
+    for (size_t i = 0; rc == ERR_OK && spaces[i] != NULL; i++) {
         text_puts(&text, i > 0 ? "," : "");
-        put_space(app, spaces[i], &text);
+        rc = put_space(app, spaces[i], &text, &err);
     }
     text_puts(&text, "]}\n");
-    respond_json(reply, 200, &text);
+    if (rc == ERR_OK) {
+        respond_json(reply, 200, &text);
+    } else {
+        respond_error(reply, request, &err, NULL);
+    }
+    text_close(&text);
 }
 
 void spaces_get(struct app *app, const struct request *request, struct reply *reply)
 {
     const struct space *space = space_find(request->params[0]);
     struct text text = {0};
+    struct error err;
 
     if (space == NULL) {
-        struct error err;
         error_describe(&err, ERR_NOT_FOUND, "there is no search space \"%.64s\"; there are %s",
                        request->params[0], space_names());
         respond_problem(reply, request, 404, err.text, NULL);
         return;
     }
-    put_space(app, space, &text);
-    text_puts(&text, "\n");
-    respond_json(reply, 200, &text);
+    if (put_space(app, space, &text, &err) == ERR_OK) {
+        text_puts(&text, "\n");
+        respond_json(reply, 200, &text);
+    } else {
+        respond_error(reply, request, &err, NULL);
+    }
+    text_close(&text);
 }

@@ -120,13 +120,16 @@ bool guard_caller(struct context *context, const struct route *route)
 
 /* ---- headers for browsers -------------------------------------------------------------------- */
 
-static enum MHD_Result add_all(struct MHD_Response *response, const char *const headers[][2],
-                               size_t n)
+/* Adds those that the handler has not said itself. */
+static enum MHD_Result add_all(struct MHD_Response *response, const struct reply *reply,
+                               const char *const headers[][2], size_t n)
 {
     enum MHD_Result ok = MHD_YES;
 
     for (size_t i = 0; i < n; i++) {
-        ok &= MHD_add_response_header(response, headers[i][0], headers[i][1]);
+        if (!reply_has_header(reply, headers[i][0])) {
+            ok &= MHD_add_response_header(response, headers[i][0], headers[i][1]);
+        }
     }
     return ok;
 }
@@ -143,7 +146,7 @@ static enum MHD_Result add_preflight(struct MHD_Response *response, const struct
     };
 
     (void)snprintf(seconds, sizeof seconds, "%d", CORS_MAX_AGE_S);
-    return add_all(response, headers, sizeof headers / sizeof *headers);
+    return add_all(response, reply, headers, sizeof headers / sizeof *headers);
 }
 
 static enum MHD_Result add_cors(struct MHD_Response *response, const struct context *context,
@@ -188,9 +191,9 @@ enum MHD_Result guard_add_headers(struct MHD_Response *response, const struct co
     enum MHD_Result ok = cors_is_on(cors) ? add_cors(response, context, cors) : MHD_YES;
 
     if (context->reply.has_file) {
-        ok &= add_all(response, of_files, sizeof of_files / sizeof *of_files);
+        ok &= add_all(response, &context->reply, of_files, sizeof of_files / sizeof *of_files);
     } else if (type != NULL && strncmp(type, "text/html", sizeof "text/html" - 1) == 0) {
-        ok &= add_all(response, of_pages, sizeof of_pages / sizeof *of_pages);
+        ok &= add_all(response, &context->reply, of_pages, sizeof of_pages / sizeof *of_pages);
     }
     return ok;
 }

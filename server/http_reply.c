@@ -60,18 +60,6 @@ static bool is_compressible(const char *type)
     return false;
 }
 
-/* A body that has a strong validator, or comes from a file, is sent as it is: compressed it would be
- * another representation. */
-static bool has_header(const struct reply *reply, const char *name)
-{
-    for (size_t i = 0; i < reply->n_headers; i++) {
-        if (strcasecmp(reply->headers[i].name, name) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
 /* gzip of the body in a fresh block; NULL where it would not be smaller, or memory is out. */
 static char *gzip(const struct reply *reply, size_t *size)
 {
@@ -98,6 +86,8 @@ static char *gzip(const struct reply *reply, size_t *size)
     return out;
 }
 
+/* A body that has a strong validator, or comes from a file, is sent as it is: compressed it would be
+ * another representation. */
 void compress_reply(struct context *context)
 {
     struct reply *reply = &context->reply;
@@ -107,8 +97,8 @@ void compress_reply(struct context *context)
 
     if (smallest == 0 || reply->has_file || reply->body_size < (size_t)smallest ||
         reply->body_size > UINT32_MAX || !is_compressible(reply->content_type) ||
-        has_header(reply, MHD_HTTP_HEADER_ETAG) ||
-        has_header(reply, MHD_HTTP_HEADER_CONTENT_ENCODING)) {
+        reply_has_header(reply, MHD_HTTP_HEADER_ETAG) ||
+        reply_has_header(reply, MHD_HTTP_HEADER_CONTENT_ENCODING)) {
         return;
     }
     respond_header(reply, MHD_HTTP_HEADER_VARY, "%s", MHD_HTTP_HEADER_ACCEPT_ENCODING);

@@ -20,8 +20,8 @@
 #include "server/http.h"
 #include "server/pool.h"
 #include "server/routes.h"
-#include "server/trace.h"
 #include "server/tokens.h"
+#include "server/trace.h"
 
 /* A connection from its accept to its close; the library's socket context. */
 struct connection {

@@ -37,7 +37,7 @@ static void *work(void *argument)
     struct pool *pool = argument;
 
     /* of this thread alone, as Linux has it */
-    (void)setpriority(PRIO_PROCESS, 0, POOL_NICE);
+    (void)setpriority(PRIO_PROCESS, 0, getpriority(PRIO_PROCESS, 0) + POOL_NICE);
     (void)pthread_mutex_lock(&pool->lock);
     for (;;) {
         while (pool->first == NULL && !pool->is_stopping) {

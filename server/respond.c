@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 #include "core/mem.h"
@@ -102,6 +103,16 @@ void respond_header(struct reply *reply, const char *name, const char *format, .
     reply->headers[reply->n_headers].name = name;
     reply->headers[reply->n_headers].value = mem_strdup(value);
     reply->n_headers += reply->headers[reply->n_headers].value != NULL;
+}
+
+bool reply_has_header(const struct reply *reply, const char *name)
+{
+    for (size_t i = 0; i < reply->n_headers; i++) {
+        if (strcasecmp(reply->headers[i].name, name) == 0) {
+            return true;
+        }
+    }
+    return false;
 }
 
 void reply_close(struct reply *reply)

@@ -32,6 +32,8 @@ void respond_error(struct reply *reply, const struct request *request, const str
 void respond_header(struct reply *reply, const char *name, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+bool reply_has_header(const struct reply *reply, const char *name);
+
 /* Ends what the reply owns and zeroes it. */
 void reply_close(struct reply *reply);
 

@@ -31,7 +31,7 @@ def preflight(daemon, origin=PAGE, path="/v1/predict"):
 
 @pytest.fixture
 def open_to_page(root, start):
-    return start(root, *configure(root, cors_origins=f"{PAGE}, http://localhost:3000"))
+    return start(root, *configure(root, cors_origins=f"{PAGE},http://localhost:3000"))
 
 
 def test_without_origins_no_page_may_read(service):

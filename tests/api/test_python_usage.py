@@ -98,4 +98,5 @@ def test_a_refusal_is_an_error_in_python(run_block, service, tmp_path):
 
 def test_every_block_is_run():
     phrases = ["# oracle.py", 'print(reply.json()["latency_ms"])', "population.sort(key=latency_ms)", "from pymoo", "import optuna"]
-    assert sorted(map(block, phrases)) == sorted(BLOCKS)
+    here = [b for b in BLOCKS if "tritonclient" not in b]  # that one is run by test_tritonclient.py
+    assert sorted(map(block, phrases)) == sorted(here)
