@@ -2,6 +2,7 @@
  * latencies. */
 #include <jansson.h>
 
+#include "core/version.h"
 #include "proto/msg_infer_metadata.h"
 #include "proto/msg_repository.h"
 #include "tests/support/check.h"
@@ -30,7 +31,7 @@ static void metadata_have_the_fields_of_the_protocol(void **state)
 
     (void)state;
     msg_infer_server_encode(&text);
-    check_json(&text, "{\"name\":\"dgld\",\"version\":\"1.0.0\",\"extensions\":["
+    check_json(&text, "{\"name\":\"dgld\",\"version\":\"" DGLD_VERSION "\",\"extensions\":["
                       "\"binary_tensor_data\",\"statistics\",\"model_repository\","
                       "\"model_configuration\"]}");
     msg_infer_model_encode(&space_nasbench201, versions, 2, &text);
