@@ -45,7 +45,7 @@ const struct config_key config_keys[] = {
     WHOLE(port, FIXED, 0, 65535, 8080, "",
           "port to listen on; 0 takes any free one"),
     WHOLE(http_threads, FIXED, 0, 256, 0, "threads",
-          "threads that read and answer requests; 0 is one a core"),
+          "threads that read and answer requests; 0 is one a core but one, at least one"),
     WHOLE(pool_threads, FIXED, 0, 256, 0, "threads",
           "threads that run large batches and what touches files; 0 is one a core"),
     WHOLE(pool_queue_max, LIVE, 1, 1000000, 1024, "requests",

@@ -19,7 +19,7 @@ enum { CONFIG_TEXT_BYTES = 1024, CONFIG_MAX_KEYS = 64, CONFIG_BOUNDS_BYTES = 128
 struct config {
     char bind[CONFIG_TEXT_BYTES];
     _Atomic int64_t port;
-    _Atomic int64_t http_threads; /* 0: one a core */
+    _Atomic int64_t http_threads; /* 0: one a core but one */
     _Atomic int64_t pool_threads; /* 0: one a core */
     _Atomic int64_t pool_queue_max;
     _Atomic int64_t batch_timeout_ms;

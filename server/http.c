@@ -99,16 +99,20 @@ static enum err listen_on(const struct config *config, int *out, struct error *e
     return ERR_OK;
 }
 
-/* A setting of 0 is one thread a core. */
-static unsigned thread_count(int64_t setting)
+/* A setting of 0 is one thread a core, less `n_spare`, and at least one. */
+static unsigned thread_count(int64_t setting, unsigned n_spare)
 {
     long n_cores = sysconf(_SC_NPROCESSORS_ONLN);
 
     if (setting > 0) {
         return (unsigned)setting;
     }
-    return n_cores > 0 ? (unsigned)n_cores : 1U;
+    return n_cores > (long)n_spare ? (unsigned)n_cores - n_spare : 1U;
 }
+
+/* Cores that I/O threads leave to those whom they wait for: the pool, the loop, and clients on the
+ * same machine. Taking turns on a core with them costs more than one thread more brings. */
+enum { SPARE_CORES = 1 };
 
 /* What the library is told besides, with TLS and without. */
 static const struct MHD_OptionItem nothing[] = {
@@ -130,16 +134,21 @@ enum { SPARE_CONNECTIONS = 64 };
 static struct MHD_Daemon *start_daemon(struct http_server *server)
 {
     const struct config *config = &server->app->config;
-    unsigned n_threads = thread_count(config->http_threads);
+    unsigned n_threads = thread_count(config->http_threads, SPARE_CORES);
     unsigned limit = ((unsigned)config->connections_max + SPARE_CONNECTIONS) * n_threads;
     bool has_tls = server->app->security.has_tls;
+    /* a pool of one would be no pool, and the library would say so in the log */
+    const struct MHD_OptionItem threads[] = {
+        {n_threads > 1 ? MHD_OPTION_THREAD_POOL_SIZE : MHD_OPTION_END, (intptr_t)n_threads, NULL},
+        {MHD_OPTION_END,                                               0,                   NULL},
+    };
 
     return MHD_start_daemon(
         MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_NO_LISTEN_SOCKET |
             MHD_USE_TURBO | MHD_USE_ERROR_LOG | (has_tls ? MHD_USE_TLS : 0),
         0, NULL, NULL, on_request, server, MHD_OPTION_EXTERNAL_LOGGER, on_library_log, server,
-        MHD_OPTION_THREAD_POOL_SIZE, n_threads > 1 ? n_threads : 0U, MHD_OPTION_CONNECTION_LIMIT,
-        limit, MHD_OPTION_PER_IP_CONNECTION_LIMIT, (unsigned)config->connections_per_address_max,
+        MHD_OPTION_ARRAY, threads, MHD_OPTION_CONNECTION_LIMIT, limit,
+        MHD_OPTION_PER_IP_CONNECTION_LIMIT, (unsigned)config->connections_per_address_max,
         MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)config->idle_timeout_s,
         MHD_OPTION_NOTIFY_COMPLETED, on_completed, server, MHD_OPTION_NOTIFY_CONNECTION,
         on_connection, server, MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_BYTES,
@@ -161,7 +170,7 @@ enum err http_start(struct app *app, struct http_server **out, struct error *err
     (void)pthread_mutex_init(&server->lock, NULL); /* cannot fail on Linux with no attributes */
     rc = listen_on(&app->config, &server->listen_fd, err);
     if (rc == ERR_OK) {
-        rc = pool_start(thread_count(app->config.pool_threads), &server->pool, err);
+        rc = pool_start(thread_count(app->config.pool_threads, 0), &server->pool, err);
     }
     if (rc == ERR_OK) {
         server->daemon = start_daemon(server);
