@@ -17,6 +17,7 @@
 #include "server/serving.h"
 
 struct http_server;
+struct jobs;
 
 struct app {
     struct config config;
@@ -31,6 +32,7 @@ struct app {
     struct security security;
     struct counters *counters; /* owned */
     struct http_server *http;  /* set while it runs */
+    struct jobs *jobs;         /* NULL where no jobs are kept */
     atomic_bool is_ready;      /* predictors are loaded */
     atomic_bool is_draining;   /* a stop was asked for */
 };

@@ -38,6 +38,14 @@ struct config {
     _Atomic int64_t drain_timeout_ms;
     _Atomic int64_t compression_min_bytes; /* 0: never */
     _Atomic int64_t model_poll_ms;
+    char job_store[CONFIG_TEXT_BYTES]; /* path, relative to the root; "": no jobs */
+    _Atomic int64_t job_workers;       /* 0: one a core */
+    _Atomic int64_t job_queue_max;
+    _Atomic int64_t job_attempts_max;
+    _Atomic int64_t job_lease_ms;
+    _Atomic int64_t job_retention_s;
+    _Atomic int64_t job_ended_max;
+    _Atomic int64_t event_streams_max;
     /* paths, relative to the root; "" where there is none */
     char tokens_file[CONFIG_TEXT_BYTES];
     char tls_certificate_file[CONFIG_TEXT_BYTES];

@@ -1,6 +1,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/socket.h>
 #include <unistd.h>
 #include <zlib.h>
 
@@ -95,9 +96,9 @@ void compress_reply(struct context *context)
     char *smaller;
     size_t size;
 
-    if (smallest == 0 || reply->has_file || reply->body_size < (size_t)smallest ||
-        reply->body_size > UINT32_MAX || !is_compressible(reply->content_type) ||
-        reply_has_header(reply, MHD_HTTP_HEADER_ETAG) ||
+    if (smallest == 0 || reply->has_file || reply->stream != NULL ||
+        reply->body_size < (size_t)smallest || reply->body_size > UINT32_MAX ||
+        !is_compressible(reply->content_type) || reply_has_header(reply, MHD_HTTP_HEADER_ETAG) ||
         reply_has_header(reply, MHD_HTTP_HEADER_CONTENT_ENCODING)) {
         return;
     }
@@ -115,6 +116,64 @@ void compress_reply(struct context *context)
         reply->body_size = size;
         respond_header(reply, MHD_HTTP_HEADER_CONTENT_ENCODING, "gzip");
     }
+}
+
+/* ---- streams --------------------------------------------------------------------------------- */
+
+/* What the kernel holds of a stream for a client that does not read. */
+enum { STREAM_SEND_BYTES = 16 << 10, STREAM_BLOCK_BYTES = 4096 };
+
+/* MHD_ContentReaderCallback: called when all that was read before is in the socket. */
+static ssize_t read_stream(void *cls, uint64_t position, char *bytes, size_t size)
+{
+    struct reply_stream *stream = cls;
+    struct context *context = stream->context;
+    ptrdiff_t n = stream->read(stream, bytes, size);
+    int64_t limit_ms = n == 0 ? DEADLINE_NONE : stream->write_timeout_ms;
+
+    (void)position;
+    if (n < 0) {
+        return MHD_CONTENT_READER_END_OF_STREAM;
+    }
+    if (!connection_wait(context->connection, WAIT_REPLY_READ, clock_ms(), limit_ms)) {
+        return MHD_CONTENT_READER_END_WITH_ERROR;
+    }
+    if (n == 0) {
+        MHD_suspend_connection(context->request.connection);
+        stream->wait(stream);
+    }
+    return n;
+}
+
+static void close_stream(void *cls)
+{
+    struct reply_stream *stream = cls;
+
+    stream->close(stream);
+}
+
+void stream_resume(struct reply_stream *stream)
+{
+    MHD_resume_connection(stream->context->request.connection);
+}
+
+/* The stream is the library's from here on. */
+static struct MHD_Response *make_stream(struct context *context)
+{
+    struct reply_stream *stream = context->reply.stream;
+    int size = STREAM_SEND_BYTES;
+    struct MHD_Response *response;
+
+    stream->context = context;
+    if (context->connection != NULL) {
+        (void)setsockopt(context->connection->fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
+    }
+    response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK_BYTES, read_stream,
+                                                 stream, close_stream);
+    if (response != NULL) {
+        context->reply.stream = NULL;
+    }
+    return response;
 }
 
 /* ---- hand-over ------------------------------------------------------------------------------- */
@@ -145,10 +204,14 @@ static enum MHD_Result add_headers(struct MHD_Response *response, const struct r
 }
 
 /* Gives the reply's body to the library, or keeps it where that fails. */
-static struct MHD_Response *make_response(struct reply *reply)
+static struct MHD_Response *make_response(struct context *context)
 {
+    struct reply *reply = &context->reply;
     struct MHD_Response *response;
 
+    if (reply->stream != NULL) {
+        return make_stream(context);
+    }
     if (reply->has_file) {
         response = MHD_create_response_from_fd_at_offset64(reply->file_size, reply->fd,
                                                            reply->file_offset);
@@ -178,7 +241,7 @@ enum MHD_Result send_reply(struct context *context)
 
     if (connection_wait(context->connection, WAIT_REPLY_READ, clock_ms(),
                         server->app->config.reply_timeout_s * 1000)) {
-        response = make_response(reply);
+        response = make_response(context);
         if (response != NULL) {
             ok = add_headers(response, reply, context->request.id,
                              context->is_closing || atomic_load(&server->is_refusing)) &

@@ -53,6 +53,9 @@ static void free_context(struct context *context)
 {
     drop_body(context);
     reply_close(&context->reply);
+    if (context->state.end != NULL) {
+        context->state.end(context->state.data);
+    }
     mem_free(context->places);
     mem_free(context);
 }
@@ -306,6 +309,7 @@ static enum MHD_Result begin(struct http_server *server, struct MHD_Connection *
                                         .path = path_of_target(target),
                                         .id = "",
                                         .client = "",
+                                        .state = &context->state,
                                         .connection = connection};
     observe_begin(context);
     context->received_ms = (int64_t)(context->observed.begin_ns / 1000000);
@@ -372,12 +376,31 @@ static void run_handler(struct context *context)
     if (context->reply.is_deferred) {
         return;
     }
-    context->is_answered = true;
     drop_body(context);
+    if (context->reply.wait != NULL) {
+        return;
+    }
+    context->is_answered = true;
     compress_reply(context);
     if (!hold_bytes(server, context, context->reply.is_static ? 0 : context->reply.body_size)) {
         refuse_too_much(context);
     }
+}
+
+/* The handler has returned and waits. The connection is suspended; from here on the context may be
+ * another thread's. */
+static void begin_wait(struct context *context)
+{
+    void (*wait_for)(struct app * app, const struct request *request) = context->reply.wait;
+
+    context->reply.wait = NULL;
+    context->is_resumed = true;
+    wait_for(context->server->app, &context->request);
+}
+
+void request_resume(const struct request *request)
+{
+    MHD_resume_connection(request->connection);
 }
 
 /* On the pool: what waited too long is not begun, since its client will have gone. */
@@ -397,7 +420,11 @@ static void run_job(struct pool_job *job)
     } else {
         run_handler(context);
     }
-    MHD_resume_connection(context->request.connection);
+    if (context->reply.wait != NULL) {
+        begin_wait(context);
+    } else {
+        MHD_resume_connection(context->request.connection);
+    }
 }
 
 /* Lets the pool run the handler; on_request() is called again once it has. */
@@ -433,11 +460,20 @@ static enum MHD_Result answer(struct context *context)
     }
     context->request.body = context->body;
     context->request.body_size = context->body_size;
-    if (route->place == ON_POOL ||
-        (route->place == BY_SIZE && context->body_size > SPOT_BODY_BYTES)) {
+    context->request.is_on_pool = false;
+    if (context->is_resumed) {
+        context->is_resumed = false;
+        context->received_ms = clock_ms();
+    } else if (route->place == ON_POOL ||
+               (route->place == BY_SIZE && context->body_size > SPOT_BODY_BYTES)) {
         return submit(context);
     }
     run_handler(context);
+    if (context->reply.wait != NULL) {
+        MHD_suspend_connection(context->request.connection);
+        begin_wait(context);
+        return MHD_YES;
+    }
     return context->reply.is_deferred ? submit(context) : send_reply(context);
 }
 

@@ -71,15 +71,17 @@ struct context {
     struct connection *connection; /* NULL for want of memory: then without deadlines */
     const struct route *route;     /* NULL: `reply` is a refusal, made already */
     struct request request;
+    struct request_state state;
     struct reply reply;
     char *places; /* owned: the bytes of request.params */
     char *body;   /* owned */
     size_t body_size, body_capacity, first_bytes;
     size_t n_held_bytes; /* this request's share of the server's */
-    int64_t received_ms; /* monotonic clock, when the headers were there */
+    int64_t received_ms; /* monotonic clock, when the headers were there, or the wait was over */
     struct observed observed;
     bool is_closing;  /* the connection ends with the reply */
     bool is_answered; /* the handler has run, or there is none to run */
+    bool is_resumed;  /* the handler waited, and is to be called again */
     char allow[ROUTE_ALLOW_BYTES];
     char client[TOKEN_NAME_BYTES]; /* where request.client points, once a token was given */
 };

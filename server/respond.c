@@ -123,6 +123,9 @@ void reply_close(struct reply *reply)
     if (reply->has_file) {
         (void)close(reply->fd);
     }
+    if (reply->stream != NULL) {
+        reply->stream->close(reply->stream);
+    }
     for (size_t i = 0; i < reply->n_headers; i++) {
         mem_free(reply->headers[i].value);
     }

@@ -13,6 +13,12 @@ struct MHD_Connection;
 
 enum { ROUTE_MAX_PLACES = 3, ROUTE_ALLOW_BYTES = 64, REPLY_MAX_HEADERS = 8 };
 
+/* What a handler keeps of a request that waits, from one call to the next. */
+struct request_state {
+    void *data;              /* NULL at the first call */
+    void (*end)(void *data); /* called when the request is over; may be NULL */
+};
+
 /* A request as handlers see it; everything is borrowed for the call. */
 struct request {
     const char *method;
@@ -23,6 +29,7 @@ struct request {
     const char *id;     /* for the log; "" where there is none */
     const char *client; /* name of the token that was given; "" where there is none */
     bool is_on_pool;
+    struct request_state *state;
     struct MHD_Connection *connection; /* for request_header() and request_query() alone */
 };
 
@@ -30,6 +37,25 @@ struct request {
  * thread that runs the handler. */
 const char *request_header(const struct request *request, const char *name);
 const char *request_query(const struct request *request, const char *name);
+
+/* Lets the handler of a request that waits be called again. Once for each time that it waits, from
+ * any thread; the request is the caller's no more. */
+void request_resume(const struct request *request);
+
+/* A body that is made while it is sent, for as long as the client listens. The functions are called
+ * in the I/O thread. */
+struct reply_stream {
+    /* Writes at most `size` (at least 1) bytes. Returns how many; 0 where there are none yet, then
+     * wait() is called; -1 at the end. */
+    ptrdiff_t (*read)(struct reply_stream *stream, char *bytes, size_t size);
+    /* Arranges that stream_resume() is called once, from any thread, at once or later. */
+    void (*wait)(struct reply_stream *stream);
+    void (*close)(struct reply_stream *stream); /* ends and frees it; nothing waits then */
+    int64_t write_timeout_ms; /* a client that does not take what was read within that is dropped */
+    struct context *context;  /* the HTTP server's */
+};
+
+void stream_resume(struct reply_stream *stream);
 
 struct reply_header {
     const char *name; /* static */
@@ -51,6 +77,11 @@ struct reply {
     struct reply_header headers[REPLY_MAX_HEADERS];
     size_t n_headers;
     bool is_deferred; /* a handler on the spot found that this takes long: let the pool run it */
+    /* The handler has to wait: called once the handler has returned, it arranges that
+     * request_resume() is called. Then the handler is called again, in the I/O thread, without the
+     * body. */
+    void (*wait)(struct app *app, const struct request *request);
+    struct reply_stream *stream; /* owned: the body instead */
 };
 
 typedef void route_handler(struct app *app, const struct request *request, struct reply *reply);

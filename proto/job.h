@@ -1,0 +1,157 @@
+/* Jobs: what is asked of one, and what is told of it, as values and as JSON. Structs belong to their
+ * creator; functions are thread-safe.
+ *
+ * Submitted as
+ *   {"kind": "train", "search_space": "nasbench201", "params": {...}, "priority": 0,
+ *    "deadline_s": 3600}
+ * and told of as
+ *   {"id": "...", "kind": "train", "search_space": "nasbench201", "state": "running", "attempt": 1,
+ *    "priority": 0, "progress": {"percent": 42, "stage": "training", ...}, "submitted_at": "...",
+ *    "started_at": "...", "ended_at": null, "deadline_at": null, "params": {...}, "result": null,
+ *    "error": null} */
+#ifndef DGLD_PROTO_JOB_H
+#define DGLD_PROTO_JOB_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/device.h"
+#include "core/error.h"
+#include "core/predictor.h"
+#include "core/space.h"
+#include "proto/field_error.h"
+#include "proto/model_file.h"
+#include "proto/text.h"
+
+enum {
+    JOB_ID_BYTES = 37,      /* a UUID of version 7 (RFC 9562), in lower case */
+    JOB_SPACE_BYTES = 65,   /* a search space's name */
+    JOB_KEY_BYTES = 256,    /* an idempotency key */
+    JOB_PRIORITY_MAX = 100, /* and as far below zero */
+    JOB_MAX_DEVICES = 256,
+};
+
+enum job_kind { JOB_TRAIN, JOB_TEST, JOB_NAS, JOB_N_KINDS };
+enum job_state {
+    JOB_QUEUED,
+    JOB_RUNNING,
+    JOB_SUCCEEDED, /* from here on ended */
+    JOB_FAILED,
+    JOB_CANCELLED,
+    JOB_N_STATES
+};
+
+/* Static strings; and back: false for a name that is none. */
+const char *job_kind_name(enum job_kind kind);
+const char *job_state_name(enum job_state state);
+bool job_kind_find(const char *name, enum job_kind *out);
+bool job_state_find(const char *name, enum job_state *out);
+bool job_has_ended(enum job_state state);
+
+/* Whether the text has the form of an id. */
+bool job_id_is_valid(const char *id);
+
+/* ---- what is asked ---------------------------------------------------------------------------- */
+
+struct job_train_params {
+    const struct predictor_kind *predictor;
+    char **train_devices; /* (n_train_devices), owned; none: the paper's twelve */
+    size_t n_train_devices;
+    int64_t epoch;        /* mlp */
+    double learning_rate; /* mlp; "lr" */
+    int64_t seed;
+    bool activate; /* serve the version that was made, where it is no worse ... */
+    bool force;    /* ... or even then */
+};
+
+struct job_test_params {
+    char **test_devices; /* (n_test_devices), owned; none: all that were measured and not seen */
+    size_t n_test_devices;
+    bool holdout;
+    char version[MODEL_NAME_BYTES];         /* of a model, or its name; "": the served one */
+    const struct predictor_kind *predictor; /* to hold out with; NULL: that of the version */
+    int64_t seed;
+};
+
+struct job_nas_params {
+    char device[DEVICE_NAME_BYTES]; /* "": `hardware` is given */
+    struct hardware hardware;
+    double latency_constraint_ms;
+    int64_t seed;
+};
+
+/* A job as it was asked for; ended by job_order_close(). */
+struct job_order {
+    enum job_kind kind;
+    const struct space *space;
+    int priority;
+    int64_t deadline_s; /* from its submission on; 0: none */
+    union {
+        struct job_train_params train;
+        struct job_test_params test;
+        struct job_nas_params nas;
+    } params;
+};
+
+/* Reads a submission. ERR_SYNTAX where it is no JSON; ERR_INVALID where it is not acceptable as such
+ * (nothing outside of it is looked at): then `errors`, which the caller closes in any case, says why
+ * by pointer. ERR_NOMEM. */
+enum err msg_job_decode(const char *bytes, size_t size, struct job_order *out,
+                        struct field_errors *errors, struct error *err);
+
+/* Reads the params of a job of that kind and space alone, as msg_job_put_params() wrote them. */
+enum err msg_job_decode_params(enum job_kind kind, const struct space *space, const char *params,
+                               struct job_order *out, struct error *err);
+
+/* Appends the params as an object, every one of them, in a fixed order: equal orders give equal
+ * bytes. */
+void msg_job_put_params(const struct job_order *order, struct text *out);
+
+/* Accepts a zeroed struct. */
+void job_order_close(struct job_order *order);
+
+/* ---- what is told ----------------------------------------------------------------------------- */
+
+/* How far a run is; whatever is not known is NaN or 0. */
+struct job_progress {
+    double percent;    /* 0 to 100 */
+    const char *stage; /* static: "loading", "training", "validating", "writing" ... */
+    size_t epoch, n_epochs;
+    double loss;
+    double seconds_left;
+};
+
+/* Appends the object, without the members that are not known. */
+void msg_job_put_progress(const struct job_progress *progress, struct text *out);
+
+/* A job as it is kept. Times are milliseconds since 1970 (UTC), 0 for none. Texts are owned; ended
+ * by job_close(). */
+struct job {
+    int64_t seq; /* its number in the order of submission, from 1 */
+    char id[JOB_ID_BYTES];
+    enum job_kind kind;
+    char space[JOB_SPACE_BYTES];
+    enum job_state state;
+    int priority; /* the higher, the earlier */
+    int attempt;  /* how often it was begun */
+    int n_failures;
+    bool is_cancel_requested;
+    int64_t submitted_ms, started_ms, ended_ms, deadline_ms;
+    int64_t revision; /* grows with every change; attempt * 2^32 + n */
+    char *params;     /* JSON */
+    char *progress;   /* JSON, or NULL */
+    char *result;     /* JSON, or NULL */
+    char *error;      /* a sentence, or NULL */
+};
+
+/* Appends the object. */
+void msg_job_put(const struct job *job, struct text *out);
+
+/* Copies every text. ERR_NOMEM. */
+enum err job_copy(const struct job *from, struct job *to, struct error *err);
+
+/* Accepts a zeroed struct. */
+void job_close(struct job *job);
+
+#endif

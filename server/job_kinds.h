@@ -1,0 +1,54 @@
+/* What kinds of job there are, and how each is checked and run: functions of their parameters and
+ * the data, which know neither HTTP nor the store. */
+#ifndef DGLD_SERVER_JOB_KINDS_H
+#define DGLD_SERVER_JOB_KINDS_H
+
+#include <stdbool.h>
+
+#include "core/error.h"
+#include "proto/job.h"
+#include "server/data_tree.h"
+
+/* What a run may use. Everything is borrowed. */
+struct job_env {
+    const struct data_tree *tree; /* its root is where results go, too */
+    const char *id;               /* of the job: its files are named after it */
+    void *context;                /* of the functions */
+    /* Tells how far it is. False: stop at once, with ERR_CANCELED. To be called every 20 ms at
+     * least; it costs some tens of nanoseconds. */
+    bool (*report)(void *context, const struct job_progress *progress);
+    /* To be asked once, right before files are put in place. False: put none, ERR_CANCELED. From a
+     * true on the job will not be cancelled any more. */
+    bool (*may_commit)(void *context);
+    /* The model that is served of the space: its version and R of held-out A (NaN: unknown). False
+     * where there is none. */
+    bool (*get_served)(void *context, const struct space *space, char version[MODEL_VERSION_BYTES],
+                       double *r_held_out);
+    /* Serves a model, by version or name. */
+    enum err (*activate)(void *context, const struct space *space, const char *name,
+                         struct error *err);
+};
+
+struct job_kind_entry {
+    /* Looks at everything that could be known to make the job fail: devices, data, models. Adds what
+     * is wrong with the order to `errors` with its pointer (from the submission's top:
+     * "/params/train_devices/3"); else an error of its own (ERR_IO, ERR_NOMEM). ERR_INVALID where
+     * there are field errors. */
+    enum err (*check)(const struct data_tree *tree, const struct job_order *order,
+                      struct field_errors *errors, struct error *err);
+    /* Runs it, and writes its result, one JSON object. ERR_CANCELED where it was told to stop; then
+     * and after any other error none of its files is there. The same order on the same data gives
+     * the same files, and may be run again after a run that was killed at any point. */
+    enum err (*run)(const struct job_env *env, const struct job_order *order, struct text *result,
+                    struct error *err);
+};
+
+extern const struct job_kind_entry job_kinds[JOB_N_KINDS];
+
+/* Removes whatever files a job has, or has left: result/<space>/jobs/<id>/, the model
+ * result/<space>/models/<version>-job-<id>.safetensors, and the checkpoint where its name is the
+ * job's alone. What is not there is no error. */
+enum err job_files_remove(const char *root, const struct space *space, const char *id,
+                          struct error *err);
+
+#endif
