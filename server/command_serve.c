@@ -68,6 +68,7 @@ enum err command_serve(const struct options *options, struct error *err)
         return error_set(err, ERR_NOMEM, "no memory for the service");
     }
     (void)pthread_mutex_init(&app->data_lock, NULL);
+    job_keys_init(&app->job_keys);
     (void)signal(SIGPIPE, SIG_IGN);
     keep_memory_small();
     json_object_seed(0); /* before the first thread: jansson's hash must not race for its seed */
@@ -90,6 +91,7 @@ enum err command_serve(const struct options *options, struct error *err)
         device_cache_close(&app->devices);
         (void)pthread_mutex_destroy(&app->data_lock);
     }
+    job_keys_close(&app->job_keys);
     infer_stats_close(&app->infer_stats);
     security_close(&app->security);
     if (rc == ERR_OK) {
