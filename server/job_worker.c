@@ -1,4 +1,4 @@
-#define _GNU_SOURCE /* SCHED_IDLE */
+#define _GNU_SOURCE /* SCHED_IDLE */ // NOLINT(bugprone-reserved-identifier)
 #include "server/job_worker.h"
 
 #include <errno.h>
