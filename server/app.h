@@ -32,7 +32,8 @@ struct app {
     struct security security;
     struct counters *counters; /* owned */
     struct http_server *http;  /* set while it runs */
-    struct jobs *jobs;         /* NULL where no jobs are kept */
+    struct jobs *jobs;         /* NULL where no jobs are kept ... */
+    struct error jobs_error;   /* ... for this reason; ERR_OK where none are wanted */
     atomic_bool is_ready;      /* predictors are loaded */
     atomic_bool is_draining;   /* a stop was asked for */
 };

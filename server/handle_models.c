@@ -151,21 +151,6 @@ void models_get(struct app *app, const struct request *request, struct reply *re
 
 /* ---- activation ------------------------------------------------------------------------------ */
 
-/* Puts the file in place and serves it; `out` receives a copy of the model. The lock is held
- * throughout, so that of two activations one comes after the other, and the file and what is served
- * of it agree between them. */
-static enum err activate(struct app *app, const struct space *space, const char *name,
-                         struct model *out, struct error *err)
-{
-    enum err rc;
-
-    serving_lock(app);
-    rc = model_store_activate(app->tree.root, space, name, out, err);
-    rc = rc != ERR_OK ? rc : serving_load_locked(app, space, err);
-    serving_unlock(app);
-    return rc;
-}
-
 /* What an activation that failed is to the client. */
 static void refuse(struct reply *reply, const struct request *request, const struct error *err,
                    struct field_errors *errors)
@@ -184,19 +169,6 @@ static void refuse(struct reply *reply, const struct request *request, const str
     default:
         respond_error(reply, request, err, NULL);
         break;
-    }
-}
-
-/* The version that is served now; "" for none. */
-static void note_served(struct app *app, const struct space *space,
-                        char version[MODEL_VERSION_BYTES])
-{
-    const struct model *served = model_registry_acquire(&app->models, space);
-
-    version[0] = '\0';
-    if (served != NULL) {
-        memcpy(version, served->info.version, MODEL_VERSION_BYTES);
-        model_registry_release(&app->models, served);
     }
 }
 
@@ -241,8 +213,8 @@ void models_activate(struct app *app, const struct request *request, struct repl
         field_errors_close(&errors);
         return;
     }
-    note_served(app, space, previous);
-    if (activate(app, space, order.version, &model, &err) == ERR_OK) {
+    (void)serving_version(app, space, previous, NULL);
+    if (serving_activate(app, space, order.version, &model, &err) == ERR_OK) {
         log_activation(request, &model, previous);
         confirm(app, &model, reply);
     } else {

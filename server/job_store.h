@@ -39,6 +39,9 @@ enum err job_store_begin(struct job_store *store, struct error *err);
 enum err job_store_commit(struct job_store *store, struct error *err);
 void job_store_rollback(struct job_store *store);
 
+/* Writes something that is of no consequence, to find out whether that works. */
+enum err job_store_probe(struct job_store *store, struct error *err);
+
 /* A submission. Everything is borrowed. */
 struct job_draft {
     const char *id;

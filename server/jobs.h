@@ -38,7 +38,8 @@ void jobs_stop(struct jobs *jobs);
 struct job_submission {
     struct job_write write; /* rc and err: whether it could be stored */
     void (*done)(struct job_submission *submission);
-    struct job_draft draft; /* id and submitted_ms are filled in by jobs_submit() */
+    struct job_draft draft; /* id, times and queue_max are filled in by jobs_submit() */
+    int64_t deadline_s;     /* from now on; 0: none */
     char id[JOB_ID_BYTES];
     enum submit_result result;
     struct job job; /* owned by the owner, who ends it */
@@ -47,13 +48,13 @@ struct job_submission {
 
 void jobs_submit(struct jobs *jobs, struct job_submission *submission);
 
-/* Cancels or removes a job; lives with its owner until `done`. */
+/* Cancels a job; lives with its owner until `done`. */
 struct job_change {
     struct job_write write;
     void (*done)(struct job_change *change);
     char id[JOB_ID_BYTES];
-    bool is_found;  /* removal: and ended, so that it is removed now */
-    struct job job; /* cancellation: as it is now */
+    bool is_found;  /* there is such a job */
+    struct job job; /* as it is now; owned by the owner, who ends it */
     struct jobs *jobs;
 };
 
@@ -86,7 +87,9 @@ struct job_watch {
     int64_t until_ms;
     bool is_for_end;
     void (*wake)(struct job_watch *watch);
-    struct job_watch *next, *previous; /* the board's */
+    /* the board's */
+    bool is_new;
+    struct job_watch *next, *previous;
 };
 
 void jobs_watch(struct jobs *jobs, struct job_watch *watch);

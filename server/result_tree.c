@@ -3,9 +3,12 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -244,4 +247,39 @@ enum err result_remove(const char *path, struct error *err)
     }
     sync_directory(path);
     return ERR_OK;
+}
+
+/* The process that a temporary file is of: ".name.<pid>.<n>.tmp". 0 where it is none. */
+static pid_t writer_of(const char *name)
+{
+    const char *end = name + strlen(name);
+    long pid;
+    int n_dots = 0;
+
+    if (name[0] != '.' || end - name < 5 || strcmp(end - 4, ".tmp") != 0) {
+        return 0;
+    }
+    while (end > name && n_dots < 3) { /* before "tmp", before n, before the pid */
+        n_dots += *--end == '.';
+    }
+    pid = strtol(end + 1, NULL, 10);
+    return n_dots == 3 && pid > 0 && pid <= INT_MAX ? (pid_t)pid : 0;
+}
+
+void result_sweep(const char *directory)
+{
+    const struct dirent *entry;
+    DIR *dir = opendir(directory);
+
+    while (dir != NULL && (entry = readdir(dir)) != NULL) {
+        pid_t pid = writer_of(entry->d_name);
+        /* in a container each process of ours has the same number, and this one is staging nothing
+         * yet */
+        if (pid > 0 && (pid == getpid() || (kill(pid, 0) != 0 && errno == ESRCH))) {
+            (void)unlinkat(dirfd(dir), entry->d_name, 0);
+        }
+    }
+    if (dir != NULL) {
+        (void)closedir(dir);
+    }
 }

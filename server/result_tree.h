@@ -33,6 +33,10 @@ enum err result_commit(struct result_batch *batch, struct error *err);
  * struct. */
 void result_close(struct result_batch *batch);
 
+/* Removes what processes that have ended, killed perhaps, had staged in a directory and not
+ * committed. */
+void result_sweep(const char *directory);
+
 /* Removes a file; it stays away after a crash too. ERR_NOT_FOUND where there is none. */
 enum err result_remove(const char *path, struct error *err);
 

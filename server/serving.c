@@ -87,6 +87,35 @@ enum err serving_load(struct app *app, const struct space *space, struct error *
     return rc;
 }
 
+enum err serving_activate(struct app *app, const struct space *space, const char *name,
+                          struct model *out, struct error *err)
+{
+    enum err rc;
+
+    serving_lock(app);
+    rc = model_store_activate(app->tree.root, space, name, out, err);
+    rc = rc != ERR_OK ? rc : serving_load_locked(app, space, err);
+    serving_unlock(app);
+    return rc;
+}
+
+bool serving_version(struct app *app, const struct space *space, char version[MODEL_VERSION_BYTES],
+                     double *r_held_out)
+{
+    const struct model *served = model_registry_acquire(&app->models, space);
+
+    version[0] = '\0';
+    if (served == NULL) {
+        return false;
+    }
+    memcpy(version, served->info.version, MODEL_VERSION_BYTES);
+    if (r_held_out != NULL) {
+        *r_held_out = served->info.r_held_out;
+    }
+    model_registry_release(&app->models, served);
+    return true;
+}
+
 void serving_unload(struct app *app, const struct space *space)
 {
     serving_lock(app);

@@ -33,6 +33,18 @@ void serving_close(struct serving *serving);
  * is no file. */
 enum err serving_load(struct app *app, const struct space *space, struct error *err);
 
+/* Makes a model, by name or version, the served one as model_store_activate() does, and serves it.
+ * `out` receives a copy of the model, which the caller ends. The lock is held throughout, so that of
+ * two activations one comes after the other, and the file and what is served of it agree between
+ * them. */
+enum err serving_activate(struct app *app, const struct space *space, const char *name,
+                          struct model *out, struct error *err);
+
+/* The version that is served now, "" where there is none, and (may be NULL) its R of held-out A, NaN
+ * where that is unknown. False where there is none. */
+bool serving_version(struct app *app, const struct space *space, char version[MODEL_VERSION_BYTES],
+                     double *r_held_out);
+
 /* Serves nothing for the space until serving_load(). */
 void serving_unload(struct app *app, const struct space *space);
 
