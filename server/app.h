@@ -12,6 +12,8 @@
 #include "server/data_tree.h"
 #include "server/device_cache.h"
 #include "server/infer_stats.h"
+#include "server/job_keys.h"
+#include "server/job_totals.h"
 #include "server/model_registry.h"
 #include "server/security.h"
 #include "server/serving.h"
@@ -34,8 +36,11 @@ struct app {
     struct http_server *http;  /* set while it runs */
     struct jobs *jobs;         /* NULL where no jobs are kept ... */
     struct error jobs_error;   /* ... for this reason; ERR_OK where none are wanted */
-    atomic_bool is_ready;      /* predictors are loaded */
-    atomic_bool is_draining;   /* a stop was asked for */
+    struct job_keys job_keys;  /* of submissions on their way */
+    struct job_totals job_totals;
+    atomic_long n_event_streams; /* bounded by event_streams_max */
+    atomic_bool is_ready;        /* predictors are loaded */
+    atomic_bool is_draining;     /* a stop was asked for */
 };
 
 #endif

@@ -21,10 +21,11 @@ static void encode_build(const struct app *app, struct text *text)
                 (double)log_n_lost());
 }
 
-/* What is going on just now. */
-static void encode_present(struct app *app, struct text *text)
+/* What is going on just now. The thread that does this is none that works. */
+static void encode_present(struct app *app, const struct request *request, struct text *text)
 {
     struct pool *pool = http_pool(app->http);
+    size_t n_busy = pool_n_busy(pool) - (request->is_on_pool ? 1 : 0);
 
     prom_single(text, "dgld_http_requests_in_flight", "gauge",
                 "Requests that have begun and are not answered whole, this one among them.",
@@ -39,7 +40,10 @@ static void encode_present(struct app *app, struct text *text)
                 "Requests that wait for the pool; pool_queue_max is their bound.",
                 (double)pool_n_queued(pool));
     prom_single(text, "dgld_pool_busy_threads", "gauge", "Threads of the pool that work.",
-                (double)pool_n_busy(pool));
+                (double)n_busy);
+    prom_single(text, "dgld_event_streams", "gauge",
+                "Clients that follow a job's events; event_streams_max is their bound.",
+                (double)atomic_load(&app->n_event_streams));
 }
 
 static void encode_models(struct app *app, struct text *text)
@@ -87,11 +91,17 @@ void metrics_get(struct app *app, const struct request *request, struct reply *r
 {
     struct text text = {0};
 
-    (void)request;
+    if (app->jobs != NULL && !job_totals_count(app, request)) {
+        reply->is_deferred = true;
+        return;
+    }
     encode_build(app, &text);
-    encode_present(app, &text);
+    encode_present(app, request, &text);
     counters_encode(app->counters, &text);
     encode_models(app, &text);
+    if (app->jobs != NULL) {
+        job_totals_encode(&app->job_totals, &text);
+    }
     encode_process(&text);
     respond_text(reply, 200, PROMETHEUS_TYPE, &text);
 }

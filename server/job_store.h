@@ -3,9 +3,10 @@
  * Functions that write are called between job_store_begin() and job_store_commit(), by one thread
  * at a time (server/job_writer.h is that thread); what they did is durable once the commit has
  * returned ERR_OK, and nothing of it happened where it did not. They report what is the case by
- * their results; an error (ERR_IO, ERR_NOMEM, ERR_INTERNAL) means that the transaction has to be
- * rolled back. Functions that read may be called from any thread at any time, and see what was
- * committed.
+ * their results; an error means that the transaction has to be rolled back, and that nothing was
+ * handed out. Functions that read may be called from any thread at any time, and see what was
+ * committed. Errors are ERR_IO (the disk is full, say; when it no longer is, the store works again),
+ * ERR_INVALID (it is damaged), ERR_NOMEM and ERR_INTERNAL.
  *
  * Whoever runs a job holds a lease on it. Each write of a runner names itself (`owner`, `attempt`),
  * so that one that lost its lease, because it stalled, changes nothing any more.
@@ -73,14 +74,16 @@ struct job_lease {
 };
 
 /* Begins a queued job of the first of these kinds that has one which may be begun (its time has
- * come, see job_store_requeue()): of a kind the one with the highest priority, of these the oldest.
- * Its state becomes running, attempt grows by one, revision is attempt * 2^32. `is_found` tells
- * whether there was any; `out` is ended by the caller. */
+ * come, see job_store_requeue(), and its deadline has not passed): of a kind the one with the highest
+ * priority, of these the oldest. Its state becomes running, attempt grows by one, revision is
+ * attempt * 2^32, started_ms is now (that of the latest attempt), and it has no progress. `is_found`
+ * tells whether there was any; `out` is ended by the caller. */
 enum err job_store_claim(struct job_store *store, const struct job_lease *lease,
                          const enum job_kind *kinds, size_t n_kinds, bool *is_found,
                          struct job *out, struct error *err);
 
-/* A runner's word on its job: who it is, and how far the job has come. */
+/* A runner's word on its job: who it is, and how far the job has come. While it runs, it alone counts
+ * the revision on; where a state changes, that grows by one at least. */
 struct job_report {
     const char *id, *owner;
     int attempt;
@@ -100,7 +103,8 @@ enum err job_store_end(struct job_store *store, const struct job_report *report,
                        bool *is_held, struct error *err);
 
 /* Puts the job back into the queue, to be begun from `not_before_ms` on. `error` is what went wrong,
- * or NULL; `is_failure` counts it as the job's own. */
+ * or NULL: the last one is kept; `is_failure` counts it as the job's own. Where its end had been
+ * asked for, it still is (`is_cancel_requested`), and whoever claims it next, at once, sees to it. */
 enum err job_store_requeue(struct job_store *store, const struct job_report *report,
                            int64_t not_before_ms, const char *error, bool is_failure, bool *is_held,
                            struct error *err);

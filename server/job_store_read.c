@@ -192,11 +192,14 @@ enum err job_store_sqlite_list(struct job_store *base, const struct job_filter *
                                struct job_list *out, struct error *err)
 {
     struct sqlite_job_store *store = (struct sqlite_job_store *)base;
-    size_t number = READ_LIST + (filter->has_state ? BY_STATE : 0) +
-                    (filter->has_kind ? BY_KIND : 0) + (filter->space != NULL ? BY_SPACE : 0);
-    struct query query = query_open(borrow(store), number);
+    unsigned number = READ_LIST;
+    struct query query;
     enum err rc;
 
+    number += filter->has_state ? BY_STATE : 0U;
+    number += filter->has_kind ? BY_KIND : 0U;
+    number += filter->space != NULL ? BY_SPACE : 0U;
+    query = query_open(borrow(store), number);
     if (filter->has_state) {
         query_put_text(&query, job_state_name(filter->state));
     }

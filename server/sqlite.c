@@ -31,8 +31,9 @@ enum err sqlite_damaged(const struct sqlite_db *db, struct error *err, const cha
                      db->what, db->path, how);
 }
 
-static enum err cannot(const struct sqlite_db *db, int rc, const char *done, struct error *err)
+static enum err cannot(const struct sqlite_db *db, int rc, bool is_writing, struct error *err)
 {
+    const char *done = is_writing ? "written" : "read";
     const char *words = db->handle != NULL ? sqlite3_errmsg(db->handle) : sqlite3_errstr(rc);
     int saved_errno = db->handle != NULL ? sqlite3_system_errno(db->handle) : 0;
     bool is_errno_told = (rc & 0xff) == SQLITE_IOERR || (rc & 0xff) == SQLITE_CANTOPEN;
@@ -48,8 +49,8 @@ static enum err cannot(const struct sqlite_db *db, int rc, const char *done, str
     return error_set(err, ERR_IO, "the %s %s cannot be %s: %s", db->what, db->path, done, words);
 }
 
-/* What a result of SQLite's other than OK, ROW and DONE means; `done` is what cannot be: "read". */
-static enum err fail(const struct sqlite_db *db, int rc, const char *done, struct error *err)
+/* What a result of SQLite's other than OK, ROW and DONE means. */
+static enum err fail(const struct sqlite_db *db, int rc, bool is_writing, struct error *err)
 {
     switch (rc & 0xff) { /* the rest tells more, which the words do, too */
     case SQLITE_NOMEM:
@@ -68,7 +69,12 @@ static enum err fail(const struct sqlite_db *db, int rc, const char *done, struc
     case SQLITE_PROTOCOL:
     case SQLITE_NOLFS:
     case SQLITE_TOOBIG:
-        return cannot(db, rc, done, err);
+        return cannot(db, rc, is_writing, err);
+    case SQLITE_ERROR: /* statements are right, so what they read is not */
+        if (!is_writing) {
+            return sqlite_damaged(db, err, sqlite3_errmsg(db->handle));
+        }
+        /* fall through */
     default:
         return error_set(err, ERR_INTERNAL, "the %s %s: %s", db->what, db->path,
                          sqlite3_errmsg(db->handle));
@@ -79,7 +85,7 @@ static enum err run_sql(struct sqlite_db *db, const char *sql, struct error *err
 {
     int rc = sqlite3_exec(db->handle, sql, NULL, NULL, NULL);
 
-    return rc == SQLITE_OK ? ERR_OK : fail(db, rc, "written", err);
+    return rc == SQLITE_OK ? ERR_OK : fail(db, rc, true, err);
 }
 
 /* ---- whose file it is ------------------------------------------------------------------------- */
@@ -95,7 +101,7 @@ static enum err ask(struct sqlite_db *db, const char *sql, int64_t *out, struct 
     if (rc == SQLITE_ROW) {
         *out = sqlite3_column_int64(statement, 0);
     } else {
-        result = fail(db, rc, "read", err);
+        result = fail(db, rc, false, err);
     }
     (void)sqlite3_finalize(statement);
     return result;
@@ -192,7 +198,7 @@ static enum err check_small(struct sqlite_db *db, struct error *err)
             result = sqlite_damaged(db, err, word != NULL ? word : "");
         }
     } else {
-        result = fail(db, rc, "read", err);
+        result = fail(db, rc, false, err);
     }
     (void)sqlite3_finalize(statement);
     return result;
@@ -245,7 +251,7 @@ static enum err connect_to(struct sqlite_db *db, struct error *err)
         sqlite3_open_v2(db->path, &db->handle, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
 
     if (rc != SQLITE_OK) {
-        return fail(db, rc, "opened", err);
+        return fail(db, rc, false, err);
     }
     (void)sqlite3_extended_result_codes(db->handle, 1);
     (void)sqlite3_busy_timeout(db->handle, BUSY_TIMEOUT_MS);
@@ -267,7 +273,7 @@ static enum err set_journal(struct sqlite_db *db, struct error *err)
         }
         (void)nanosleep(&pause, NULL);
     }
-    return rc == SQLITE_OK ? ERR_OK : fail(db, rc, "written", err);
+    return rc == SQLITE_OK ? ERR_OK : fail(db, rc, true, err);
 }
 
 enum err sqlite_open(struct sqlite_db *db, const struct sqlite_schema *schema, struct error *err)
@@ -319,7 +325,7 @@ enum err sqlite_prepare(struct sqlite_db *db, const char *const *sql, size_t n, 
             return sqlite_damaged(db, err, sqlite3_errmsg(db->handle));
         }
         if (rc != SQLITE_OK) {
-            return fail(db, rc, "read", err);
+            return fail(db, rc, false, err);
         }
     }
     return ERR_OK;
@@ -401,7 +407,7 @@ enum err query_step(struct query *query, bool *has_row, struct error *err)
         return ERR_OK;
     }
     query->rc = rc;
-    return fail(query->db, rc, is_reading ? "read" : "written", err);
+    return fail(query->db, rc, !is_reading, err);
 }
 
 int64_t query_int(const struct query *query, int column)
