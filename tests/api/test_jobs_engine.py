@@ -98,7 +98,7 @@ def test_a_full_queue_is_said(daemon):
 def test_a_deadline_ends_a_job_that_runs_and_one_that_waits(daemon):
     started(daemon, "--job-workers", 3)
     runs, waits = (daemon.submit(mlp(LONG, deadline_s=1, seed=i)) for i in range(2))
-    for job, phrase in ((runs, "while it ran"), (waits, "before it was begun")):
+    for job, phrase in ((runs, "while it ran"), (waits, "while it waited")):
         ended = daemon.wait(job["id"], limit_s=10)
         assert ended["state"] == "failed" and "deadline" in ended["error"], ended
         assert phrase in ended["error"] and ended["deadline_at"] is not None
