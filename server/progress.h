@@ -16,6 +16,7 @@ struct progress {
 };
 
 void progress_start(struct progress *progress);
+/* For stages with epochs. */
 void progress_show(struct progress *progress, const struct fit_progress *now);
 /* Leaves the cursor on a fresh line. */
 void progress_end(struct progress *progress);
