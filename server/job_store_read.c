@@ -5,7 +5,7 @@
 #include "core/mem.h"
 #include "server/job_store_sqlite.h"
 
-/* ---- rows ------------------------------------------------------------------------------------- */
+/* ---- rows ------------------------------------------------------------------------------------ */
 
 /* Copies a text that fits, as everything that we wrote does. */
 static bool read_name(const struct query *query, int column, char *out, size_t size)
@@ -88,7 +88,7 @@ static enum err read_rows(struct query *query, size_t limit, struct job_list *ou
     return ERR_OK;
 }
 
-/* ---- statements ------------------------------------------------------------------------------- */
+/* ---- statements ------------------------------------------------------------------------------ */
 
 #define LIST(index, filter) \
     "SELECT " JOB_COLUMNS " FROM jobs " index " WHERE " filter "seq < ? ORDER BY seq DESC LIMIT ?"
@@ -121,7 +121,7 @@ const char *const job_store_read_sql[] = {
 };
 const size_t job_store_n_read_sql = N_READ_SQL;
 
-/* ---- connections ------------------------------------------------------------------------------ */
+/* ---- connections ----------------------------------------------------------------------------- */
 
 static struct sqlite_db *borrow(struct sqlite_job_store *store)
 {
@@ -149,7 +149,7 @@ static void give_back(struct sqlite_job_store *store, const struct sqlite_db *re
     (void)pthread_mutex_unlock(&store->lock);
 }
 
-/* ---- questions -------------------------------------------------------------------------------- */
+/* ---- questions ------------------------------------------------------------------------------- */
 
 enum err job_store_sqlite_get(struct job_store *base, const char *id, struct job *out,
                               struct error *err)

@@ -235,6 +235,7 @@ static void put_result(struct training *t, struct text *out)
     (void)snprintf(file, sizeof file, "%s/models/%s.safetensors", t->space->name, t->name);
     t->report.file = file;
     msg_train_encode(&t->report, out);
+    t->report.file = NULL;
     text_cut(out, 2); /* the end of the object and of the line */
     text_printf(out, ",\"files\":[\"%s\"],\"activated\":%s,\"activation\":", file,
                 t->is_activated ? "true" : "false");

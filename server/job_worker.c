@@ -1,4 +1,4 @@
-#define _GNU_SOURCE /* SCHED_IDLE */
+#define _GNU_SOURCE /* SCHED_IDLE */ // NOLINT(bugprone-reserved-identifier)
 #include "server/job_worker.h"
 
 #include <errno.h>
@@ -257,14 +257,18 @@ static void drop_lost(const struct work *work)
     job_close(&now);
 }
 
-static bool is_stopping(struct job_workers *workers)
+/* False where there is no time left: the workers are being stopped. */
+static bool pause_until_retry(struct job_workers *workers)
 {
-    bool is;
+    bool is_stopping;
 
     (void)pthread_mutex_lock(&workers->lock);
-    is = workers->is_stopping;
+    is_stopping = workers->is_stopping;
     (void)pthread_mutex_unlock(&workers->lock);
-    return is;
+    if (!is_stopping) {
+        pause_ms(RETRY_MS);
+    }
+    return !is_stopping;
 }
 
 static void log_end(const struct work *work, const struct verdict *verdict)
@@ -280,8 +284,10 @@ static void log_end(const struct work *work, const struct verdict *verdict)
  * job is found running at its next start. */
 static void store_verdict(struct work *work, const struct verdict *verdict)
 {
+    const bool has_succeeded = verdict->state == JOB_SUCCEEDED;
     const char *error = verdict->error[0] != '\0' ? verdict->error : NULL;
-    const char *result = verdict->state == JOB_SUCCEEDED ? work->result.bytes : NULL;
+    const char *result = has_succeeded ? work->result.bytes : NULL;
+    struct text progress = {0};
     struct job_report report = {
         .id = work->job.id,
         .owner = work->place->owner,
@@ -289,26 +295,23 @@ static void store_verdict(struct work *work, const struct verdict *verdict)
         .revision = job_run_next_revision(work->run),
     };
     struct error err;
+    bool is_stored;
 
-    for (;;) {
-        bool is_stored =
-            verdict->state == JOB_QUEUED
-                ? job_place_requeue(work->place, &report, verdict->delay_ms, error,
-                                    verdict->is_failure, &err)
-                : job_place_end(work->place, &report, verdict->state, result, error, &err);
-        if (is_stored) {
-            log_end(work, verdict);
-            return;
-        }
-        if (err.code == ERR_OK) {
-            drop_lost(work);
-            return;
-        }
-        if (is_stopping(work->workers)) {
-            return;
-        }
-        pause_ms(RETRY_MS);
+    job_run_put_progress(work->run, has_succeeded, &progress);
+    report.progress = progress.has_failed ? NULL : progress.bytes;
+    do {
+        is_stored = verdict->state == JOB_QUEUED
+                        ? job_place_requeue(work->place, &report, verdict->delay_ms, error,
+                                            verdict->is_failure, &err)
+                        : job_place_end(work->place, &report, verdict->state, result, error, &err);
+    } while (!is_stored && err.code != ERR_OK && pause_until_retry(work->workers));
+    text_close(&progress);
+    if (is_stored) {
+        log_end(work, verdict);
+    } else if (err.code == ERR_OK) {
+        drop_lost(work);
     }
+    job_board_end(work->place->board, work->run, is_stored && job_has_ended(verdict->state));
 }
 
 /* Runs a job from its claim to its end. */
@@ -332,7 +335,6 @@ static void work_on(struct work *work)
         drop_files(work);
     }
     store_verdict(work, &verdict);
-    job_board_end(work->place->board, work->run, job_has_ended(verdict.state));
 }
 
 /* ---- claiming -------------------------------------------------------------------------------- */

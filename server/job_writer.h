@@ -25,8 +25,8 @@ struct job_writer;
 /* The store is borrowed. */
 enum err job_writer_start(struct job_store *store, struct job_writer **out, struct error *err);
 
-/* Queues a write; the order is kept. After job_writer_stop() began, `done` is called with ERR_IO, in
- * the caller's thread. */
+/* Queues a write; the order is kept. After job_writer_stop() began, `done` is called with ERR_IO,
+ * in the caller's thread. */
 void job_writer_submit(struct job_writer *writer, struct job_write *write);
 
 /* Submits, with a `done` of its own, and waits. */

@@ -13,15 +13,15 @@
 enum {
     BUSY_TIMEOUT_MS = 5000, /* two processes share a file while one takes over from the other */
     BUSY_PAUSE_MS = 10,
-    /* of the log: from so many pages on it is copied into the file as far as readers let it be; from
-     * so many on they are waited for, so that it does not grow without end */
+    /* of the log: from so many pages on it is copied into the file as far as readers let it be,
+     * from so many on they are waited for, so that it does not grow without end */
     WAL_COPY_PAGES = 4000,
     WAL_RESTART_PAGES = 40000,
     /* a file of up to that size is looked through when it is opened: some 0.1 s */
     CHECK_MAX_BYTES = 16 << 20,
 };
 
-/* ---- errors ----------------------------------------------------------------------------------- */
+/* ---- errors ---------------------------------------------------------------------------------- */
 
 enum err sqlite_damaged(const struct sqlite_db *db, struct error *err, const char *how)
 {
@@ -88,7 +88,7 @@ static enum err run_sql(struct sqlite_db *db, const char *sql, struct error *err
     return rc == SQLITE_OK ? ERR_OK : fail(db, rc, true, err);
 }
 
-/* ---- whose file it is ------------------------------------------------------------------------- */
+/* ---- whose file it is ------------------------------------------------------------------------ */
 
 /* The number that a statement gives. */
 static enum err ask(struct sqlite_db *db, const char *sql, int64_t *out, struct error *err)
@@ -139,6 +139,19 @@ static enum err find_version(struct sqlite_db *db, const struct sqlite_schema *s
     }
     *out = (int)version;
     return ERR_OK;
+}
+
+/* The same before anything is done to the file. In one transaction, for another process may be
+ * about to make the tables. */
+static enum err look_at_version(struct sqlite_db *db, const struct sqlite_schema *schema, int *out,
+                                struct error *err)
+{
+    int rc = sqlite3_exec(db->handle, "BEGIN", NULL, NULL, NULL);
+    enum err result =
+        rc == SQLITE_OK ? find_version(db, schema, out, err) : fail(db, rc, false, err);
+
+    sqlite_rollback(db);
+    return result;
 }
 
 static enum err take_steps(struct sqlite_db *db, const struct sqlite_schema *schema,
@@ -204,7 +217,7 @@ static enum err check_small(struct sqlite_db *db, struct error *err)
     return result;
 }
 
-/* ---- opening ---------------------------------------------------------------------------------- */
+/* ---- opening --------------------------------------------------------------------------------- */
 
 /* Copies the log into the file where it has grown. What goes wrong here is no matter of the commit
  * that has just succeeded, and is tried again after the next. */
@@ -282,7 +295,7 @@ enum err sqlite_open(struct sqlite_db *db, const struct sqlite_schema *schema, s
     enum err rc = make_file(db, err);
 
     rc = rc == ERR_OK ? connect_to(db, err) : rc;
-    rc = rc == ERR_OK ? find_version(db, schema, &version, err) : rc;
+    rc = rc == ERR_OK ? look_at_version(db, schema, &version, err) : rc;
     if (rc == ERR_OK && sqlite3_db_readonly(db->handle, "main") == 1) {
         rc = error_set(err, ERR_IO, "the %s %s cannot be written: no permission", db->what,
                        db->path);
@@ -343,7 +356,7 @@ void sqlite_close(struct sqlite_db *db)
     db->handle = NULL;
 }
 
-/* ---- transactions ----------------------------------------------------------------------------- */
+/* ---- transactions ---------------------------------------------------------------------------- */
 
 enum err sqlite_begin(struct sqlite_db *db, struct error *err)
 {
@@ -370,7 +383,7 @@ void sqlite_rollback(struct sqlite_db *db)
     }
 }
 
-/* ---- statements ------------------------------------------------------------------------------- */
+/* ---- statements ------------------------------------------------------------------------------ */
 
 struct query query_open(struct sqlite_db *db, size_t number)
 {

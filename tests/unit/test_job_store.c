@@ -695,6 +695,33 @@ static void the_jobs_of_a_killed_process_are_adopted_at_once(void **state)
     job_store_close(store);
 }
 
+static void processes_may_open_a_fresh_store_at_the_same_time(void **state)
+{
+    enum { ROUNDS = 20, CHILDREN = 6 };
+    (void)state;
+    for (int round = 0; round < ROUNDS; round++) {
+        char name[32];
+        (void)snprintf(name, sizeof name, "fresh-%d", round);
+        for (int i = 0; i < CHILDREN; i++) {
+            pid_t child = fork();
+            assert_true(child >= 0);
+            if (child == 0) {
+                struct job_store *store = NULL;
+                char who[JOB_OWNER_BYTES];
+                _exit(job_store_open(own_path(name), &store, who, NULL) != ERR_OK ||
+                      job_store_begin(store, NULL) != ERR_OK ||
+                      job_store_probe(store, NULL) != ERR_OK ||
+                      job_store_commit(store, NULL) != ERR_OK);
+            }
+        }
+        for (int i = 0; i < CHILDREN; i++) {
+            int status = -1;
+            assert_true(wait(&status) > 0);
+            assert_int_equal(status, 0);
+        }
+    }
+}
+
 /* ---- lists ------------------------------------------------------------------------------------ */
 
 enum { N_LISTED = 60 };
@@ -1099,6 +1126,7 @@ int main(void)
         directory_test(a_job_is_adopted_once_its_lease_has_run_out),
         directory_test(stores_on_one_file_see_each_other_live),
         directory_test(the_jobs_of_a_killed_process_are_adopted_at_once),
+        directory_test(processes_may_open_a_fresh_store_at_the_same_time),
         directory_test(lists_hold_what_the_filter_says_page_by_page),
         directory_test(a_cursor_holds_while_jobs_are_added),
         directory_test(jobs_expire_by_age_and_by_number),

@@ -197,6 +197,63 @@ static void many_threads_may_wait_for_their_writes(void **state)
     free_submissions(all, THREADS * EACH);
 }
 
+struct reader {
+    pthread_t thread;
+    struct job_store *store;
+    const atomic_bool *is_over;
+    int n_bad;
+};
+
+/* Lists, and looks whether the list and the counts are of one moment's making each. */
+static void *read_on(void *argument)
+{
+    struct reader *reader = argument;
+    size_t last = 0;
+
+    while (!atomic_load(reader->is_over)) {
+        size_t counts[JOB_N_KINDS][JOB_N_STATES];
+        struct job_list list = {0};
+        enum err rc = job_store_count(reader->store, counts, NULL);
+        if (rc == ERR_OK) {
+            rc = job_store_list(reader->store, &(struct job_filter){.limit = 5}, &list, NULL);
+        }
+        /* what was counted first has not vanished */
+        reader->n_bad +=
+            rc != ERR_OK || counts[JOB_NAS][JOB_QUEUED] < last ||
+            (list.n > 0 ? list.items[0].seq : 0) < (int64_t)counts[JOB_NAS][JOB_QUEUED];
+        last = counts[JOB_NAS][JOB_QUEUED];
+        job_list_close(&list);
+    }
+    return NULL;
+}
+
+static void many_threads_may_read_meanwhile(void **state)
+{
+    enum { READERS = 8, WRITES = 500 }; /* more than there are connections */
+    struct fixture f = start();
+    struct reader readers[READERS];
+    atomic_bool is_over = false;
+    atomic_int n_done = 0;
+    struct submission *all = make_submissions(WRITES, &n_done);
+    (void)state;
+    for (int i = 0; i < READERS; i++) {
+        readers[i] = (struct reader){.store = f.store, .is_over = &is_over};
+        assert_int_equal(pthread_create(&readers[i].thread, NULL, read_on, &readers[i]), 0);
+    }
+    for (int i = 0; i < WRITES; i++) {
+        struct error err = {0};
+        assert_ok(job_writer_run(f.writer, &all[i].write, &err), &err);
+        assert_true(is_kept(f.store, all[i].id)); /* at once */
+    }
+    atomic_store(&is_over, true);
+    for (int i = 0; i < READERS; i++) {
+        assert_int_equal(pthread_join(readers[i].thread, NULL), 0);
+        assert_int_equal(readers[i].n_bad, 0);
+    }
+    stop(&f);
+    free_submissions(all, WRITES);
+}
+
 static void what_fails_tells_who_waits(void **state)
 {
     struct fixture f = start();
@@ -311,6 +368,7 @@ int main(void)
         directory_test(writes_are_done_in_order_and_kept),
         directory_test(a_write_that_fails_fails_alone),
         directory_test(many_threads_may_wait_for_their_writes),
+        directory_test(many_threads_may_read_meanwhile),
         directory_test(what_fails_tells_who_waits),
         directory_test(nothing_is_taken_once_a_stop_began),
         directory_test(health_comes_back_without_anything_to_write),
