@@ -22,6 +22,8 @@ struct predictor;
 struct fit_progress {
     size_t epoch, n_epochs;
     double loss;
+    const char *stage;
+    double percent;
 };
 
 struct fit_hooks {
@@ -65,9 +67,10 @@ struct fit_report {
 };
 
 struct predictor_kind {
-    const char *name; /* "cost" */
-    bool has_epochs;  /* epochs, learning rate and held-out share mean something to it */
-    size_t batch_max; /* architectures that a service should take in one call; 0: any number */
+    const char *name;    /* "cost" */
+    bool has_epochs;     /* epochs, learning rate and held-out share mean something to it */
+    size_t fit_rows_max; /* architectures that a fit takes */
+    size_t batch_max;    /* architectures that a service should take in one call; 0: any number */
     enum err (*fit)(const struct space *space, const int32_t *genes, const double *a, size_t n,
                     const struct fit_options *options, struct predictor **out,
                     struct fit_report *report, struct error *err);

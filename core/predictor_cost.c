@@ -708,6 +708,7 @@ done:
 
 const struct predictor_kind predictor_kind_cost = {
     .name = "cost",
+    .fit_rows_max = COST_FIT_MAX_ROWS,
     .fit = cost_fit,
     .predict = cost_predict,
     .predict_bytes = cost_predict_bytes,

@@ -339,7 +339,7 @@ static bool watch_epoch(void *context, size_t epoch, double loss)
     struct watch *watch = context;
     const struct fit *f = watch->fit;
     const struct fit_hooks *hooks = f->options->hooks;
-    const struct fit_progress progress = {epoch, f->options->n_epochs, loss};
+    const struct fit_progress progress = {epoch, f->options->n_epochs, loss, "training", 100.0*(double)epoch/(double)f->options->n_epochs};
 
     if (hooks->save != NULL && epoch % CHECKPOINT_EPOCHS == 0 && epoch < f->options->n_epochs) {
         const struct mlp *trained = &f->predictor->trained;
@@ -468,6 +468,7 @@ static enum err mlp_fit(const struct space *space, const int32_t *genes, const d
 const struct predictor_kind predictor_kind_mlp = {
     .name = "mlp",
     .has_epochs = true,
+    .fit_rows_max = MAX_ROWS,
     .batch_max = 4096, /* 20 MFLOP each: more would keep a thread for longer than a client waits */
     .fit = mlp_fit,
     .predict = mlp_predict,

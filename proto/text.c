@@ -179,6 +179,14 @@ void text_put_json_number_exact(struct text *text, double value)
     text_puts(text, out);
 }
 
+void text_cut(struct text *text, size_t n)
+{
+    if (!text->has_failed && text->size >= n) {
+        text->size -= n;
+        text->bytes[text->size] = '\0';
+    }
+}
+
 char *text_take(struct text *text, size_t *size)
 {
     char *bytes = text->bytes;

@@ -31,6 +31,9 @@ void text_put_json_number(struct text *text, double value);
  * us and is given back. */
 void text_put_json_number_exact(struct text *text, double value);
 
+/* Takes the last `n` bytes away, where there are as many. */
+void text_cut(struct text *text, size_t n);
+
 /* Hands the block over (mem_free() it) and leaves an empty text; NULL where an allocation failed.
  */
 char *text_take(struct text *text, size_t *size);

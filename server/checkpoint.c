@@ -23,7 +23,7 @@ static void make_key(const struct training_set *set, const struct predictor_kind
     digest_hex(&part, 1, key);
 }
 
-enum err checkpoint_open(struct checkpoint *checkpoint, const char *root,
+enum err checkpoint_open(struct checkpoint *checkpoint, const char *directory,
                          const struct training_set *set, const struct predictor_kind *kind,
                          const struct fit_options *options, struct error *err)
 {
@@ -33,8 +33,7 @@ enum err checkpoint_open(struct checkpoint *checkpoint, const char *root,
 
     memset(checkpoint, 0, sizeof *checkpoint);
     make_key(set, kind, options, key);
-    rc = path_format(checkpoint->path, err, "%s/result/%s/training-%.16s.checkpoint", root,
-                     set->architectures.space->name, key);
+    rc = path_format(checkpoint->path, err, "%s/training-%.16s.checkpoint", directory, key);
     if (rc != ERR_OK) {
         return rc;
     }

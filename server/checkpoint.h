@@ -18,10 +18,9 @@ struct checkpoint {
     char *bytes;              /* owned: what `state` points into */
 };
 
-/* Names the checkpoint of a training below <root>/result/<space>/, and loads what an earlier run of
- * it saved, where that is whole. ERR_LIMIT, ERR_NOMEM. The caller ends it with checkpoint_close().
- */
-enum err checkpoint_open(struct checkpoint *checkpoint, const char *root,
+/* Names the checkpoint of a training in `directory`, and loads what an earlier run of it saved, where
+ * that is whole. ERR_LIMIT, ERR_NOMEM. The caller ends it with checkpoint_close(). */
+enum err checkpoint_open(struct checkpoint *checkpoint, const char *directory,
                          const struct training_set *set, const struct predictor_kind *kind,
                          const struct fit_options *options, struct error *err);
 

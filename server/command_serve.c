@@ -10,6 +10,7 @@
 #include "server/app.h"
 #include "server/command.h"
 #include "server/http.h"
+#include "server/jobs.h"
 #include "server/log.h"
 #include "server/loop.h"
 #include "server/trace.h"
@@ -28,6 +29,25 @@ static enum err load_models(struct app *app, struct error *err)
     return ERR_OK;
 }
 
+/* A place that cannot be read or written is no reason to predict nothing; a store that is there and
+ * not ours, or damaged, is: its jobs were promised. */
+static enum err start_jobs(struct app *app, struct error *err)
+{
+    enum err rc;
+
+    if (app->config.job_store[0] == '\0') {
+        return ERR_OK;
+    }
+    rc = jobs_start(app, &app->jobs, err);
+    if (rc == ERR_IO || rc == ERR_NOT_FOUND) {
+        app->jobs_error = *err;
+        data_localize(&app->tree, &app->jobs_error);
+        log_write(LOG_WARNING, "there are no jobs: %s", err->text);
+        return ERR_OK;
+    }
+    return rc;
+}
+
 /* The app exists; runs it until it is told to stop. */
 static enum err run_app(struct app *app, struct error *err)
 {
@@ -36,6 +56,7 @@ static enum err run_app(struct app *app, struct error *err)
     enum err rc = loop_open(app, &loop, err);
 
     rc = rc != ERR_OK ? rc : load_models(app, err);
+    rc = rc != ERR_OK ? rc : start_jobs(app, err);
     rc = rc != ERR_OK ? rc : http_start(app, &http, err);
     if (rc == ERR_OK) {
         bool is_v6 = strchr(app->config.bind, ':') != NULL;
@@ -46,7 +67,11 @@ static enum err run_app(struct app *app, struct error *err)
         log_write(LOG_INFO, "%s", status);
         rc = loop_run(loop, http, status, err);
     }
+    if (app->jobs != NULL) {
+        jobs_drain(app->jobs); /* nobody waits for a job any more */
+    }
     http_stop(http);
+    jobs_stop(app->jobs);
     loop_close(loop);
     return rc;
 }
@@ -70,6 +95,7 @@ enum err command_serve(const struct options *options, struct error *err)
     (void)pthread_mutex_init(&app->data_lock, NULL);
     job_keys_init(&app->job_keys);
     (void)signal(SIGPIPE, SIG_IGN);
+    (void)signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error like others */
     keep_memory_small();
     json_object_seed(0); /* before the first thread: jansson's hash must not race for its seed */
     trace_init();

@@ -102,12 +102,15 @@ static enum err train_watched(const struct options *options, const struct traini
                               struct watch *watch, struct model *model, struct train_report *report,
                               struct error *err)
 {
+    char directory[PATH_BYTES];
     enum err rc;
 
     if (!kind->has_epochs) {
         return run_train(set, kind, fit_options, model, report, err);
     }
-    rc = checkpoint_open(&watch->checkpoint, options->root, set, kind, fit_options, err);
+    rc = path_format(directory, err, "%s/result/%s", options->root, set->architectures.space->name);
+    rc = rc != ERR_OK ? rc
+                      : checkpoint_open(&watch->checkpoint, directory, set, kind, fit_options, err);
     if (rc != ERR_OK) {
         return rc;
     }

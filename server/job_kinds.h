@@ -45,6 +45,32 @@ struct job_kind_entry {
 
 extern const struct job_kind_entry job_kinds[JOB_N_KINDS];
 
+/* One file a kind. */
+enum err job_train_check(const struct data_tree *tree, const struct job_order *order,
+                         struct field_errors *errors, struct error *err);
+enum err job_train_run(const struct job_env *env, const struct job_order *order,
+                       struct text *result, struct error *err);
+enum err job_test_check(const struct data_tree *tree, const struct job_order *order,
+                        struct field_errors *errors, struct error *err);
+enum err job_test_run(const struct job_env *env, const struct job_order *order, struct text *result,
+                      struct error *err);
+enum err job_nas_check(const struct data_tree *tree, const struct job_order *order,
+                       struct field_errors *errors, struct error *err);
+enum err job_nas_run(const struct job_env *env, const struct job_order *order, struct text *result,
+                     struct error *err);
+
+/* For those: <root>/result/<space>/jobs/<id> into `out` (PATH_BYTES). */
+enum err job_directory(const char *root, const struct space *space, const char *id, char *out,
+                       struct error *err);
+
+/* What a check concludes: ERR_INVALID with the first field error where there is one. */
+enum err job_check_conclude(const struct field_errors *errors, struct error *err);
+
+/* Adds what an error says to the field errors where it is one of the order, which names something
+ * that is missing or wrong; ERR_OK then. Else gives the error back. */
+enum err job_check_blame(const struct data_tree *tree, const char *pointer,
+                         struct field_errors *errors, struct error *err);
+
 /* Removes whatever files a job has, or has left: result/<space>/jobs/<id>/, the model
  * result/<space>/models/<version>-job-<id>.safetensors, and the checkpoint where its name is the
  * job's alone. What is not there is no error. */

@@ -1,8 +1,8 @@
 /* Who runs jobs: a name for each process, and whether the process of a name still lives.
  *
- * Beside a store lies a file that stays empty. Each process that runs jobs of the store holds a lock
- * on one byte of it, at an offset drawn at random, and is named after that offset: the kernel lets
- * go of the lock when the process ends, however it ends. Thread-safe once opened. */
+ * Beside a store lies a file that stays empty. Each process that runs jobs of the store holds a
+ * lock on one byte of it, at an offset drawn at random, and is named after that offset: the kernel
+ * lets go of the lock when the process ends, however it ends. Thread-safe once opened. */
 #ifndef DGLD_SERVER_JOB_OWNER_H
 #define DGLD_SERVER_JOB_OWNER_H
 

@@ -13,7 +13,7 @@ void job_store_close(struct job_store *store)
     }
 }
 
-/* ---- writing ---------------------------------------------------------------------------------- */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 enum err job_store_begin(struct job_store *store, struct error *err)
 {
@@ -93,7 +93,7 @@ enum err job_store_adopt(struct job_store *store, const struct job_lease *lease,
     return store->kind->adopt(store, lease, is_found, out, err);
 }
 
-/* ---- reading ---------------------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 enum err job_store_get(struct job_store *store, const char *id, struct job *out, struct error *err)
 {

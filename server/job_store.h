@@ -3,9 +3,10 @@
  * Functions that write are called between job_store_begin() and job_store_commit(), by one thread
  * at a time (server/job_writer.h is that thread); what they did is durable once the commit has
  * returned ERR_OK, and nothing of it happened where it did not. They report what is the case by
- * their results; an error (ERR_IO, ERR_NOMEM, ERR_INTERNAL) means that the transaction has to be
- * rolled back. Functions that read may be called from any thread at any time, and see what was
- * committed.
+ * their results; an error means that the transaction has to be rolled back, and that nothing was
+ * handed out. Functions that read may be called from any thread at any time, and see what was
+ * committed. Errors are ERR_IO (the disk is full, say; when it no longer is, the store works
+ * again), ERR_INVALID (it is damaged), ERR_NOMEM and ERR_INTERNAL.
  *
  * Whoever runs a job holds a lease on it. Each write of a runner names itself (`owner`, `attempt`),
  * so that one that lost its lease, because it stalled, changes nothing any more.
@@ -25,15 +26,16 @@ enum { JOB_OWNER_BYTES = 40 };
 
 struct job_store;
 
-/* Opens the store at `path` (created where it is missing), and names this process as `owner` (JOB_OWNER_BYTES): a name
- * that no other process has, or had. A store of an older schema is migrated in one transaction.
+/* Opens the store at `path` (created where it is missing), and names this process as `owner`
+ * (JOB_OWNER_BYTES): a name that no other process has, or had. A store of an older schema is
+ * migrated in one transaction.
  * ERR_INVALID where it is of a newer schema, or damaged, or no store at all: the message says what
  * to do. ERR_IO where it cannot be read or written. */
 enum err job_store_open(const char *path, struct job_store **out, char *owner, struct error *err);
 /* Accepts NULL. */
 void job_store_close(struct job_store *store);
 
-/* ---- writing ---------------------------------------------------------------------------------- */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 enum err job_store_begin(struct job_store *store, struct error *err);
 enum err job_store_commit(struct job_store *store, struct error *err);
@@ -73,14 +75,16 @@ struct job_lease {
 };
 
 /* Begins a queued job of the first of these kinds that has one which may be begun (its time has
- * come, see job_store_requeue()): of a kind the one with the highest priority, of these the oldest.
- * Its state becomes running, attempt grows by one, revision is attempt * 2^32. `is_found` tells
- * whether there was any; `out` is ended by the caller. */
+ * come, see job_store_requeue(), and its deadline has not passed): of a kind the one with the
+ * highest priority, of these the oldest. Its state becomes running, attempt grows by one, revision
+ * is attempt * 2^32, started_ms is now (that of the latest attempt), and it has no progress.
+ * `is_found` tells whether there was any; `out` is ended by the caller. */
 enum err job_store_claim(struct job_store *store, const struct job_lease *lease,
                          const enum job_kind *kinds, size_t n_kinds, bool *is_found,
                          struct job *out, struct error *err);
 
-/* A runner's word on its job: who it is, and how far the job has come. */
+/* A runner's word on its job: who it is, and how far the job has come. While it runs, it alone
+ * counts the revision on; where a state changes, that grows by one at least. */
 struct job_report {
     const char *id, *owner;
     int attempt;
@@ -99,14 +103,16 @@ enum err job_store_end(struct job_store *store, const struct job_report *report,
                        enum job_state state, const char *result, const char *error, int64_t now_ms,
                        bool *is_held, struct error *err);
 
-/* Puts the job back into the queue, to be begun from `not_before_ms` on. `error` is what went wrong,
- * or NULL; `is_failure` counts it as the job's own. */
+/* Puts the job back into the queue, to be begun from `not_before_ms` on. `error` is what went
+ * wrong, or NULL: the last one is kept; `is_failure` counts it as the job's own. Where its end had
+ * been asked for, it still is (`is_cancel_requested`): then `not_before_ms` does not count, and
+ * whoever claims the job sees to its end. */
 enum err job_store_requeue(struct job_store *store, const struct job_report *report,
                            int64_t not_before_ms, const char *error, bool is_failure, bool *is_held,
                            struct error *err);
 
-/* Cancels: a queued job ends there and then, a running one is asked to, an ended one stays as it is.
- * `out` is the job afterwards; `is_found` whether there is any. */
+/* Cancels: a queued job ends there and then, a running one is asked to, an ended one stays as it
+ * is. `out` is the job afterwards; `is_found` whether there is any. */
 enum err job_store_cancel(struct job_store *store, const char *id, int64_t now_ms, bool *is_found,
                           struct job *out, struct error *err);
 
@@ -126,7 +132,7 @@ enum err job_store_end_overdue(struct job_store *store, int64_t now_ms, size_t l
 enum err job_store_adopt(struct job_store *store, const struct job_lease *lease, bool *is_found,
                          struct job *out, struct error *err);
 
-/* ---- reading ---------------------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 /* ERR_NOT_FOUND where there is no such job. */
 enum err job_store_get(struct job_store *store, const char *id, struct job *out, struct error *err);
@@ -152,7 +158,7 @@ enum err job_store_list(struct job_store *store, const struct job_filter *filter
 /* Accepts a zeroed struct. */
 void job_list_close(struct job_list *list);
 
-/* Jobs that ended before `ended_before_ms`, or of which more than `keep_max` ended ones are younger:
+/* Jobs that ended before `ended_before_ms`, or of which `keep_max` ended ones or more are younger:
  * at most `limit`, the oldest first. */
 enum err job_store_list_expired(struct job_store *store, int64_t ended_before_ms, size_t keep_max,
                                 size_t limit, struct job_list *out, struct error *err);

@@ -5,7 +5,7 @@
 #include "core/mem.h"
 #include "server/job_store_sqlite.h"
 
-/* ---- rows ------------------------------------------------------------------------------------- */
+/* ---- rows ------------------------------------------------------------------------------------ */
 
 /* Copies a text that fits, as everything that we wrote does. */
 static bool read_name(const struct query *query, int column, char *out, size_t size)
@@ -88,7 +88,7 @@ static enum err read_rows(struct query *query, size_t limit, struct job_list *ou
     return ERR_OK;
 }
 
-/* ---- statements ------------------------------------------------------------------------------- */
+/* ---- statements ------------------------------------------------------------------------------ */
 
 #define LIST(index, filter) \
     "SELECT " JOB_COLUMNS " FROM jobs " index " WHERE " filter "seq < ? ORDER BY seq DESC LIMIT ?"
@@ -121,7 +121,7 @@ const char *const job_store_read_sql[] = {
 };
 const size_t job_store_n_read_sql = N_READ_SQL;
 
-/* ---- connections ------------------------------------------------------------------------------ */
+/* ---- connections ----------------------------------------------------------------------------- */
 
 static struct sqlite_db *borrow(struct sqlite_job_store *store)
 {
@@ -149,7 +149,7 @@ static void give_back(struct sqlite_job_store *store, const struct sqlite_db *re
     (void)pthread_mutex_unlock(&store->lock);
 }
 
-/* ---- questions -------------------------------------------------------------------------------- */
+/* ---- questions ------------------------------------------------------------------------------- */
 
 enum err job_store_sqlite_get(struct job_store *base, const char *id, struct job *out,
                               struct error *err)
@@ -192,11 +192,14 @@ enum err job_store_sqlite_list(struct job_store *base, const struct job_filter *
                                struct job_list *out, struct error *err)
 {
     struct sqlite_job_store *store = (struct sqlite_job_store *)base;
-    size_t number = READ_LIST + (filter->has_state ? BY_STATE : 0) +
-                    (filter->has_kind ? BY_KIND : 0) + (filter->space != NULL ? BY_SPACE : 0);
-    struct query query = query_open(borrow(store), number);
+    unsigned number = READ_LIST;
+    struct query query;
     enum err rc;
 
+    number += filter->has_state ? BY_STATE : 0U;
+    number += filter->has_kind ? BY_KIND : 0U;
+    number += filter->space != NULL ? BY_SPACE : 0U;
+    query = query_open(borrow(store), number);
     if (filter->has_state) {
         query_put_text(&query, job_state_name(filter->state));
     }

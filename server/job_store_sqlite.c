@@ -6,7 +6,7 @@
 
 #include "core/mem.h"
 
-/* ---- statements ------------------------------------------------------------------------------- */
+/* ---- statements ------------------------------------------------------------------------------ */
 
 enum {
     WRITE_FIND_KEY,
@@ -84,7 +84,7 @@ static const char *const write_sql[] = {
     [WRITE_PROBE] = "UPDATE probe SET n = n + 1",
 };
 
-/* ---- transactions ----------------------------------------------------------------------------- */
+/* ---- transactions ---------------------------------------------------------------------------- */
 
 static struct sqlite_db *writer_of(struct job_store *base)
 {
@@ -137,7 +137,7 @@ static enum err run_job(struct query *query, bool *is_found, struct job *out, st
     return ERR_OK;
 }
 
-/* ---- submission ------------------------------------------------------------------------------- */
+/* ---- submission ------------------------------------------------------------------------------ */
 
 static enum err find_key(struct sqlite_db *db, const struct job_draft *draft, bool *is_found,
                          enum submit_result *result, struct job *out, struct error *err)
@@ -204,7 +204,7 @@ static enum err submit(struct job_store *base, const struct job_draft *draft,
     return rc;
 }
 
-/* ---- running ---------------------------------------------------------------------------------- */
+/* ---- running --------------------------------------------------------------------------------- */
 
 static enum err claim(struct job_store *base, const struct job_lease *lease,
                       const enum job_kind *kinds, size_t n_kinds, bool *is_found, struct job *out,
@@ -316,7 +316,7 @@ static enum err adopt(struct job_store *base, const struct job_lease *lease, boo
     return run_job(&query, is_found, out, err);
 }
 
-/* ---- changes from outside --------------------------------------------------------------------- */
+/* ---- changes from outside -------------------------------------------------------------------- */
 
 static enum err cancel(struct job_store *base, const char *id, int64_t now_ms, bool *is_found,
                        struct job *out, struct error *err)
@@ -369,7 +369,7 @@ static enum err end_overdue(struct job_store *base, int64_t now_ms, size_t limit
     return rc;
 }
 
-/* ---- opening ---------------------------------------------------------------------------------- */
+/* ---- opening --------------------------------------------------------------------------------- */
 
 static void close_store(struct job_store *base)
 {

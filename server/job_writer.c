@@ -21,7 +21,7 @@ struct job_writer {
     struct error failure; /* why */
 };
 
-/* ---- transactions, in the writer's thread ------------------------------------------------------ */
+/* ---- transactions, in the writer's thread ---------------------------------------------------- */
 
 static void note_outcome(struct job_writer *writer, enum err rc, const struct error *err)
 {
@@ -76,8 +76,8 @@ static enum err transact(struct job_writer *writer, struct job_write *first,
     return rc;
 }
 
-/* Each in a transaction of its own, so that the one that fails does so alone. Where the store itself
- * fails there is no use in trying the others, each of which might wait for seconds. */
+/* Each in a transaction of its own, so that the one that fails does so alone. Where the store
+ * itself fails there is no use in trying the others, each of which might wait for seconds. */
 static void run_singly(struct job_writer *writer, struct job_write *first)
 {
     while (first != NULL) {
@@ -122,10 +122,10 @@ static void probe(struct job_writer *writer)
     (void)transact(writer, &write, NULL, &is_run_failed, &err);
 }
 
-/* ---- the thread ------------------------------------------------------------------------------- */
+/* ---- the thread ------------------------------------------------------------------------------ */
 
-/* Waits until there is something to write; false where after a failure nothing came for a while. The
- * lock is held. */
+/* Waits until there is something to write; false where after a failure nothing came for a while.
+ * The lock is held. */
 static bool wait_for_work(struct job_writer *writer)
 {
     struct timespec until;
@@ -182,7 +182,7 @@ static void *work(void *argument)
     return NULL;
 }
 
-/* ---- from outside ----------------------------------------------------------------------------- */
+/* ---- from outside ---------------------------------------------------------------------------- */
 
 static void release(struct job_writer *writer)
 {

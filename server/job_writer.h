@@ -8,7 +8,9 @@
 
 /* Something to write; lives in a struct of its owner's until `done` is called. */
 struct job_write {
-    /* Writes, within a transaction. Its error rolls back the whole of it, and is everybody's. */
+    /* Writes, within a transaction. Its error rolls back the whole of it; then each of the writes
+     * is run again in a transaction of its own, so that only those fail which have to. So it may be
+     * called twice, and begins by dropping what an earlier call has left in the struct. */
     enum err (*run)(struct job_write *write, struct job_store *store, struct error *err);
     /* The transaction is over: what was written is durable (`rc` ERR_OK) or never happened. In the
      * writer's thread, so for microseconds; the struct is the owner's again. */
@@ -23,13 +25,15 @@ struct job_writer;
 /* The store is borrowed. */
 enum err job_writer_start(struct job_store *store, struct job_writer **out, struct error *err);
 
-/* Queues a write; the order is kept. After job_writer_stop() began, `done` is called with ERR_IO. */
+/* Queues a write; the order is kept. After job_writer_stop() began, `done` is called with ERR_IO,
+ * in the caller's thread. */
 void job_writer_submit(struct job_writer *writer, struct job_write *write);
 
 /* Submits, with a `done` of its own, and waits. */
 enum err job_writer_run(struct job_writer *writer, struct job_write *write, struct error *err);
 
-/* Whether the last transaction failed, and why (`err`; may be NULL): for the health page. */
+/* Whether the last transaction failed, and why (`err`; may be NULL): for the health page. After a
+ * failure something is written each second to find out, where nothing else is. */
 bool job_writer_has_failed(struct job_writer *writer, struct error *err);
 
 /* Writes what was queued, and ends the thread. Accepts NULL. */

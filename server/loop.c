@@ -12,6 +12,7 @@
 #include "core/mem.h"
 #include "server/app.h"
 #include "server/http.h"
+#include "server/jobs.h"
 #include "server/log.h"
 #include "server/notify.h"
 #include "server/pool.h"
@@ -173,6 +174,9 @@ static void refuse_connections(struct loop *loop)
     (void)uv_poll_stop(&loop->listener);
     (void)http_accept(loop->http); /* who waits already is served still */
     http_quiesce(loop->http);
+    if (loop->app->jobs != NULL) {
+        jobs_drain(loop->app->jobs);
+    }
     loop->drain_deadline_ms = uv_now(&loop->uv) + (uint64_t)loop->app->config.drain_timeout_ms;
     (void)uv_timer_start(&loop->drain_timer, poll_drained, FIRST_POLL_MS, POLL_MS);
 }

@@ -13,15 +13,15 @@
 enum {
     BUSY_TIMEOUT_MS = 5000, /* two processes share a file while one takes over from the other */
     BUSY_PAUSE_MS = 10,
-    /* of the log: from so many pages on it is copied into the file as far as readers let it be; from
-     * so many on they are waited for, so that it does not grow without end */
+    /* of the log: from so many pages on it is copied into the file as far as readers let it be,
+     * from so many on they are waited for, so that it does not grow without end */
     WAL_COPY_PAGES = 4000,
     WAL_RESTART_PAGES = 40000,
     /* a file of up to that size is looked through when it is opened: some 0.1 s */
     CHECK_MAX_BYTES = 16 << 20,
 };
 
-/* ---- errors ----------------------------------------------------------------------------------- */
+/* ---- errors ---------------------------------------------------------------------------------- */
 
 enum err sqlite_damaged(const struct sqlite_db *db, struct error *err, const char *how)
 {
@@ -31,8 +31,9 @@ enum err sqlite_damaged(const struct sqlite_db *db, struct error *err, const cha
                      db->what, db->path, how);
 }
 
-static enum err cannot(const struct sqlite_db *db, int rc, const char *done, struct error *err)
+static enum err cannot(const struct sqlite_db *db, int rc, bool is_writing, struct error *err)
 {
+    const char *done = is_writing ? "written" : "read";
     const char *words = db->handle != NULL ? sqlite3_errmsg(db->handle) : sqlite3_errstr(rc);
     int saved_errno = db->handle != NULL ? sqlite3_system_errno(db->handle) : 0;
     bool is_errno_told = (rc & 0xff) == SQLITE_IOERR || (rc & 0xff) == SQLITE_CANTOPEN;
@@ -48,8 +49,8 @@ static enum err cannot(const struct sqlite_db *db, int rc, const char *done, str
     return error_set(err, ERR_IO, "the %s %s cannot be %s: %s", db->what, db->path, done, words);
 }
 
-/* What a result of SQLite's other than OK, ROW and DONE means; `done` is what cannot be: "read". */
-static enum err fail(const struct sqlite_db *db, int rc, const char *done, struct error *err)
+/* What a result of SQLite's other than OK, ROW and DONE means. */
+static enum err fail(const struct sqlite_db *db, int rc, bool is_writing, struct error *err)
 {
     switch (rc & 0xff) { /* the rest tells more, which the words do, too */
     case SQLITE_NOMEM:
@@ -68,7 +69,12 @@ static enum err fail(const struct sqlite_db *db, int rc, const char *done, struc
     case SQLITE_PROTOCOL:
     case SQLITE_NOLFS:
     case SQLITE_TOOBIG:
-        return cannot(db, rc, done, err);
+        return cannot(db, rc, is_writing, err);
+    case SQLITE_ERROR: /* statements are right, so what they read is not */
+        if (!is_writing) {
+            return sqlite_damaged(db, err, sqlite3_errmsg(db->handle));
+        }
+        /* fall through */
     default:
         return error_set(err, ERR_INTERNAL, "the %s %s: %s", db->what, db->path,
                          sqlite3_errmsg(db->handle));
@@ -79,10 +85,10 @@ static enum err run_sql(struct sqlite_db *db, const char *sql, struct error *err
 {
     int rc = sqlite3_exec(db->handle, sql, NULL, NULL, NULL);
 
-    return rc == SQLITE_OK ? ERR_OK : fail(db, rc, "written", err);
+    return rc == SQLITE_OK ? ERR_OK : fail(db, rc, true, err);
 }
 
-/* ---- whose file it is ------------------------------------------------------------------------- */
+/* ---- whose file it is ------------------------------------------------------------------------ */
 
 /* The number that a statement gives. */
 static enum err ask(struct sqlite_db *db, const char *sql, int64_t *out, struct error *err)
@@ -95,7 +101,7 @@ static enum err ask(struct sqlite_db *db, const char *sql, int64_t *out, struct 
     if (rc == SQLITE_ROW) {
         *out = sqlite3_column_int64(statement, 0);
     } else {
-        result = fail(db, rc, "read", err);
+        result = fail(db, rc, false, err);
     }
     (void)sqlite3_finalize(statement);
     return result;
@@ -133,6 +139,19 @@ static enum err find_version(struct sqlite_db *db, const struct sqlite_schema *s
     }
     *out = (int)version;
     return ERR_OK;
+}
+
+/* The same before anything is done to the file. In one transaction, for another process may be
+ * about to make the tables. */
+static enum err look_at_version(struct sqlite_db *db, const struct sqlite_schema *schema, int *out,
+                                struct error *err)
+{
+    int rc = sqlite3_exec(db->handle, "BEGIN", NULL, NULL, NULL);
+    enum err result =
+        rc == SQLITE_OK ? find_version(db, schema, out, err) : fail(db, rc, false, err);
+
+    sqlite_rollback(db);
+    return result;
 }
 
 static enum err take_steps(struct sqlite_db *db, const struct sqlite_schema *schema,
@@ -192,13 +211,13 @@ static enum err check_small(struct sqlite_db *db, struct error *err)
             result = sqlite_damaged(db, err, word != NULL ? word : "");
         }
     } else {
-        result = fail(db, rc, "read", err);
+        result = fail(db, rc, false, err);
     }
     (void)sqlite3_finalize(statement);
     return result;
 }
 
-/* ---- opening ---------------------------------------------------------------------------------- */
+/* ---- opening --------------------------------------------------------------------------------- */
 
 /* Copies the log into the file where it has grown. What goes wrong here is no matter of the commit
  * that has just succeeded, and is tried again after the next. */
@@ -245,7 +264,7 @@ static enum err connect_to(struct sqlite_db *db, struct error *err)
         sqlite3_open_v2(db->path, &db->handle, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
 
     if (rc != SQLITE_OK) {
-        return fail(db, rc, "opened", err);
+        return fail(db, rc, false, err);
     }
     (void)sqlite3_extended_result_codes(db->handle, 1);
     (void)sqlite3_busy_timeout(db->handle, BUSY_TIMEOUT_MS);
@@ -267,7 +286,7 @@ static enum err set_journal(struct sqlite_db *db, struct error *err)
         }
         (void)nanosleep(&pause, NULL);
     }
-    return rc == SQLITE_OK ? ERR_OK : fail(db, rc, "written", err);
+    return rc == SQLITE_OK ? ERR_OK : fail(db, rc, true, err);
 }
 
 enum err sqlite_open(struct sqlite_db *db, const struct sqlite_schema *schema, struct error *err)
@@ -276,7 +295,7 @@ enum err sqlite_open(struct sqlite_db *db, const struct sqlite_schema *schema, s
     enum err rc = make_file(db, err);
 
     rc = rc == ERR_OK ? connect_to(db, err) : rc;
-    rc = rc == ERR_OK ? find_version(db, schema, &version, err) : rc;
+    rc = rc == ERR_OK ? look_at_version(db, schema, &version, err) : rc;
     if (rc == ERR_OK && sqlite3_db_readonly(db->handle, "main") == 1) {
         rc = error_set(err, ERR_IO, "the %s %s cannot be written: no permission", db->what,
                        db->path);
@@ -319,7 +338,7 @@ enum err sqlite_prepare(struct sqlite_db *db, const char *const *sql, size_t n, 
             return sqlite_damaged(db, err, sqlite3_errmsg(db->handle));
         }
         if (rc != SQLITE_OK) {
-            return fail(db, rc, "read", err);
+            return fail(db, rc, false, err);
         }
     }
     return ERR_OK;
@@ -337,7 +356,7 @@ void sqlite_close(struct sqlite_db *db)
     db->handle = NULL;
 }
 
-/* ---- transactions ----------------------------------------------------------------------------- */
+/* ---- transactions ---------------------------------------------------------------------------- */
 
 enum err sqlite_begin(struct sqlite_db *db, struct error *err)
 {
@@ -364,7 +383,7 @@ void sqlite_rollback(struct sqlite_db *db)
     }
 }
 
-/* ---- statements ------------------------------------------------------------------------------- */
+/* ---- statements ------------------------------------------------------------------------------ */
 
 struct query query_open(struct sqlite_db *db, size_t number)
 {
@@ -401,7 +420,7 @@ enum err query_step(struct query *query, bool *has_row, struct error *err)
         return ERR_OK;
     }
     query->rc = rc;
-    return fail(query->db, rc, is_reading ? "read" : "written", err);
+    return fail(query->db, rc, !is_reading, err);
 }
 
 int64_t query_int(const struct query *query, int column)

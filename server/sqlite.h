@@ -56,7 +56,7 @@ void sqlite_rollback(struct sqlite_db *db);
 /* The error that tells that the file holds what cannot be. */
 enum err sqlite_damaged(const struct sqlite_db *db, struct error *err, const char *how);
 
-/* ---- statements ------------------------------------------------------------------------------- */
+/* ---- statements ------------------------------------------------------------------------------ */
 
 /* A prepared statement while it is run. */
 struct query {

@@ -1,0 +1,469 @@
+#include "server/job_board.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <pthread.h>
+#include <string.h>
+
+#include "core/mem.h"
+#include "server/clock.h"
+
+/* Progress as JSON is short; one that does not fit is not published. */
+enum { EVENT_BYTES = 240 };
+
+/* How often a run looks whether it is to stop. */
+#define LOOK_S 1e-3
+
+struct event {
+    int64_t revision;
+    char data[EVENT_BYTES];
+};
+
+struct job_run {
+    struct job_board *board;
+    struct job_run *next;
+    struct job job; /* owned; as it was claimed */
+    enum stop_reason stop;
+    bool is_committing;
+    int64_t revision; /* the last that was published */
+    struct event events[BOARD_EVENTS];
+    size_t n_events; /* ever published; event i is at i % BOARD_EVENTS */
+    /* of the thread that runs it */
+    struct job_progress last; /* that was reported */
+    double begun_s, published_s, looked_s;
+    bool is_told_to_stop;
+    double first_percent; /* what was done when it began */
+};
+
+struct job_board {
+    pthread_mutex_t lock; /* of all below, and of the runs */
+    struct job_run *runs;
+    struct job_watch *watches;
+    bool is_draining;
+};
+
+enum err job_board_create(struct job_board **out, struct error *err)
+{
+    struct job_board *board = mem_calloc(1, sizeof *board);
+
+    if (board == NULL) {
+        return error_set(err, ERR_NOMEM, "no memory for jobs");
+    }
+    (void)pthread_mutex_init(&board->lock, NULL); /* cannot fail on Linux with no attributes */
+    *out = board;
+    return ERR_OK;
+}
+
+void job_board_destroy(struct job_board *board)
+{
+    if (board != NULL) {
+        (void)pthread_mutex_destroy(&board->lock);
+        mem_free(board);
+    }
+}
+
+static void lock(struct job_board *board)
+{
+    (void)pthread_mutex_lock(&board->lock);
+}
+
+static void unlock(struct job_board *board)
+{
+    (void)pthread_mutex_unlock(&board->lock);
+}
+
+static struct job_run *find_run(const struct job_board *board, const char *id)
+{
+    struct job_run *run = board->runs;
+
+    while (run != NULL && strcmp(run->job.id, id) != 0) {
+        run = run->next;
+    }
+    return run;
+}
+
+/* ---- watches --------------------------------------------------------------------------------- */
+
+/* A watch that waits is in the list, one that was woken is its owner's. */
+static void take_off(struct job_board *board, struct job_watch *watch)
+{
+    if (watch->next != NULL) {
+        watch->next->previous = watch->previous;
+    }
+    if (watch->previous != NULL) {
+        watch->previous->next = watch->next;
+    } else {
+        board->watches = watch->next;
+    }
+}
+
+static void wake(struct job_board *board, struct job_watch *watch)
+{
+    take_off(board, watch);
+    watch->wake(watch);
+}
+
+static bool is_fulfilled(const struct job_watch *watch, int64_t revision, bool has_ended)
+{
+    return has_ended || (!watch->is_for_end && revision > watch->after_revision);
+}
+
+/* The lock is held. */
+static void tell(struct job_board *board, const char *id, int64_t revision, bool has_ended)
+{
+    struct job_watch *next;
+
+    for (struct job_watch *watch = board->watches; watch != NULL; watch = next) {
+        next = watch->next;
+        if (strcmp(watch->id, id) == 0 && is_fulfilled(watch, revision, has_ended)) {
+            wake(board, watch);
+        }
+    }
+}
+
+bool job_board_watch(struct job_board *board, struct job_watch *watch)
+{
+    const struct job_run *run;
+    bool is_here;
+
+    lock(board);
+    run = find_run(board, watch->id);
+    is_here = run != NULL;
+    if (board->is_draining || (is_here && is_fulfilled(watch, run->revision, false))) {
+        watch->wake(watch);
+        unlock(board);
+        return false;
+    }
+    watch->previous = NULL;
+    watch->next = board->watches;
+    if (watch->next != NULL) {
+        watch->next->previous = watch;
+    }
+    board->watches = watch;
+    watch->is_new = !is_here;
+    unlock(board);
+    return true;
+}
+
+void job_board_changed(struct job_board *board, const char *id, int64_t revision, bool has_ended)
+{
+    lock(board);
+    tell(board, id, revision, has_ended);
+    unlock(board);
+}
+
+int64_t job_board_tick(struct job_board *board, int64_t now_ms)
+{
+    int64_t earliest_ms = INT64_MAX;
+    struct job_watch *next;
+
+    lock(board);
+    for (struct job_watch *watch = board->watches; watch != NULL; watch = next) {
+        next = watch->next;
+        if (watch->until_ms <= now_ms) {
+            wake(board, watch);
+        } else if (watch->until_ms < earliest_ms) {
+            earliest_ms = watch->until_ms;
+        }
+    }
+    unlock(board);
+    return earliest_ms;
+}
+
+static bool is_listed(char (*ids)[JOB_ID_BYTES], size_t n, const char *id)
+{
+    size_t i = 0;
+
+    while (i < n && strcmp(ids[i], id) != 0) {
+        i++;
+    }
+    return i < n;
+}
+
+size_t job_board_watched(struct job_board *board, bool is_new_only, char (*ids)[JOB_ID_BYTES],
+                         size_t max)
+{
+    size_t n = 0;
+
+    lock(board);
+    for (struct job_watch *watch = board->watches; watch != NULL && n < max; watch = watch->next) {
+        if ((watch->is_new || !is_new_only) && !is_listed(ids, n, watch->id) &&
+            find_run(board, watch->id) == NULL) {
+            memcpy(ids[n++], watch->id, JOB_ID_BYTES);
+        }
+        watch->is_new = false;
+    }
+    unlock(board);
+    return n;
+}
+
+void job_board_drain(struct job_board *board)
+{
+    lock(board);
+    board->is_draining = true;
+    while (board->watches != NULL) {
+        wake(board, board->watches);
+    }
+    for (struct job_run *run = board->runs; run != NULL; run = run->next) {
+        run->stop = run->stop == STOP_NONE && !run->is_committing ? STOP_SERVICE : run->stop;
+    }
+    unlock(board);
+}
+
+/* ---- runs ------------------------------------------------------------------------------------ */
+
+enum err job_board_begin(struct job_board *board, const struct job *job, struct job_run **out,
+                         struct error *err)
+{
+    struct job_run *run = mem_calloc(1, sizeof *run);
+    enum err rc;
+
+    if (run == NULL) {
+        return error_set(err, ERR_NOMEM, "no memory to run a job");
+    }
+    rc = job_copy(job, &run->job, err);
+    if (rc != ERR_OK) {
+        mem_free(run);
+        return rc;
+    }
+    run->board = board;
+    run->revision = job->revision;
+    run->begun_s = monotonic_seconds();
+    run->first_percent = NAN;
+    run->last = (struct job_progress){.percent = 0.0, .loss = NAN, .seconds_left = NAN};
+    run->stop = job->is_cancel_requested ? STOP_CANCEL : STOP_NONE;
+    lock(board);
+    run->next = board->runs;
+    board->runs = run;
+    if (board->is_draining) {
+        run->stop = STOP_SERVICE;
+    }
+    tell(board, run->job.id, run->revision, false);
+    unlock(board);
+    *out = run;
+    return ERR_OK;
+}
+
+void job_board_end(struct job_board *board, struct job_run *run, bool has_ended)
+{
+    struct job_run **at = &board->runs;
+
+    lock(board);
+    while (*at != run) {
+        at = &(*at)->next;
+    }
+    *at = run->next;
+    tell(board, run->job.id, INT64_MAX, has_ended);
+    unlock(board);
+    job_close(&run->job);
+    mem_free(run);
+}
+
+/* Fills in the time that is left, by the share that was done since the run began. */
+static double estimate_seconds_left(struct job_run *run, double percent, double now_s)
+{
+    double done;
+
+    if (isnan(run->first_percent)) {
+        run->first_percent = percent;
+    }
+    done = percent - run->first_percent;
+    return done > 0.0 ? (now_s - run->begun_s) * (100.0 - percent) / done : NAN;
+}
+
+static void publish(struct job_run *run, const struct job_progress *progress, double now_s)
+{
+    struct job_progress known = *progress;
+    struct text text = {0};
+    struct event *event;
+
+    known.seconds_left = estimate_seconds_left(run, progress->percent, now_s);
+    msg_job_put_progress(&known, &text);
+    lock(run->board);
+    if (!text.has_failed && text.size < EVENT_BYTES) {
+        event = &run->events[run->n_events++ % BOARD_EVENTS];
+        event->revision = ++run->revision;
+        memcpy(event->data, text.bytes, text.size + 1);
+        tell(run->board, run->job.id, run->revision, false);
+    }
+    unlock(run->board);
+    text_close(&text);
+}
+
+enum stop_reason job_run_stop_reason(struct job_run *run)
+{
+    enum stop_reason stop;
+
+    lock(run->board);
+    stop = run->stop;
+    unlock(run->board);
+    return stop;
+}
+
+/* The lock is taken and the clock asked every millisecond at most: runs report far more often. */
+bool job_run_report(struct job_run *run, const struct job_progress *progress)
+{
+    double now_s = monotonic_seconds();
+
+    run->last = *progress;
+    if (now_s < run->looked_s + LOOK_S) {
+        return !run->is_told_to_stop;
+    }
+    run->looked_s = now_s;
+    if (now_s >= run->published_s + BOARD_PUBLISH_MS / 1e3) {
+        run->published_s = now_s;
+        publish(run, progress, now_s);
+    }
+    if (run->job.deadline_ms > 0 && realtime_ms() >= run->job.deadline_ms) {
+        job_board_stop(run->board, run->job.id, STOP_DEADLINE);
+    }
+    run->is_told_to_stop = job_run_stop_reason(run) != STOP_NONE;
+    return !run->is_told_to_stop;
+}
+
+bool job_run_may_commit(struct job_run *run)
+{
+    lock(run->board);
+    run->is_committing = run->stop == STOP_NONE;
+    unlock(run->board);
+    return run->is_committing;
+}
+
+const struct job *job_run_job(const struct job_run *run)
+{
+    return &run->job;
+}
+
+int64_t job_run_next_revision(struct job_run *run)
+{
+    int64_t revision;
+
+    lock(run->board);
+    revision = ++run->revision;
+    unlock(run->board);
+    return revision;
+}
+
+void job_run_put_progress(const struct job_run *run, bool has_succeeded, struct text *out)
+{
+    struct job_progress last = run->last;
+
+    last.seconds_left = has_succeeded ? 0.0 : NAN;
+    if (has_succeeded) {
+        last.percent = 100.0;
+        last.stage = "done";
+        last.n_epochs = 0; /* what it came to is in the result */
+    }
+    msg_job_put_progress(&last, out);
+}
+
+void job_board_stop(struct job_board *board, const char *id, enum stop_reason reason)
+{
+    struct job_run *run;
+
+    lock(board);
+    run = find_run(board, id);
+    if (run != NULL && run->stop == STOP_NONE && !run->is_committing) {
+        run->stop = reason;
+    }
+    unlock(board);
+}
+
+/* The latest progress as JSON; NULL where none was published. The lock is held. */
+static const char *latest(const struct job_run *run)
+{
+    return run->n_events > 0 ? run->events[(run->n_events - 1) % BOARD_EVENTS].data : NULL;
+}
+
+size_t job_board_reports(struct job_board *board, struct board_report *reports, size_t max)
+{
+    size_t n = 0;
+
+    lock(board);
+    for (struct job_run *run = board->runs; run != NULL && n < max; run = run->next, n++) {
+        const char *progress = latest(run);
+        memcpy(reports[n].id, run->job.id, JOB_ID_BYTES);
+        reports[n].attempt = run->job.attempt;
+        reports[n].revision = run->revision;
+        reports[n].progress = progress != NULL ? mem_strdup(progress) : NULL;
+    }
+    unlock(board);
+    return n;
+}
+
+enum err job_board_overlay(struct job_board *board, struct job *job, struct error *err)
+{
+    const struct job_run *run;
+    char *progress = NULL;
+    bool is_newer = false;
+
+    if (job->state != JOB_RUNNING) {
+        return ERR_OK;
+    }
+    lock(board);
+    run = find_run(board, job->id);
+    if (run != NULL && run->job.attempt == job->attempt && run->revision > job->revision &&
+        latest(run) != NULL) {
+        is_newer = true;
+        job->revision = run->revision;
+        progress = mem_strdup(latest(run));
+    }
+    unlock(board);
+    if (!is_newer) {
+        return ERR_OK;
+    }
+    if (progress == NULL) {
+        return error_set(err, ERR_NOMEM, "no memory for the progress of a job");
+    }
+    mem_free(job->progress);
+    job->progress = progress;
+    return ERR_OK;
+}
+
+/* ---- events ---------------------------------------------------------------------------------- */
+
+void job_put_event(struct text *out, int64_t revision, const char *name, const char *data)
+{
+    text_printf(out, "id: %" PRId64 "\nevent: %s\ndata: ", revision, name);
+    text_puts(out, data);
+    text_puts(out, "\n\n");
+}
+
+static void put_begin(const struct job_run *run, struct text *out)
+{
+    struct text job = {0};
+
+    msg_job_put(&run->job, &job);
+    if (job.has_failed) {
+        out->has_failed = true;
+    } else {
+        job_put_event(out, run->job.revision, "job", job.bytes);
+    }
+    text_close(&job);
+}
+
+bool job_board_put_events(struct job_board *board, const char *id, int64_t after_revision,
+                          struct text *out, int64_t *revision)
+{
+    const struct job_run *run;
+
+    lock(board);
+    run = find_run(board, id);
+    if (run != NULL) {
+        size_t first = run->n_events > BOARD_EVENTS ? run->n_events - BOARD_EVENTS : 0;
+        *revision = after_revision;
+        if (after_revision < run->job.revision) {
+            put_begin(run, out);
+            *revision = run->job.revision;
+        }
+        for (size_t i = first; i < run->n_events; i++) {
+            const struct event *event = &run->events[i % BOARD_EVENTS];
+            if (event->revision > after_revision) {
+                job_put_event(out, event->revision, "progress", event->data);
+                *revision = event->revision;
+            }
+        }
+    }
+    unlock(board);
+    return run != NULL;
+}

@@ -1,0 +1,102 @@
+#include "server/job_kinds.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "server/path.h"
+
+const struct job_kind_entry job_kinds[] = {
+    [JOB_TRAIN] = {job_train_check, job_train_run},
+    [JOB_TEST] = {job_test_check,  job_test_run },
+    [JOB_NAS] = {job_nas_check,   job_nas_run  },
+};
+
+/* ---- checks ---------------------------------------------------------------------------------- */
+
+enum err job_check_conclude(const struct field_errors *errors, struct error *err)
+{
+    if (errors->has_failed) {
+        return error_set(err, ERR_NOMEM, "no memory to check the job");
+    }
+    return errors->n == 0 ? ERR_OK
+                          : error_set(err, ERR_INVALID, "%s: %s", errors->items[0].pointer,
+                                      errors->items[0].detail);
+}
+
+enum err job_check_blame(const struct data_tree *tree, const char *pointer,
+                         struct field_errors *errors, struct error *err)
+{
+    switch (err->code) {
+    case ERR_NOT_FOUND:
+    case ERR_INVALID:
+    case ERR_SYNTAX:
+    case ERR_LIMIT:
+    case ERR_NUMERIC:
+        data_localize(tree, err);
+        field_errors_add(errors, 0, pointer, "%s", err->text);
+        return ERR_OK;
+    default:
+        return err->code;
+    }
+}
+
+/* ---- files ----------------------------------------------------------------------------------- */
+
+enum err job_directory(const char *root, const struct space *space, const char *id, char *out,
+                       struct error *err)
+{
+    return path_format(out, err, "%s/result/%s/jobs/%s", root, space->name, id);
+}
+
+/* Removes the files of a directory whose names end so, and makes that last. A directory that is not
+ * there has none. */
+static enum err remove_files(const char *directory, const char *ending, struct error *err)
+{
+    const struct dirent *entry;
+    DIR *dir = opendir(directory);
+    size_t n_removed = 0;
+    int failed = 0;
+
+    if (dir == NULL) {
+        return errno == ENOENT ? ERR_OK : error_sys(err, errno, "cannot list %s", directory);
+    }
+    while (failed == 0 && (entry = readdir(dir)) != NULL) {
+        size_t length = strlen(entry->d_name);
+        size_t n = strlen(ending);
+        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 || length < n ||
+            strcmp(entry->d_name + length - n, ending) != 0) {
+            continue;
+        }
+        failed = unlinkat(dirfd(dir), entry->d_name, 0) != 0 && errno != ENOENT ? errno : 0;
+        n_removed++;
+    }
+    if (n_removed > 0) {
+        (void)fsync(dirfd(dir));
+    }
+    (void)closedir(dir);
+    return failed == 0 ? ERR_OK : error_sys(err, failed, "cannot remove a file of %s", directory);
+}
+
+enum err job_files_remove(const char *root, const struct space *space, const char *id,
+                          struct error *err)
+{
+    char ending[sizeof "-job-.safetensors" + JOB_ID_BYTES];
+    char path[PATH_BYTES];
+    enum err rc;
+
+    if (!job_id_is_valid(id)) {
+        return error_set(err, ERR_INVALID, "\"%.64s\" is no job's id", id);
+    }
+    rc = job_directory(root, space, id, path, err);
+    rc = rc != ERR_OK ? rc : remove_files(path, "", err);
+    if (rc == ERR_OK && rmdir(path) != 0 && errno != ENOENT) {
+        rc = error_sys(err, errno, "cannot remove %s", path);
+    }
+    (void)snprintf(ending, sizeof ending, "-job-%s.safetensors", id);
+    rc = rc != ERR_OK ? rc : path_format(path, err, "%s/result/%s/models", root, space->name);
+    return rc != ERR_OK ? rc : remove_files(path, ending, err);
+}

@@ -1,0 +1,277 @@
+/* The job that trains a predictor, and makes a version of it. */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/mem.h"
+#include "server/checkpoint.h"
+#include "server/job_kinds.h"
+#include "server/result_tree.h"
+#include "server/run_train.h"
+#include "server/training_set.h"
+
+/* The training devices: those of the order, or the paper's. */
+static enum err list_devices(const struct job_train_params *params, struct names *out,
+                             struct error *err)
+{
+    enum err rc = ERR_OK;
+
+    if (params->n_train_devices == 0) {
+        return names_split(training_default_devices, out, err);
+    }
+    for (size_t i = 0; rc == ERR_OK && i < params->n_train_devices; i++) {
+        rc = names_add(out, params->train_devices[i], err);
+    }
+    if (rc != ERR_OK) {
+        names_close(out);
+    }
+    return rc;
+}
+
+/* ---- check ----------------------------------------------------------------------------------- */
+
+/* Whether each device of the order is known. */
+static enum err check_devices(const struct data_tree *tree, const struct job_order *order,
+                              struct field_errors *errors, struct error *err)
+{
+    const struct job_train_params *params = &order->params.train;
+    enum err rc = ERR_OK;
+
+    for (size_t i = 0; rc == ERR_OK && i < params->n_train_devices; i++) {
+        struct device_sheet sheet;
+        char pointer[64];
+        (void)snprintf(pointer, sizeof pointer, "/params/train_devices/%zu", i);
+        rc = data_find_device(tree, order->space, params->train_devices[i], &sheet, err);
+        rc = rc != ERR_OK ? job_check_blame(tree, pointer, errors, err) : ERR_OK;
+    }
+    return rc;
+}
+
+/* Whether the data are there and right: by loading them as the run will. */
+static enum err check_data(const struct data_tree *tree, const struct job_order *order,
+                           struct field_errors *errors, struct error *err)
+{
+    const struct predictor_kind *kind = order->params.train.predictor;
+    struct names devices = {0};
+    struct training_set set = {0};
+    enum err rc = list_devices(&order->params.train, &devices, err);
+
+    rc = rc != ERR_OK ? rc : training_set_load(tree, order->space, &devices, &set, err);
+    if (rc == ERR_OK && set.architectures.n_rows > kind->fit_rows_max) {
+        rc =
+            error_set(err, ERR_LIMIT, "net.txt of %s has %zu rows; %s takes at most %zu",
+                      order->space->name, set.architectures.n_rows, kind->name, kind->fit_rows_max);
+    }
+    training_set_close(&set);
+    names_close(&devices);
+    return rc != ERR_OK ? job_check_blame(tree, "/search_space", errors, err) : ERR_OK;
+}
+
+enum err job_train_check(const struct data_tree *tree, const struct job_order *order,
+                         struct field_errors *errors, struct error *err)
+{
+    enum err rc = check_devices(tree, order, errors, err);
+
+    if (rc == ERR_OK && errors->n == 0) {
+        rc = check_data(tree, order, errors, err);
+    }
+    return rc != ERR_OK ? rc : job_check_conclude(errors, err);
+}
+
+/* ---- run ------------------------------------------------------------------------------------- */
+
+/* Share of the job that the fit and its validation are. */
+#define FIT_PERCENT 98.0
+
+/* A training on its way. */
+struct training {
+    const struct job_env *env;
+    const struct job_train_params *params;
+    const struct space *space;
+    struct training_set set;
+    struct fit_hooks hooks;
+    struct fit_options options;
+    struct checkpoint checkpoint;
+    struct model model;
+    struct train_report report;
+    char name[MODEL_NAME_BYTES]; /* of the model's file */
+    bool is_activated;
+    char activation[256]; /* why it was not, "" where nobody asked */
+};
+
+static bool tell(const struct job_env *env, const char *stage, double percent)
+{
+    const struct job_progress progress = {
+        .percent = percent, .stage = stage, .loss = NAN, .seconds_left = NAN};
+
+    return env->report(env->context, &progress);
+}
+
+static bool tell_fit(void *context, const struct fit_progress *now)
+{
+    struct training *t = context;
+    const struct job_progress progress = {
+        .percent = FIT_PERCENT * now->percent / 100,
+        .stage = now->stage,
+        .epoch = now->epoch,
+        .n_epochs = now->n_epochs,
+        .loss = now->loss,
+        .seconds_left = NAN,
+    };
+
+    return t->env->report(t->env->context, &progress);
+}
+
+static enum err save_state(void *context, const struct tensor *state, size_t n, struct error *err)
+{
+    struct training *t = context;
+
+    return checkpoint_save(&t->checkpoint, state, n, err);
+}
+
+static enum err stopped(struct error *err)
+{
+    return error_set(err, ERR_CANCELED, "the job was stopped");
+}
+
+static enum err fit(struct training *t, struct error *err)
+{
+    char directory[PATH_BYTES];
+    enum err rc = job_directory(t->env->tree->root, t->space, t->env->id, directory, err);
+
+    t->hooks = (struct fit_hooks){.context = t, .progress = tell_fit};
+    t->options = (struct fit_options){
+        .seed = (uint64_t)t->params->seed,
+        .n_epochs = (size_t)t->params->epoch,
+        .learning_rate = t->params->learning_rate,
+        .held_out_share = FIT_DEFAULT_HELD_OUT,
+        .hooks = &t->hooks,
+    };
+    if (rc == ERR_OK && t->params->predictor->has_epochs) {
+        rc = checkpoint_open(&t->checkpoint, directory, &t->set, t->params->predictor, &t->options,
+                             err);
+        t->hooks.save = save_state;
+        t->hooks.state = t->checkpoint.state.tensors;
+        t->hooks.n_state = t->checkpoint.state.n_tensors;
+    }
+    return rc != ERR_OK
+               ? rc
+               : run_train(&t->set, t->params->predictor, &t->options, &t->model, &t->report, err);
+}
+
+/* Puts the version's file in place; from then on the job cannot be cancelled. */
+static enum err save(struct training *t, struct error *err)
+{
+    struct result_batch batch = {0};
+    char path[PATH_BYTES];
+    char *bytes = NULL;
+    size_t size = 0;
+    enum err rc;
+
+    (void)snprintf(t->name, sizeof t->name, "%s-job-%s", t->model.info.version, t->env->id);
+    rc = path_format(path, err, "%s/result/%s/models/%s.safetensors", t->env->tree->root,
+                     t->space->name, t->name);
+    rc = rc != ERR_OK ? rc : model_encode(&t->model, &bytes, &size, err);
+    rc = rc != ERR_OK ? rc : result_stage(&batch, path, bytes, size, err);
+    if (rc == ERR_OK && !t->env->may_commit(t->env->context)) {
+        rc = stopped(err);
+    }
+    rc = rc != ERR_OK ? rc : result_commit(&batch, err);
+    result_close(&batch);
+    mem_free(bytes);
+    return rc;
+}
+
+/* The checkpoint has served; its directory holds nothing else. */
+static void drop_checkpoint(struct training *t)
+{
+    char directory[PATH_BYTES];
+
+    if (t->params->predictor->has_epochs) {
+        checkpoint_remove(&t->checkpoint);
+        if (job_directory(t->env->tree->root, t->space, t->env->id, directory, NULL) == ERR_OK) {
+            (void)rmdir(directory);
+        }
+    }
+}
+
+/* Serves the version where that was asked for, and it is no worse than what is served. */
+static enum err activate(struct training *t, struct error *err)
+{
+    char served[MODEL_VERSION_BYTES];
+    double r_served = NAN;
+    double r = t->model.info.r_held_out;
+    bool has_served = t->env->get_served(t->env->context, t->space, served, &r_served);
+    enum err rc;
+
+    if (!t->params->activate) {
+        return ERR_OK;
+    }
+    if (has_served && strcmp(served, t->model.info.version) == 0) {
+        t->is_activated = true; /* the same weights */
+        return ERR_OK;
+    }
+    if (has_served && !t->params->force && !(r >= r_served) && !isnan(r_served)) {
+        char known[32] = "unknown";
+        if (!isnan(r)) {
+            (void)snprintf(known, sizeof known, "%.4f", r);
+        }
+        (void)snprintf(t->activation, sizeof t->activation,
+                       "not served: its R of held-out A is %s, that of %s, which is served, is "
+                       "%.4f; \"force\": true serves it nevertheless",
+                       known, served, r_served);
+        return ERR_OK;
+    }
+    rc = t->env->activate(t->env->context, t->space, t->name, err);
+    t->is_activated = rc == ERR_OK;
+    return rc;
+}
+
+static void put_result(struct training *t, struct text *out)
+{
+    char file[MODEL_NAME_BYTES + JOB_SPACE_BYTES + 32];
+
+    (void)snprintf(file, sizeof file, "%s/models/%s.safetensors", t->space->name, t->name);
+    t->report.file = file;
+    msg_train_encode(&t->report, out);
+    t->report.file = NULL;
+    text_cut(out, 2); /* the end of the object and of the line */
+    text_printf(out, ",\"files\":[\"%s\"],\"activated\":%s,\"activation\":", file,
+                t->is_activated ? "true" : "false");
+    if (t->activation[0] != '\0') {
+        text_put_json_string(out, t->activation);
+    } else {
+        text_puts(out, "null");
+    }
+    text_puts(out, "}");
+}
+
+enum err job_train_run(const struct job_env *env, const struct job_order *order,
+                       struct text *result, struct error *err)
+{
+    struct training t = {.env = env, .params = &order->params.train, .space = order->space};
+    struct names devices = {0};
+    enum err rc = tell(env, "loading", 0) ? ERR_OK : stopped(err);
+
+    rc = rc != ERR_OK ? rc : list_devices(t.params, &devices, err);
+    rc = rc != ERR_OK ? rc : training_set_load(env->tree, order->space, &devices, &t.set, err);
+    rc = rc != ERR_OK ? rc : fit(&t, err);
+    if (rc == ERR_OK && !tell(env, "writing", FIT_PERCENT)) {
+        rc = stopped(err);
+    }
+    rc = rc != ERR_OK ? rc : save(&t, err);
+    if (rc == ERR_OK) {
+        drop_checkpoint(&t);
+        rc = activate(&t, err);
+    }
+    if (rc == ERR_OK) {
+        put_result(&t, result);
+    }
+    train_report_close(&t.report);
+    model_close(&t.model);
+    checkpoint_close(&t.checkpoint);
+    training_set_close(&t.set);
+    names_close(&devices);
+    return rc;
+}

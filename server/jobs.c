@@ -1,0 +1,593 @@
+#include "server/jobs.h"
+
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "core/mem.h"
+#include "server/app.h"
+#include "server/clock.h"
+#include "server/job_board.h"
+#include "server/job_kinds.h"
+#include "server/job_worker.h"
+#include "server/log.h"
+#include "server/path.h"
+#include "server/result_tree.h"
+
+/* How often the keeper looks after leases of other processes, deadlines and retention, and how many
+ * jobs it takes on at a time. */
+enum { KEEP_MS = 1000, KEEP_MAX = 256 };
+
+/* Leases are prolonged that many times while they last. */
+enum { RENEWALS_A_LEASE = 4 };
+
+struct jobs {
+    struct app *app;
+    char owner[JOB_OWNER_BYTES];
+    struct job_store *store;
+    struct job_writer *writer;
+    struct job_board *board;
+    struct job_workers *workers;
+    struct job_workplace place;
+    /* the keeper: a thread that looks after what nobody calls for */
+    pthread_t keeper;
+    bool has_keeper;
+    pthread_mutex_t lock; /* of the two below */
+    pthread_cond_t has_news;
+    bool has_new_watch, is_stopping;
+};
+
+/* ---- orders ---------------------------------------------------------------------------------- */
+
+/* A UUID of version 7: 48 bits of time in ms, then chance (RFC 9562, section 5.7). */
+static void make_id(int64_t now_ms, char id[JOB_ID_BYTES])
+{
+    uint8_t b[16];
+    char *out = id;
+
+    if (getrandom(b, sizeof b, 0) != (ssize_t)sizeof b) {
+        memset(b, 0, sizeof b); /* it does not fail for so few bytes; ids are unique in the store */
+    }
+    for (int i = 0; i < 6; i++) {
+        b[i] = (uint8_t)(now_ms >> (8 * (5 - i)));
+    }
+    b[6] = (uint8_t)(0x70 | (b[6] & 0x0f));
+    b[8] = (uint8_t)(0x80 | (b[8] & 0x3f));
+    for (int i = 0; i < 16; i++) {
+        out += snprintf(out, 4, i == 4 || i == 6 || i == 8 || i == 10 ? "-%02x" : "%02x", b[i]);
+    }
+}
+
+static enum err run_submit(struct job_write *write, struct job_store *store, struct error *err)
+{
+    struct job_submission *submission = (struct job_submission *)write;
+
+    job_close(&submission->job); /* of a transaction that was rolled back */
+    return job_store_submit(store, &submission->draft, &submission->result, &submission->job, err);
+}
+
+static void end_submit(struct job_write *write)
+{
+    struct job_submission *submission = (struct job_submission *)write;
+
+    if (write->rc == ERR_OK && submission->result == SUBMIT_CREATED) {
+        job_workers_wake(submission->jobs->workers);
+    }
+    submission->done(submission);
+}
+
+void jobs_submit(struct jobs *jobs, struct job_submission *submission)
+{
+    int64_t now_ms = realtime_ms();
+    int64_t deadline_s = submission->deadline_s;
+
+    make_id(now_ms, submission->id);
+    submission->jobs = jobs;
+    submission->draft.id = submission->id;
+    submission->draft.submitted_ms = now_ms;
+    submission->draft.deadline_ms = deadline_s > 0 ? now_ms + deadline_s * 1000 : 0;
+    submission->draft.queue_max = (size_t)jobs->app->config.job_queue_max;
+    submission->write.run = run_submit;
+    submission->write.done = end_submit;
+    job_writer_submit(jobs->writer, &submission->write);
+}
+
+static enum err run_cancel(struct job_write *write, struct job_store *store, struct error *err)
+{
+    struct job_change *change = (struct job_change *)write;
+
+    job_close(&change->job);
+    return job_store_cancel(store, change->id, realtime_ms(), &change->is_found, &change->job, err);
+}
+
+static void end_cancel(struct job_write *write)
+{
+    struct job_change *change = (struct job_change *)write;
+    struct jobs *jobs = change->jobs;
+
+    if (write->rc == ERR_OK && change->is_found) {
+        job_board_stop(jobs->board, change->id, STOP_CANCEL);
+        job_board_changed(jobs->board, change->id, change->job.revision,
+                          job_has_ended(change->job.state));
+    }
+    change->done(change);
+}
+
+void jobs_cancel(struct jobs *jobs, struct job_change *change)
+{
+    change->jobs = jobs;
+    change->write.run = run_cancel;
+    change->write.done = end_cancel;
+    job_writer_submit(jobs->writer, &change->write);
+}
+
+struct remove_write {
+    struct job_write write;
+    const char *id;
+    bool is_removed;
+};
+
+static enum err run_remove(struct job_write *write, struct job_store *store, struct error *err)
+{
+    struct remove_write *w = (struct remove_write *)write;
+
+    return job_store_remove(store, w->id, &w->is_removed, err);
+}
+
+/* Files first: a job whose files are gone can be removed again, files without a job would stay. */
+static enum err remove_ended(struct jobs *jobs, const struct job *job, struct error *err)
+{
+    struct remove_write w = {.write = {.run = run_remove}, .id = job->id};
+    const struct space *space = space_find(job->space);
+    enum err rc =
+        space != NULL ? job_files_remove(jobs->app->tree.root, space, job->id, err) : ERR_OK;
+
+    rc = rc != ERR_OK ? rc : job_writer_run(jobs->writer, &w.write, err);
+    return rc == ERR_OK && !w.is_removed
+               ? error_set(err, ERR_NOT_FOUND, "there is no job %s", job->id)
+               : rc;
+}
+
+enum err jobs_remove(struct jobs *jobs, const char *id, struct error *err)
+{
+    struct job job = {0};
+    enum err rc = job_store_get(jobs->store, id, &job, err);
+
+    if (rc == ERR_OK && !job_has_ended(job.state)) {
+        rc = error_set(err, ERR_INVALID, "the job %s is %s; cancel it first", id,
+                       job_state_name(job.state));
+    }
+    rc = rc != ERR_OK ? rc : remove_ended(jobs, &job, err);
+    job_close(&job);
+    return rc;
+}
+
+/* ---- looking --------------------------------------------------------------------------------- */
+
+enum err jobs_get(struct jobs *jobs, const char *id, struct job *out, struct error *err)
+{
+    enum err rc = job_store_get(jobs->store, id, out, err);
+
+    return rc != ERR_OK ? rc : job_board_overlay(jobs->board, out, err);
+}
+
+enum err jobs_list(struct jobs *jobs, const struct job_filter *filter, struct job_list *out,
+                   struct error *err)
+{
+    enum err rc = job_store_list(jobs->store, filter, out, err);
+
+    for (size_t i = 0; rc == ERR_OK && i < out->n; i++) {
+        rc = job_board_overlay(jobs->board, &out->items[i], err);
+    }
+    if (rc != ERR_OK) {
+        job_list_close(out);
+    }
+    return rc;
+}
+
+enum err jobs_count(struct jobs *jobs, size_t counts[JOB_N_KINDS][JOB_N_STATES], struct error *err)
+{
+    return job_store_count(jobs->store, counts, err);
+}
+
+bool jobs_is_healthy(struct jobs *jobs, struct error *err)
+{
+    return !job_writer_has_failed(jobs->writer, err);
+}
+
+/* ---- watching -------------------------------------------------------------------------------- */
+
+void jobs_watch(struct jobs *jobs, struct job_watch *watch)
+{
+    if (job_board_watch(jobs->board, watch)) {
+        /* the keeper looks it up, and when its time will be over */
+        (void)pthread_mutex_lock(&jobs->lock);
+        jobs->has_new_watch = true;
+        (void)pthread_cond_signal(&jobs->has_news);
+        (void)pthread_mutex_unlock(&jobs->lock);
+    }
+}
+
+enum err jobs_put_events(struct jobs *jobs, const char *id, int64_t after_revision,
+                         struct text *out, int64_t *revision, bool *has_ended, struct error *err)
+{
+    struct job job = {0};
+    struct text text = {0};
+    enum err rc;
+
+    *revision = after_revision;
+    *has_ended = false;
+    if (job_board_put_events(jobs->board, id, after_revision, out, revision)) {
+        return ERR_OK;
+    }
+    rc = job_store_get(jobs->store, id, &job, err);
+    if (rc != ERR_OK) {
+        return rc;
+    }
+    *has_ended = job_has_ended(job.state);
+    if (job.revision > after_revision) {
+        msg_job_put(&job, &text);
+        if (text.has_failed) {
+            rc = error_set(err, ERR_NOMEM, "no memory for a job");
+        } else {
+            job_put_event(out, job.revision, "job", text.bytes);
+            *revision = job.revision;
+        }
+    }
+    text_close(&text);
+    job_close(&job);
+    return rc;
+}
+
+/* Looks those jobs up in the store that somebody waits for and that do not run here: they may have
+ * changed before the watch was there, or by another process. */
+static void check_watches(struct jobs *jobs, bool is_new_only)
+{
+    char(*ids)[JOB_ID_BYTES] = mem_calloc(KEEP_MAX, sizeof *ids);
+    size_t n = ids != NULL ? job_board_watched(jobs->board, is_new_only, ids, KEEP_MAX) : 0;
+
+    for (size_t i = 0; i < n; i++) {
+        struct job job = {0};
+        enum err rc = job_store_get(jobs->store, ids[i], &job, NULL);
+        if (rc == ERR_OK) {
+            job_board_changed(jobs->board, ids[i], job.revision, job_has_ended(job.state));
+        } else if (rc == ERR_NOT_FOUND) { /* it was removed */
+            job_board_changed(jobs->board, ids[i], INT64_MAX, true);
+        }
+        job_close(&job);
+    }
+    mem_free(ids);
+}
+
+/* ---- keeping --------------------------------------------------------------------------------- */
+
+struct renewal {
+    struct job_write write;
+    struct job_report report;
+    int64_t until_ms;
+    bool is_held, is_cancel_requested;
+};
+
+static enum err run_renewal(struct job_write *write, struct job_store *store, struct error *err)
+{
+    struct renewal *r = (struct renewal *)write;
+
+    return job_store_renew(store, &r->report, r->until_ms, &r->is_held, &r->is_cancel_requested,
+                           err);
+}
+
+/* Prolongs the leases of what runs here. False where the store cannot be written. */
+static bool renew_leases(struct jobs *jobs)
+{
+    struct board_report reports[JOB_WORKERS_MAX];
+    size_t n = job_board_reports(jobs->board, reports, JOB_WORKERS_MAX);
+    bool is_stored = true;
+
+    for (size_t i = 0; i < n; i++) {
+        struct renewal r = {
+            .write = {.run = run_renewal },
+            .report = { reports[i].id, jobs->owner, reports[i].attempt, reports[i].revision,
+                      reports[i].progress},
+            .until_ms = realtime_ms() + jobs->app->config.job_lease_ms,
+        };
+        struct error err;
+        if (job_writer_run(jobs->writer, &r.write, &err) != ERR_OK) {
+            is_stored = false;
+        } else if (!r.is_held) {
+            job_board_stop(jobs->board, reports[i].id, STOP_LOST);
+        } else if (r.is_cancel_requested) {
+            job_board_stop(jobs->board, reports[i].id, STOP_CANCEL);
+        }
+        mem_free(reports[i].progress);
+    }
+    return is_stored;
+}
+
+struct adoption {
+    struct job_write write;
+    struct job_lease lease;
+    bool is_found;
+    struct job job;
+};
+
+static enum err run_adoption(struct job_write *write, struct job_store *store, struct error *err)
+{
+    struct adoption *a = (struct adoption *)write;
+
+    job_close(&a->job);
+    return job_store_adopt(store, &a->lease, &a->is_found, &a->job, err);
+}
+
+/* Decides what becomes of a job whose runner is gone. */
+static enum err settle(struct jobs *jobs, const struct job *job, struct error *err)
+{
+    const struct space *space = space_find(job->space);
+    const struct job_report report = {job->id, jobs->owner, job->attempt, job->revision + 1, NULL};
+    const char *root = jobs->app->tree.root;
+    char text[ERROR_TEXT_BYTES];
+    enum err rc = ERR_OK;
+
+    if (!job->is_cancel_requested && job->attempt < jobs->app->config.job_attempts_max) {
+        (void)job_place_requeue(&jobs->place, &report, 0, job->error, false, err);
+        log_write(LOG_INFO, "job %s: attempt %d was interrupted; it is queued again", job->id,
+                  job->attempt);
+        return err->code;
+    }
+    if (space != NULL) {
+        rc = job_files_remove(root, space, job->id, err);
+    }
+    if (rc != ERR_OK) {
+        return rc;
+    }
+    (void)snprintf(text, sizeof text,
+                   "the job was begun %d times, and the service ended each time before it did%s%s",
+                   job->attempt, job->error != NULL ? "; its last error: " : "",
+                   job->error != NULL ? job->error : "");
+    (void)job_place_end(&jobs->place, &report,
+                        job->is_cancel_requested ? JOB_CANCELLED : JOB_FAILED, NULL,
+                        job->is_cancel_requested ? NULL : text, err);
+    return err->code;
+}
+
+/* Takes over what processes that are gone, or stalled, have left. */
+static enum err adopt_orphans(struct jobs *jobs, struct error *err)
+{
+    enum err rc = ERR_OK;
+    bool is_found = true;
+
+    while (rc == ERR_OK && is_found) {
+        int64_t now_ms = realtime_ms();
+        struct adoption a = {
+            .write = {.run = run_adoption                     },
+            .lease = { jobs->owner, now_ms, now_ms + jobs->app->config.job_lease_ms},
+        };
+        err->code = ERR_OK;
+        rc = job_writer_run(jobs->writer, &a.write, err);
+        is_found = a.is_found;
+        if (rc == ERR_OK && is_found) {
+            rc = settle(jobs, &a.job, err);
+        }
+        if (rc == ERR_OK && is_found) {
+            job_board_changed(jobs->board, a.job.id, INT64_MAX, false);
+            job_workers_wake(jobs->workers);
+        }
+        job_close(&a.job);
+    }
+    return rc;
+}
+
+struct overdue_write {
+    struct job_write write;
+    char (*ids)[JOB_ID_BYTES];
+    size_t n;
+};
+
+static enum err run_overdue(struct job_write *write, struct job_store *store, struct error *err)
+{
+    struct overdue_write *w = (struct overdue_write *)write;
+
+    return job_store_end_overdue(store, realtime_ms(), KEEP_MAX, w->ids, &w->n, err);
+}
+
+/* Fails what waited beyond its deadline. */
+static void end_overdue(struct jobs *jobs)
+{
+    struct overdue_write w = {
+        .write = {.run = run_overdue},
+        .ids = mem_calloc(KEEP_MAX, sizeof *w.ids),
+    };
+    struct error err;
+
+    if (w.ids != NULL && job_writer_run(jobs->writer, &w.write, &err) == ERR_OK) {
+        for (size_t i = 0; i < w.n; i++) {
+            job_board_changed(jobs->board, w.ids[i], INT64_MAX, true);
+            log_write(LOG_WARNING, "job %s: its deadline passed before it was begun", w.ids[i]);
+        }
+    }
+    mem_free(w.ids);
+}
+
+/* Removes ended jobs that were kept long enough, with their files. */
+static void expire(struct jobs *jobs)
+{
+    const struct config *config = &jobs->app->config;
+    int64_t before_ms = realtime_ms() - config->job_retention_s * 1000;
+    struct job_list list = {0};
+    struct error err;
+    enum err rc = job_store_list_expired(jobs->store, before_ms, (size_t)config->job_ended_max,
+                                         KEEP_MAX, &list, &err);
+
+    for (size_t i = 0; rc == ERR_OK && i < list.n; i++) {
+        rc = remove_ended(jobs, &list.items[i], &err);
+        rc = rc == ERR_NOT_FOUND ? ERR_OK : rc; /* somebody else did */
+    }
+    if (rc != ERR_OK) {
+        log_write(LOG_WARNING, "ended jobs cannot be removed: %s", err.text);
+    }
+    job_list_close(&list);
+}
+
+static void keep(struct jobs *jobs, int64_t *renewed_ms)
+{
+    int64_t now_ms = monotonic_ms();
+    int64_t period_ms = jobs->app->config.job_lease_ms / RENEWALS_A_LEASE;
+    bool is_stored = true;
+    struct error err;
+
+    if (now_ms >= *renewed_ms + period_ms) {
+        *renewed_ms = now_ms;
+        is_stored = renew_leases(jobs);
+    }
+    if (is_stored && adopt_orphans(jobs, &err) == ERR_OK) {
+        end_overdue(jobs);
+        expire(jobs);
+    }
+    check_watches(jobs, false);
+}
+
+/* Sleeps until there is something to do. False where the keeper is to end. */
+static bool wait_for_news(struct jobs *jobs, int64_t until_ms, bool *has_new_watch)
+{
+    const struct timespec until = {until_ms / 1000, until_ms % 1000 * 1000000};
+    bool goes_on;
+
+    (void)pthread_mutex_lock(&jobs->lock);
+    while (!jobs->is_stopping && !jobs->has_new_watch &&
+           pthread_cond_timedwait(&jobs->has_news, &jobs->lock, &until) == 0) {
+    }
+    *has_new_watch = jobs->has_new_watch;
+    jobs->has_new_watch = false;
+    goes_on = !jobs->is_stopping;
+    (void)pthread_mutex_unlock(&jobs->lock);
+    return goes_on;
+}
+
+static void *run_keeper(void *argument)
+{
+    struct jobs *jobs = argument;
+    int64_t kept_ms = monotonic_ms();
+    int64_t renewed_ms = kept_ms;
+    int64_t next_ms = kept_ms;
+    bool has_new_watch;
+
+    while (wait_for_news(jobs, next_ms, &has_new_watch)) {
+        if (has_new_watch) {
+            check_watches(jobs, true);
+        }
+        if (monotonic_ms() >= kept_ms + KEEP_MS) {
+            keep(jobs, &renewed_ms);
+            kept_ms = monotonic_ms();
+        }
+        next_ms = job_board_tick(jobs->board, monotonic_ms());
+        next_ms = next_ms < kept_ms + KEEP_MS ? next_ms : kept_ms + KEEP_MS;
+    }
+    return NULL;
+}
+
+/* ---- start and stop -------------------------------------------------------------------------- */
+
+/* What processes that were killed had begun to write. */
+static void sweep(const struct app *app)
+{
+    for (size_t i = 0; spaces[i] != NULL; i++) {
+        char path[PATH_BYTES];
+        if (path_format(path, NULL, "%s/result/%s", app->tree.root, spaces[i]->name) == ERR_OK) {
+            result_sweep(path);
+        }
+        if (path_format(path, NULL, "%s/result/%s/models", app->tree.root, spaces[i]->name) ==
+            ERR_OK) {
+            result_sweep(path);
+        }
+    }
+}
+
+static unsigned n_workers(const struct config *config)
+{
+    long n = config->job_workers;
+
+    n = n > 0 ? n : sysconf(_SC_NPROCESSORS_ONLN);
+    return n < 1 ? 1 : n > JOB_WORKERS_MAX ? JOB_WORKERS_MAX : (unsigned)n;
+}
+
+static enum err start_threads(struct jobs *jobs, struct error *err)
+{
+    enum err rc = job_writer_start(jobs->store, &jobs->writer, err);
+    int failed;
+
+    jobs->place =
+        (struct job_workplace){jobs->app, jobs->store, jobs->writer, jobs->board, jobs->owner};
+    rc = rc != ERR_OK
+             ? rc
+             : job_workers_start(&jobs->place, n_workers(&jobs->app->config), &jobs->workers, err);
+    rc = rc != ERR_OK ? rc : adopt_orphans(jobs, err);
+    if (rc != ERR_OK) {
+        return rc;
+    }
+    failed = pthread_create(&jobs->keeper, NULL, run_keeper, jobs);
+    jobs->has_keeper = failed == 0;
+    return failed == 0 ? ERR_OK : error_sys(err, failed, "cannot start a thread");
+}
+
+enum err jobs_start(struct app *app, struct jobs **out, struct error *err)
+{
+    struct jobs *jobs = mem_calloc(1, sizeof *jobs);
+    pthread_condattr_t attributes;
+    char path[PATH_BYTES];
+    enum err rc;
+
+    if (jobs == NULL) {
+        return error_set(err, ERR_NOMEM, "no memory for jobs");
+    }
+    jobs->app = app;
+    (void)pthread_mutex_init(&jobs->lock, NULL); /* these cannot fail on Linux */
+    (void)pthread_condattr_init(&attributes);
+    (void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    (void)pthread_cond_init(&jobs->has_news, &attributes);
+    (void)pthread_condattr_destroy(&attributes);
+    rc = path_below(path, app->tree.root, app->config.job_store, err);
+    rc = rc != ERR_OK ? rc : job_board_create(&jobs->board, err);
+    rc = rc != ERR_OK ? rc : job_store_open(path, &jobs->store, jobs->owner, err);
+    if (rc == ERR_OK) {
+        sweep(app);
+        rc = start_threads(jobs, err);
+    }
+    if (rc != ERR_OK) {
+        jobs_stop(jobs);
+        return rc;
+    }
+    *out = jobs;
+    return ERR_OK;
+}
+
+void jobs_drain(struct jobs *jobs)
+{
+    job_board_drain(jobs->board);
+}
+
+void jobs_stop(struct jobs *jobs)
+{
+    if (jobs == NULL) {
+        return;
+    }
+    if (jobs->board != NULL) {
+        job_board_drain(jobs->board);
+    }
+    job_workers_stop(jobs->workers);
+    if (jobs->has_keeper) {
+        (void)pthread_mutex_lock(&jobs->lock);
+        jobs->is_stopping = true;
+        (void)pthread_cond_signal(&jobs->has_news);
+        (void)pthread_mutex_unlock(&jobs->lock);
+        (void)pthread_join(jobs->keeper, NULL);
+    }
+    job_writer_stop(jobs->writer);
+    job_store_close(jobs->store);
+    job_board_destroy(jobs->board);
+    (void)pthread_cond_destroy(&jobs->has_news);
+    (void)pthread_mutex_destroy(&jobs->lock);
+    mem_free(jobs);
+}
