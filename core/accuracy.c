@@ -15,12 +15,13 @@ enum {
     N_SPLITS = 5,
     CHOICE_FOLDS = 3,
     CHOICE_ROWS = 1500, /* enough to choose a setting by */
+    DISTRUST_ROUNDS = 4,
 };
 
 /* Rows whose held-out residual is beyond so many robust standard deviations are distrusted, and so
  * far beyond in percent at least. */
 #define DISTRUST_SCALES  8.0
-#define DISTRUST_PERCENT 0.5
+#define DISTRUST_PERCENT 2.0
 
 const struct accuracy_kind *const accuracy_kinds[] = {&accuracy_kind_cells, &accuracy_kind_genes,
                                                       &accuracy_kind_macs, NULL};
@@ -54,7 +55,7 @@ void accuracy_report_close(struct accuracy_report *report)
     memset(report, 0, sizeof *report);
 }
 
-/* ---- rows ------------------------------------------------------------------------------------- */
+/* ---- rows ------------------------------------------------------------------------------------ */
 
 /* Some of the rows, copied. */
 struct part {
@@ -72,6 +73,7 @@ static void part_close(struct part *part)
     mem_free(part->rows);
     mem_free(part->genes);
     mem_free(part->values);
+    memset(part, 0, sizeof *part);
 }
 
 static enum err part_init(struct part *part, const struct space *space,
@@ -114,13 +116,14 @@ static struct accuracy_rows part_rows(const struct part *part)
     };
 }
 
-/* ---- rows held out ---------------------------------------------------------------------------- */
+/* ---- rows held out --------------------------------------------------------------------------- */
 
 struct training {
     const struct accuracy_kind *kind;
     const struct accuracy_rows *rows;
     const struct accuracy_setting *setting;
     uint64_t seed;
+    const bool *is_left_out; /* (n): rows that nothing is to be learned from; NULL: none */
 };
 
 /* Fits the rows that are not in the fold, and predicts those that are: `predicted` (n). */
@@ -134,7 +137,11 @@ static enum err predict_fold(const struct training *t, const size_t *fold, size_
 
     rc = rc != ERR_OK ? rc : part_init(&outside, t->kind->space, t->rows, err);
     for (size_t i = 0; rc == ERR_OK && i < t->rows->n; i++) {
-        part_add(fold[i] == wanted ? &inside : &outside, t->rows, i);
+        if (fold[i] == wanted) {
+            part_add(&inside, t->rows, i);
+        } else if (t->is_left_out == NULL || !t->is_left_out[i]) {
+            part_add(&outside, t->rows, i);
+        }
     }
     if (rc == ERR_OK) {
         const struct accuracy_rows learned = part_rows(&outside);
@@ -227,50 +234,34 @@ static enum err measure_by_splits(const struct training *t, struct accuracy_repo
     return ERR_OK;
 }
 
-/* ---- distrust --------------------------------------------------------------------------------- */
+/* ---- distrust -------------------------------------------------------------------------------- */
 
-/* Fills report->distrusted by the held-out predictions. */
-static enum err distrust(const struct training *t, const double *predicted,
-                         struct accuracy_report *report, struct error *err)
+/* Which rows are far from their held-out predictions: `is_left_out` (n). Returns in *is_new whether
+ * that is not what it was. */
+static enum err distrust(const struct accuracy_rows *rows, const double *predicted,
+                         bool *is_left_out, bool *is_new, struct error *err)
 {
-    const size_t n = t->rows->n;
-    double *size = mem_calloc(n, sizeof *size);
+    double *size = mem_calloc(rows->n, sizeof *size);
     double bound;
 
-    report->distrusted = mem_calloc(n, sizeof *report->distrusted);
-    if (size == NULL || report->distrusted == NULL) {
-        mem_free(size);
-        return error_set(err, ERR_NOMEM, "no memory to look at %zu residuals", n);
+    if (size == NULL) {
+        return error_set(err, ERR_NOMEM, "no memory to look at %zu residuals", rows->n);
     }
-    for (size_t i = 0; i < n; i++) {
-        size[i] = fabs(predicted[i] - t->rows->accuracy[i]);
+    for (size_t i = 0; i < rows->n; i++) {
+        size[i] = fabs(predicted[i] - rows->accuracy[i]);
     }
-    bound = fmax(DISTRUST_SCALES * 1.4826 * stats_median(size, n), DISTRUST_PERCENT);
-    for (size_t i = 0; i < n; i++) {
-        if (fabs(predicted[i] - t->rows->accuracy[i]) > bound) {
-            report->distrusted[report->n_distrusted++] = i;
-        }
+    bound = fmax(DISTRUST_SCALES * 1.4826 * stats_median(size, rows->n), DISTRUST_PERCENT);
+    *is_new = false;
+    for (size_t i = 0; i < rows->n; i++) {
+        bool is_far = fabs(predicted[i] - rows->accuracy[i]) > bound;
+        *is_new = *is_new || is_far != is_left_out[i];
+        is_left_out[i] = is_far;
     }
     mem_free(size);
     return ERR_OK;
 }
 
-/* The rows that are not distrusted. */
-static void keep_trusted(const struct accuracy_rows *rows, const struct accuracy_report *report,
-                         struct part *part)
-{
-    size_t d = 0;
-
-    for (size_t i = 0; i < rows->n; i++) {
-        if (d < report->n_distrusted && report->distrusted[d] == i) {
-            d++;
-        } else {
-            part_add(part, rows, i);
-        }
-    }
-}
-
-/* ---- the setting ------------------------------------------------------------------------------ */
+/* ---- the setting ----------------------------------------------------------------------------- */
 
 /* Median absolute residual by folds: wild rows do not decide. */
 static enum err judge_setting(const struct training *t, double *out, struct error *err)
@@ -324,26 +315,51 @@ static enum err choose_setting(struct training *t, struct error *err)
     return rc == ERR_INVALID ? ERR_OK : rc; /* hardly any distinct ones among them: the first */
 }
 
-/* ---- training --------------------------------------------------------------------------------- */
+/* ---- training -------------------------------------------------------------------------------- */
 
-/* Held-out figures over the rows that are trusted, by folds. */
-static enum err measure_by_folds(const struct training *t, struct accuracy_report *report,
-                                 struct error *err)
+static void keep_trusted(const struct training *t, struct part *trusted)
 {
-    double *predicted = mem_calloc(t->rows->n, sizeof *predicted);
+    for (size_t i = 0; i < t->rows->n; i++) {
+        if (!t->is_left_out[i]) {
+            part_add(trusted, t->rows, i);
+        }
+    }
+}
+
+static enum err list_distrusted(const struct training *t, struct accuracy_report *report,
+                                struct error *err)
+{
+    report->distrusted = mem_calloc(t->rows->n, sizeof *report->distrusted);
+    if (report->distrusted == NULL) {
+        return error_set(err, ERR_NOMEM, "no memory to report on %zu rows", t->rows->n);
+    }
+    for (size_t i = 0; i < t->rows->n; i++) {
+        if (t->is_left_out[i]) {
+            report->distrusted[report->n_distrusted++] = i;
+        }
+    }
+    return ERR_OK;
+}
+
+/* Held-out figures by folds: `predicted` (n) is scratch. What is distrusted is left out in another
+ * round and judged again, since a wild row may hide others, or make good ones look wild. */
+static enum err measure_rounds(struct training *t, bool *is_left_out, double *predicted,
+                               struct accuracy_report *report, struct error *err)
+{
+    bool is_new = t->kind->is_distrusting;
     struct part trusted = {0};
     struct metrics metrics;
-    enum err rc = part_init(&trusted, t->kind->space, t->rows, err);
+    enum err rc = predict_folds(t, N_FOLDS, predicted, err);
 
-    if (rc == ERR_OK && predicted == NULL) {
-        rc = error_set(err, ERR_NOMEM, "no memory for %zu predictions", t->rows->n);
+    for (int round = 0; rc == ERR_OK && is_new && round < DISTRUST_ROUNDS; round++) {
+        rc = distrust(t->rows, predicted, is_left_out, &is_new, err);
+        if (rc == ERR_OK && is_new) {
+            rc = predict_folds(t, N_FOLDS, predicted, err);
+        }
     }
-    rc = rc != ERR_OK ? rc : predict_folds(t, N_FOLDS, predicted, err);
-    if (rc == ERR_OK && t->kind->is_distrusting) {
-        rc = distrust(t, predicted, report, err);
-    }
+    rc = rc != ERR_OK ? rc : part_init(&trusted, t->kind->space, t->rows, err);
     if (rc == ERR_OK) {
-        keep_trusted(t->rows, report, &trusted);
+        keep_trusted(t, &trusted);
         for (size_t i = 0; i < trusted.n; i++) {
             predicted[i] = predicted[trusted.rows[i]]; /* trusted.rows[i] >= i */
         }
@@ -356,6 +372,19 @@ static enum err measure_by_folds(const struct training *t, struct accuracy_repor
         report->rmse = metrics.rmse;
     }
     part_close(&trusted);
+    return rc;
+}
+
+static enum err measure_by_folds(struct training *t, bool *is_left_out,
+                                 struct accuracy_report *report, struct error *err)
+{
+    double *predicted = mem_calloc(t->rows->n, sizeof *predicted);
+    enum err rc;
+
+    if (predicted == NULL) {
+        return error_set(err, ERR_NOMEM, "no memory for %zu predictions", t->rows->n);
+    }
+    rc = measure_rounds(t, is_left_out, predicted, report, err);
     mem_free(predicted);
     return rc;
 }
@@ -384,7 +413,7 @@ static enum err fit_trusted(const struct training *t, struct accuracy_predictor 
     struct accuracy_predictor *predictor = NULL;
     double *predicted = mem_calloc(t->rows->n, sizeof *predicted);
     struct part trusted = {0};
-    struct accuracy_rows rows;
+    struct accuracy_rows rows = {0};
     struct metrics metrics = {.kendall = NAN, .rmse = NAN};
     enum err rc = part_init(&trusted, t->kind->space, t->rows, err);
 
@@ -392,7 +421,7 @@ static enum err fit_trusted(const struct training *t, struct accuracy_predictor 
         rc = error_set(err, ERR_NOMEM, "no memory for %zu predictions", t->rows->n);
     }
     if (rc == ERR_OK) {
-        keep_trusted(t->rows, report, &trusted);
+        keep_trusted(t, &trusted);
         rows = part_rows(&trusted);
         rc = t->kind->fit(t->kind, &rows, t->setting, t->seed, &predictor, err);
     }
@@ -412,12 +441,33 @@ static enum err fit_trusted(const struct training *t, struct accuracy_predictor 
     return ERR_OK;
 }
 
+/* Measures where that can be done, and fits. */
+static enum err train(struct training *t, bool *is_left_out, struct accuracy_predictor **out,
+                      struct accuracy_report *report, struct error *err)
+{
+    const struct accuracy_kind *kind = t->kind;
+    bool is_foldable = false;
+    enum err rc = can_fold(t, &is_foldable, err);
+
+    if (rc == ERR_OK && is_foldable && kind->n_settings > 1) {
+        rc = choose_setting(t, err);
+    }
+    t->is_left_out = is_left_out;
+    if (rc == ERR_OK && is_foldable) {
+        rc = kind->split_rows > 0 && t->rows->n >= 2 * kind->split_rows
+                 ? measure_by_splits(t, report, err)
+                 : measure_by_folds(t, is_left_out, report, err);
+    }
+    rc = rc != ERR_OK ? rc : list_distrusted(t, report, err);
+    return rc != ERR_OK ? rc : fit_trusted(t, out, report, err);
+}
+
 enum err accuracy_train(const struct accuracy_kind *kind, const struct accuracy_rows *rows,
                         uint64_t seed, struct accuracy_predictor **out,
                         struct accuracy_report *report, struct error *err)
 {
-    struct training t = {.kind = kind, .rows = rows, .seed = seed};
-    bool is_foldable = false;
+    struct training t = {.kind = kind, .rows = rows, .setting = &kind->settings[0], .seed = seed};
+    bool *is_left_out;
     enum err rc;
 
     *report = (struct accuracy_report){.kendall = NAN, .rmse = NAN};
@@ -425,17 +475,12 @@ enum err accuracy_train(const struct accuracy_kind *kind, const struct accuracy_
         return error_set(err, ERR_INVALID, "accuracy is learned from %zu to %d networks, not %zu",
                          kind->rows_min, ACCURACY_MAX_ROWS, rows->n);
     }
-    rc = can_fold(&t, &is_foldable, err);
-    if (rc == ERR_OK) {
-        t.setting = &kind->settings[0];
-        rc = is_foldable && kind->n_settings > 1 ? choose_setting(&t, err) : ERR_OK;
+    is_left_out = mem_calloc(rows->n, sizeof *is_left_out);
+    if (is_left_out == NULL) {
+        return error_set(err, ERR_NOMEM, "no memory for %zu networks", rows->n);
     }
-    if (rc == ERR_OK && is_foldable && kind->split_rows > 0 && rows->n >= 2 * kind->split_rows) {
-        rc = measure_by_splits(&t, report, err);
-    } else if (rc == ERR_OK && is_foldable) {
-        rc = measure_by_folds(&t, report, err);
-    }
-    rc = rc != ERR_OK ? rc : fit_trusted(&t, out, report, err);
+    rc = train(&t, is_left_out, out, report, err);
+    mem_free(is_left_out);
     if (rc != ERR_OK) {
         accuracy_report_close(report);
     }

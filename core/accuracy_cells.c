@@ -135,7 +135,7 @@ static double *put_quantities(const struct paths *paths, double *out)
 /* What paths begin and end with. */
 static void put_ends(const struct paths *paths, double *out)
 {
-    memset(out, 0, 2 * N_OPERATORS * sizeof *out);
+    memset(out, 0, sizeof *out * 2 * N_OPERATORS);
     for (size_t p = 0; p < paths->n; p++) {
         const struct path *path = &paths->items[p];
         if (path->length > 0) {

@@ -72,7 +72,7 @@ static struct accuracy_kernel *kernel_create(const struct accuracy_kind *kind, s
     return kernel;
 }
 
-/* ---- features and the kernel ------------------------------------------------------------------ */
+/* ---- features and the kernel ----------------------------------------------------------------- */
 
 /* Scaled features (n, p), and the squared length of each row. */
 static void compute_rows(const struct accuracy_kind *kind, double scale, const int32_t *genes,
@@ -91,6 +91,12 @@ static void compute_rows(const struct accuracy_kind *kind, double scale, const i
     }
 }
 
+static double linear_part(const struct accuracy_features *features, double scale)
+{
+    return features->linear / (scale * scale);
+}
+
+/* `linear` is of scaled features: linear_part(). */
 static double kernel_value(double linear, double norm, double other_norm, double product)
 {
     return exp(-0.5 * fmax(norm + other_norm - 2.0 * product, 0.0)) + linear * product;
@@ -101,12 +107,13 @@ static void kernel_block(const struct accuracy_kernel *kernel, const double *x, 
                          size_t n, double *k)
 {
     const struct accuracy_features *features = kernel->base.kind->features;
+    const double linear = linear_part(features, kernel->shape[SCALE]);
 
     matrix_times_transposed(x, n, kernel->points, kernel->m, features->n_features, k);
     for (size_t i = 0; i < n; i++) {
         for (size_t j = 0; j < kernel->m; j++) {
             k[i * kernel->m + j] =
-                kernel_value(features->linear, norms[i], kernel->norms[j], k[i * kernel->m + j]);
+                kernel_value(linear, norms[i], kernel->norms[j], k[i * kernel->m + j]);
         }
     }
 }
@@ -159,7 +166,7 @@ static enum err group_rows(const double *x, size_t n, size_t p, uint32_t *group,
     return ERR_OK;
 }
 
-/* ---- prediction ------------------------------------------------------------------------------- */
+/* ---- prediction ------------------------------------------------------------------------------ */
 
 static enum err predict_block(const struct accuracy_kernel *kernel, const double *x,
                               const double *norms, size_t n, double *k, double *accuracy,
@@ -281,7 +288,7 @@ enum err accuracy_kernel_predict(const struct accuracy_predictor *predictor, con
     return ERR_OK;
 }
 
-/* ---- fit -------------------------------------------------------------------------------------- */
+/* ---- fit ------------------------------------------------------------------------------------- */
 
 struct fit {
     const struct accuracy_kind *kind;
@@ -403,6 +410,7 @@ static enum err choice_init(const struct fit *f, uint64_t seed, struct choice *c
 {
     const size_t p = f->kind->features->n_features;
     const size_t m_most = f->kind->features->n_points;
+    const double linear = linear_part(f->kind->features, f->shape[SCALE]);
     struct rng rng;
 
     c->n = f->n < MAX_CANDIDATES ? f->n : MAX_CANDIDATES;
@@ -427,15 +435,16 @@ static enum err choice_init(const struct fit *f, uint64_t seed, struct choice *c
     for (size_t i = 0; i < c->n; i++) {
         memcpy(c->x + i * p, f->x + c->rows[i] * p, p * sizeof *c->x);
         c->norms[i] = f->norms[c->rows[i]];
-        c->variance[i] =
-            kernel_value(f->kind->features->linear, c->norms[i], c->norms[i], c->norms[i]);
+        c->variance[i] = kernel_value(linear, c->norms[i], c->norms[i], c->norms[i]);
     }
     return ERR_OK;
 }
 
 /* Pivoted Cholesky: each point is the candidate that those before determine least. */
-static void choose_points(const struct accuracy_features *features, struct choice *c)
+static void choose_points(const struct fit *f, struct choice *c)
 {
+    const struct accuracy_features *features = f->kind->features;
+    const double linear = linear_part(features, f->shape[SCALE]);
     const size_t p = features->n_features;
     double pivot_factor[ACCURACY_MAX_POINTS];
 
@@ -458,7 +467,7 @@ static void choose_points(const struct accuracy_features *features, struct choic
         }
         matrix_times_vector(c->x, c->n, p, c->x + at * p, row);
         for (size_t i = 0; i < c->n; i++) {
-            double k = kernel_value(features->linear, c->norms[i], c->norms[at], row[i]);
+            double k = kernel_value(linear, c->norms[i], c->norms[at], row[i]);
             row[i] = (k - c->scratch[i]) / sqrt(c->variance[at]);
         }
         for (size_t i = 0; i < c->n; i++) {
@@ -597,7 +606,7 @@ enum err accuracy_kernel_fit(const struct accuracy_kind *kind, const struct accu
     rc = prepare(&f, rows, setting->scale, err);
     rc = rc != ERR_OK ? rc : choice_init(&f, seed, &c, err);
     if (rc == ERR_OK) {
-        choose_points(kind->features, &c);
+        choose_points(&f, &c);
         rc = make_points(&f, &c, rows, &kernel, err);
     }
     rc = rc != ERR_OK ? rc : find_weights(&f, &c, setting->noise, kernel, err);
@@ -605,14 +614,14 @@ enum err accuracy_kernel_fit(const struct accuracy_kind *kind, const struct accu
     choice_close(&c);
     fit_close(&f);
     if (rc != ERR_OK) {
-        accuracy_destroy(kernel != NULL ? &kernel->base : NULL);
+        accuracy_destroy((struct accuracy_predictor *)kernel);
         return rc;
     }
     *out = &kernel->base;
     return ERR_OK;
 }
 
-/* ---- weights in and out ----------------------------------------------------------------------- */
+/* ---- weights in and out ---------------------------------------------------------------------- */
 
 size_t accuracy_kernel_weights(const struct accuracy_predictor *predictor, struct tensor *tensors)
 {
@@ -685,7 +694,7 @@ enum err accuracy_kernel_load(const struct accuracy_kind *kind, const struct ten
         rc = make_table(kernel, err);
     }
     if (rc != ERR_OK) {
-        accuracy_destroy(kernel != NULL ? &kernel->base : NULL);
+        accuracy_destroy((struct accuracy_predictor *)kernel);
         return rc;
     }
     *out = &kernel->base;

@@ -1,9 +1,9 @@
 /* Accuracy by a sparse Gaussian process, for kinds that differ in their features alone.
  *
  *     log(ceiling - accuracy) = level + sum_j weight_j k(x, c_j)
- *     k(x, c) = exp(-|x - c|^2 / 2) + linear * x . c
+ *     k(x, c) = exp(-scale^2 |x - c|^2 / 2) + linear x . c
  *
- * x are features of the architecture, scaled by what is known of the space. The c_j are those of
+ * x are features of the architecture, weighed by what is known of the space. The c_j are those of
  * architectures of the training data, chosen one by one where the ones before determine the process
  * least (a pivoted Cholesky factorisation), and their weights come from all rows (the projected
  * process; Rasmussen and Williams 2006, section 8.3). The ceiling lies above the best accuracy, by

@@ -128,10 +128,10 @@ static enum err find_coefficients(const struct fit *f, double *coefficients, str
     for (size_t i = 0; i < f->rows->n; i++) {
         best = fmax(best, f->rows->accuracy[i]);
     }
-    for (double ceiling = best + CEILING_STEP; ceiling <= 100.0; ceiling += CEILING_STEP) {
-        double c[N_COEFFICIENTS] = {[CEILING] = ceiling};
+    for (size_t step = 1; best + (double)step * CEILING_STEP <= 100.0; step++) {
+        double c[N_COEFFICIENTS] = {[CEILING] = best + (double)step * CEILING_STEP};
         double residuals;
-        c[BY_RESOLUTION] = slope_of_pairs(f, ceiling);
+        c[BY_RESOLUTION] = slope_of_pairs(f, c[CEILING]);
         residuals = fit_line(f, c);
         if (residuals < least) { /* false for NaN */
             least = residuals;

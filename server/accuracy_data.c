@@ -53,7 +53,7 @@ static enum err read_columns(const struct space *space, const char *directory, c
     return ERR_OK;
 }
 
-/* ---- dataxy.txt ------------------------------------------------------------------------------- */
+/* ---- dataxy.txt ------------------------------------------------------------------------------ */
 
 /* One row: genes, top-1, top-5. */
 static enum err check_row(const struct space *space, const double *values, int32_t *genes,
@@ -105,7 +105,7 @@ static enum err read_rows(const struct space *space, const char *directory, cons
     return rc;
 }
 
-/* ---- fbnetv3_published.txt -------------------------------------------------------------------- */
+/* ---- fbnetv3_published.txt ------------------------------------------------------------------- */
 
 /* "name | genes | resolution, MACs, parameters, top-1", ended by a terminator. */
 static enum err parse_published(const struct space *space, const char *line, int32_t *genes,
@@ -184,7 +184,7 @@ static enum err read_published(const struct space *space, const char *directory,
     return rc;
 }
 
-/* ---- all -------------------------------------------------------------------------------------- */
+/* ---- all ------------------------------------------------------------------------------------- */
 
 static const struct format {
     const struct accuracy_kind *kind;

@@ -9,7 +9,7 @@
 #include "server/path.h"
 #include "server/result_tree.h"
 
-/* ---- the file of the result tree -------------------------------------------------------------- */
+/* ---- the file of the result tree ------------------------------------------------------------- */
 
 enum err accuracy_store_path(const char *root, const struct space *space, char *out,
                              struct error *err)
@@ -50,7 +50,7 @@ enum err accuracy_store_save(const char *root, const struct accuracy_model *mode
     return rc;
 }
 
-/* ---- opening ---------------------------------------------------------------------------------- */
+/* ---- opening --------------------------------------------------------------------------------- */
 
 /* A predictor of the user's networks: the one in the result tree where it learned from the very
  * same, else a new one, which is not kept. */
@@ -151,7 +151,7 @@ void accuracy_source_close(struct accuracy_source *source)
     memset(source, 0, sizeof *source);
 }
 
-/* ---- accuracies ------------------------------------------------------------------------------- */
+/* ---- accuracies ------------------------------------------------------------------------------ */
 
 static enum err list_table(const struct accuracy_table *table, struct accuracy_table *out,
                            struct error *err)
