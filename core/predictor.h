@@ -18,17 +18,18 @@ enum { PREDICTOR_MAX_TENSORS = 8 };
 
 struct predictor;
 
-/* What a fit that takes long tells its caller, and how it is stopped and taken up again. */
+/* What work that takes long tells its caller, and how it is stopped and taken up again. */
 struct fit_progress {
-    size_t epoch, n_epochs;
-    double loss;
-    const char *stage;
-    double percent;
+    const char *stage;      /* static: "features", "training", "validating", "predicting" */
+    double percent;         /* of the whole, 0 to 100; it never falls */
+    size_t epoch, n_epochs; /* where the stage has epochs, else 0 ... */
+    double loss;            /* ... and NaN */
 };
 
 struct fit_hooks {
     void *context;
-    /* Called after every epoch; returns false to stop the fit with ERR_CANCELED. May be NULL. */
+    /* Called after every epoch, and every 20 ms or so between what has none; returns false to stop
+     * the work with ERR_CANCELED. May be NULL. */
     bool (*progress)(void *context, const struct fit_progress *progress);
     /* Called every CHECKPOINT_EPOCHS with the state of the fit, to be kept outside. May be NULL. */
     enum err (*save)(void *context, const struct tensor *state, size_t n, struct error *err);
@@ -113,9 +114,27 @@ enum err predictor_fit(const struct predictor_kind *kind, const struct space *sp
 /* Accepts a zeroed struct. */
 void fit_report_close(struct fit_report *report);
 
+/* Tells how far the work is. `hooks` may be NULL. ERR_CANCELED where it is to stop. */
+enum err fit_tell(const struct fit_hooks *hooks, const struct fit_progress *progress,
+                  struct error *err);
+
+/* Hooks for a part of some work, from one percent of it to another: `hooks` tells the whole's how far
+ * it is in the terms of the whole, and neither saves nor resumes. Borrows the whole's hooks, and must
+ * not be moved while in use. */
+struct fit_part {
+    struct fit_hooks hooks;
+    const struct fit_hooks *whole; /* may be NULL */
+    const char *stage;             /* told instead of the part's own, unless NULL */
+    double from, to;
+};
+
+void fit_part_init(struct fit_part *part, const struct fit_hooks *whole, const char *stage,
+                   double from, double to);
+
 /* Held-out predictions: each row is predicted by a predictor that was fitted without its fold.
  * fold (n) holds 0 .. n_folds - 1 (dataset_fold()); `predicted` and `sd` (n; sd may be NULL)
- * receive what predictor_predict() gives. Errors as of predictor_fit(). */
+ * receive what predictor_predict() gives. The options' hooks are told of the stage "validating"; the
+ * folds' fits neither save nor resume. Errors as of predictor_fit(). */
 enum err predictor_cross_validate(const struct predictor_kind *kind, const struct space *space,
                                   const int32_t *genes, const double *a, size_t n,
                                   const size_t *fold, size_t n_folds,
@@ -128,6 +147,12 @@ enum err predictor_cross_validate(const struct predictor_kind *kind, const struc
  * a device. ERR_NOMEM, ERR_NUMERIC. */
 enum err predictor_predict(const struct predictor *predictor, const int32_t *genes, size_t n,
                            double *a, double *sd, struct error *err);
+
+/* Does that some rows at a time, telling `hooks` (may be NULL) of the stage "predicting" in between.
+ * ERR_CANCELED besides. */
+enum err predictor_predict_told(const struct predictor *predictor, const int32_t *genes, size_t n,
+                                const struct fit_hooks *hooks, double *a, double *sd,
+                                struct error *err);
 
 /* The same for genes as bytes from outside, (n, n_genes), which are validated on the way: the fast
  * way from a body to latencies. ERR_INVALID names the gene of the first row that has one outside of

@@ -600,11 +600,14 @@ static void update_noise(struct fit *f, bool may_leave_out)
     f->noise = fmax(sum / rows, NOISE_MIN_SCALE * NOISE_MIN_SCALE);
 }
 
-static enum err run_updates(struct fit *f, struct error *err)
+static enum err run_updates(struct fit *f, const struct fit_hooks *hooks, struct error *err)
 {
     start_values(f);
     for (int update = 0;; update++) {
-        enum err rc = solve_posterior(f, err);
+        const struct fit_progress progress = {
+            .stage = "training", .percent = 100.0 * update / (N_UPDATES + 1), .loss = NAN};
+        enum err rc = fit_tell(hooks, &progress, err);
+        rc = rc != ERR_OK ? rc : solve_posterior(f, err);
         if (rc != ERR_OK || update == N_UPDATES) {
             return rc;
         }
@@ -664,7 +667,6 @@ static enum err cost_fit(const struct space *space, const int32_t *genes, const 
     struct predictor_cost *cost = NULL;
     enum err rc;
 
-    (void)options; /* the fit uses no random numbers */
     if (n == 0 || n > COST_FIT_MAX_ROWS) {
         return error_set(err, ERR_INVALID, "a fit takes 1 to %zu rows, not %zu", COST_FIT_MAX_ROWS,
                          n);
@@ -678,7 +680,7 @@ static enum err cost_fit(const struct space *space, const int32_t *genes, const 
         goto done;
     }
     prepare_rows(&f, space, genes, a);
-    rc = run_updates(&f, err);
+    rc = run_updates(&f, options->hooks, err); /* the seed has no use here */
     if (rc != ERR_OK) {
         goto done;
     }

@@ -22,7 +22,8 @@ enum {
     N_HIDDEN = 28,
     BLOCK_ROWS = 1024,
     MAX_ROWS = 200000,
-    N_PARTS = 10, /* the held-out share is counted in tenths */
+    N_PARTS = 10,          /* the held-out share is counted in tenths */
+    FEATURES_EPOCHS = 200, /* epochs that take about as long as making the features */
 };
 
 static const size_t trained_widths[N_TRAINED_LAYERS + 1] = {RANDOM_N_OUTPUTS, N_HIDDEN, 1};
@@ -76,7 +77,8 @@ static enum err draw_frozen(struct predictor_mlp *p, struct error *err)
 
 /* Outputs of the frozen layers for n architectures: features (n, RANDOM_N_OUTPUTS). */
 static enum err make_features(const struct predictor_mlp *p, const int32_t *genes, size_t n,
-                              double *features, struct error *err)
+                              double *features, random_layers_observer *observer, void *context,
+                              struct error *err)
 {
     const size_t n_genes = p->base.space->n_genes;
     double *x = mem_calloc(n, n_genes * sizeof *x);
@@ -90,7 +92,7 @@ static enum err make_features(const struct predictor_mlp *p, const int32_t *gene
             x[i * n_genes + g] = genes[i * n_genes + g] - p->column_means[g];
         }
     }
-    rc = random_layers_apply(&p->frozen, x, n, features, err);
+    rc = random_layers_apply(&p->frozen, x, n, features, observer, context, err);
     mem_free(x);
     return rc;
 }
@@ -121,7 +123,8 @@ static enum err mlp_predict(const struct predictor *predictor, const int32_t *ge
     }
     for (size_t first = 0; rc == ERR_OK && first < n; first += block) {
         size_t rows = n - first < block ? n - first : block;
-        rc = make_features(p, genes + first * p->base.space->n_genes, rows, features, err);
+        rc = make_features(p, genes + first * p->base.space->n_genes, rows, features, NULL, NULL,
+                           err);
         if (rc == ERR_OK) {
             rc = output_to_a(mlp_forward(&p->trained, &ws, features, rows), rows, a + first, err);
         }
@@ -327,6 +330,34 @@ static void start_layers(struct fit *f, size_t *first_epoch)
     }
 }
 
+static double percent_done(const struct fit *f, double epochs)
+{
+    return 100.0 * epochs / (FEATURES_EPOCHS + (double)f->options->n_epochs);
+}
+
+static bool watch_features(void *context, double done)
+{
+    const struct fit *f = context;
+    const struct fit_progress progress = {
+        .stage = "features", .percent = percent_done(f, FEATURES_EPOCHS * done), .loss = NAN};
+
+    return fit_tell(f->options->hooks, &progress, NULL) == ERR_OK;
+}
+
+/* Fills the frozen layers, which takes some 30 ms, and what they make of the rows. */
+static enum err prepare_features(struct fit *f, struct error *err)
+{
+    enum err rc =
+        watch_features(f, 0.0) ? ERR_OK : error_set(err, ERR_CANCELED, "stopped before the fit");
+
+    rc = rc != ERR_OK ? rc : draw_frozen(f->predictor, err);
+    if (rc == ERR_OK) {
+        set_column_means(f);
+        rc = make_features(f->predictor, f->genes, f->n, f->features, watch_features, f, err);
+    }
+    return rc;
+}
+
 /* What the observer of the epochs needs. */
 struct watch {
     const struct fit *fit;
@@ -339,7 +370,13 @@ static bool watch_epoch(void *context, size_t epoch, double loss)
     struct watch *watch = context;
     const struct fit *f = watch->fit;
     const struct fit_hooks *hooks = f->options->hooks;
-    const struct fit_progress progress = {epoch, f->options->n_epochs, loss, "training", 100.0*(double)epoch/(double)f->options->n_epochs};
+    const struct fit_progress progress = {
+        .stage = "training",
+        .percent = percent_done(f, FEATURES_EPOCHS + (double)epoch),
+        .epoch = epoch,
+        .n_epochs = f->options->n_epochs,
+        .loss = loss,
+    };
 
     if (hooks->save != NULL && epoch % CHECKPOINT_EPOCHS == 0 && epoch < f->options->n_epochs) {
         const struct mlp *trained = &f->predictor->trained;
@@ -431,11 +468,7 @@ static enum err run_fit(struct fit *f, const int32_t *genes, const double *a,
 
     rc = rc != ERR_OK ? rc : split_rows(f, genes, a, err);
     rc = rc != ERR_OK ? rc : create(f->space, f->options->seed, &f->predictor, err);
-    rc = rc != ERR_OK ? rc : draw_frozen(f->predictor, err);
-    if (rc == ERR_OK) {
-        set_column_means(f);
-        rc = make_features(f->predictor, f->genes, f->n, f->features, err);
-    }
+    rc = rc != ERR_OK ? rc : prepare_features(f, err);
     rc = rc != ERR_OK ? rc : mlp_workspace_init(&f->ws, &f->predictor->trained, f->n, err);
     rc = rc != ERR_OK ? rc : train_layers(f, err);
     rc = rc != ERR_OK ? rc : evaluate(f, err);

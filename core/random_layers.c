@@ -61,9 +61,12 @@ static void apply_layer(const float *weight, const float *bias, size_t in, size_
     }
 }
 
-/* Takes a block through all layers. `front` and `back` hold BLOCK_ROWS rows of the widest layer. */
+/* Takes a block through all layers. `front` and `back` hold BLOCK_ROWS rows of the widest layer. NULL
+ * where the observer, which is told the share that is done, from `done` on up to `done` + `share`,
+ * stopped it. */
 static const float *apply_block(const struct random_layers *layers, size_t n, float *front,
-                                float *back)
+                                float *back, random_layers_observer *observer, void *context,
+                                double done, double share)
 {
     const float *parameters = layers->parameters;
 
@@ -71,6 +74,10 @@ static const float *apply_block(const struct random_layers *layers, size_t n, fl
         size_t in = layers->widths[l];
         size_t out = layers->widths[l + 1];
         float *kept = front;
+        if (observer != NULL &&
+            !observer(context, done + share * (double)l / (double)RANDOM_N_LAYERS)) {
+            return NULL;
+        }
         apply_layer(parameters, parameters + out * in, in, out, front, n, back);
         parameters += out * (in + 1);
         front = back;
@@ -80,27 +87,33 @@ static const float *apply_block(const struct random_layers *layers, size_t n, fl
 }
 
 enum err random_layers_apply(const struct random_layers *layers, const double *x, size_t n,
-                             double *y, struct error *err)
+                             double *y, random_layers_observer *observer, void *context,
+                             struct error *err)
 {
     const size_t n_inputs = layers->widths[0];
     const size_t block = n < BLOCK_ROWS ? n : BLOCK_ROWS;
     const size_t widest = 2048;
     float *front = mem_calloc(2 * block * widest, sizeof *front);
+    enum err rc = ERR_OK;
 
     if (front == NULL) {
         return error_set(err, ERR_NOMEM, "no memory to evaluate %zu rows", n);
     }
-    for (size_t first = 0; first < n; first += block) {
+    for (size_t first = 0; rc == ERR_OK && first < n; first += block) {
         size_t rows = n - first < block ? n - first : block;
         const float *out;
         for (size_t i = 0; i < rows * n_inputs; i++) {
             front[i] = (float)x[first * n_inputs + i];
         }
-        out = apply_block(layers, rows, front, front + block * widest);
-        for (size_t i = 0; i < rows * RANDOM_N_OUTPUTS; i++) {
+        out = apply_block(layers, rows, front, front + block * widest, observer, context,
+                          (double)first / (double)n, (double)rows / (double)n);
+        if (out == NULL) {
+            rc = error_set(err, ERR_CANCELED, "stopped after %zu of %zu rows", first, n);
+        }
+        for (size_t i = 0; out != NULL && i < rows * RANDOM_N_OUTPUTS; i++) {
             y[first * RANDOM_N_OUTPUTS + i] = (double)out[i];
         }
     }
     mem_free(front);
-    return ERR_OK;
+    return rc;
 }

@@ -4,6 +4,7 @@
 #ifndef DGLD_CORE_RANDOM_LAYERS_H
 #define DGLD_CORE_RANDOM_LAYERS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -22,8 +23,14 @@ enum err random_layers_init(struct random_layers *layers, size_t n_inputs, uint6
                             struct error *err);
 void random_layers_close(struct random_layers *layers);
 
-/* y (n, RANDOM_N_OUTPUTS) := the layers' outputs for the rows of x (n, n_inputs). ERR_NOMEM. */
+/* Asked before each layer of a block of rows, which takes some 20 ms; `done` is the share of the work
+ * that lies behind, from 0 to 1. Returns false to stop. */
+typedef bool random_layers_observer(void *context, double done);
+
+/* y (n, RANDOM_N_OUTPUTS) := the layers' outputs for the rows of x (n, n_inputs). `observer` may be
+ * NULL. ERR_NOMEM; ERR_CANCELED where the observer stopped it. */
 enum err random_layers_apply(const struct random_layers *layers, const double *x, size_t n,
-                             double *y, struct error *err);
+                             double *y, random_layers_observer *observer, void *context,
+                             struct error *err);
 
 #endif

@@ -198,6 +198,11 @@ static void put_hardware(const struct hardware *hardware, const char *open, cons
     text_puts(out, close);
 }
 
+void msg_hardware_put(const struct hardware *hardware, struct text *out)
+{
+    put_hardware(hardware, "{", ",", "\":", "}", out);
+}
+
 void msg_device_encode_sheet(const struct device_sheet *sheet, struct text *out)
 {
     text_puts(out, "{\n  \"hardware\": ");
@@ -219,7 +224,7 @@ static void put_hardware_member(bool has_hardware, const struct hardware *hardwa
 {
     text_puts(out, "\"hardware\":");
     if (has_hardware) {
-        put_hardware(hardware, "{", ",", "\":", "}", out);
+        msg_hardware_put(hardware, out);
     } else {
         text_puts(out, "null");
     }

@@ -25,6 +25,9 @@ struct device_sheet {
 void msg_hardware_read(const struct json_reader *reader, struct json_view value,
                        struct hardware *out);
 
+/* Appends the object, on one line; reading it gives the same hardware. */
+void msg_hardware_put(const struct hardware *hardware, struct text *out);
+
 /* Reads the body of a PUT, {"hardware", "chip", "estimated", "source"}, where chip and source may be
  * null. ERR_SYNTAX where it is no JSON; ERR_INVALID where it is not acceptable: then `errors` says
  * why by pointer. The caller ends `errors` in every case; `name` is left as it is. */

@@ -401,19 +401,13 @@ static void put_test(const struct job_order *order, struct text *out)
 static void put_nas(const struct job_order *order, struct text *out)
 {
     const struct job_nas_params *nas = &order->params.nas;
-    double vector[HARDWARE_N_FIELDS];
 
     if (nas->device[0] != '\0') {
         text_puts(out, "{\"device\":");
         text_put_json_string(out, nas->device);
     } else {
-        hardware_to_vector(&nas->hardware, vector);
-        text_puts(out, "{\"hardware\":{");
-        for (size_t i = 0; i < HARDWARE_N_FIELDS; i++) {
-            text_printf(out, "%s\"%s\":", i > 0 ? "," : "", hardware_fields[i].name);
-            text_put_json_number_exact(out, vector[i]);
-        }
-        text_puts(out, "}");
+        text_puts(out, "{\"hardware\":");
+        msg_hardware_put(&nas->hardware, out);
     }
     text_puts(out, ",\"latency_constraint_ms\":");
     text_put_json_number_exact(out, nas->latency_constraint_ms);

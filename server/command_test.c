@@ -2,35 +2,13 @@
 #include <string.h>
 
 #include "core/matrix.h"
-#include "core/mem.h"
 #include "server/command.h"
 #include "server/data_tree.h"
 #include "server/run_test.h"
-#include "server/run_train.h"
 #include "server/training_set.h"
 
-/* What a test runs on: A of each row of net.txt, and who made it. */
-struct subject {
-    const struct space *space;
-    struct data_tree tree;
-    struct model model; /* the served one, or that of --load_path; zeroed where there is none */
-    struct names train_devices;
-    struct names test_devices;
-    double *a;
-    size_t n_rows;
-    const char *predictor;
-};
-
-static void subject_close(struct subject *s)
-{
-    model_close(&s->model);
-    names_close(&s->train_devices);
-    names_close(&s->test_devices);
-    mem_free(s->a);
-}
-
 /* The predictor to test; a held-out test trains its own and needs none. */
-static enum err load_model(const struct options *options, struct subject *s, struct error *err)
+static enum err load_model(const struct options *options, struct test_subject *s, struct error *err)
 {
     enum err rc = command_load_model(options, s->space, &s->model, err);
 
@@ -43,7 +21,7 @@ static enum err load_model(const struct options *options, struct subject *s, str
 
 /* Devices that were trained on: those of the model, unless it is not the one that predicts; and the
  * named ones, or else, where there is no model, the paper's twelve. */
-static enum err find_train_devices(const struct options *options, struct subject *s,
+static enum err find_train_devices(const struct options *options, struct test_subject *s,
                                    struct error *err)
 {
     const bool has_model = s->model.predictor != NULL;
@@ -58,43 +36,18 @@ static enum err find_train_devices(const struct options *options, struct subject
         }
     }
     if (has_model && (named == NULL || !options->is_holdout)) {
-        for (size_t i = 0; rc == ERR_OK && i < s->model.info.n_devices; i++) {
-            rc = names_add(&s->train_devices, s->model.info.devices[i], err);
-        }
+        rc = test_add_model_devices(s, err);
     }
     return rc;
 }
 
-/* All measured devices that were not trained on. */
-static enum err find_unseen(struct subject *s, struct error *err)
-{
-    struct names measured = {0};
-    enum err rc = data_list_measured(&s->tree, s->space, &measured, err);
-
-    for (size_t i = 0; rc == ERR_OK && i < measured.n; i++) {
-        const struct names one = {&measured.items[i], 1};
-        if (training_check_unseen(&s->train_devices, &one, NULL) == ERR_OK) {
-            rc = names_add(&s->test_devices, measured.items[i], err);
-        }
-    }
-    names_close(&measured);
-    if (rc == ERR_OK && s->test_devices.n == 0) {
-        rc = error_set(err, ERR_NOT_FOUND,
-                       "there is no unseen device with measured latencies in latency/ of %s; get "
-                       "the data with: make data FROM=<a copy of the reference's data>, or name "
-                       "its place with --data_path",
-                       s->space->name);
-    }
-    return rc;
-}
-
-static enum err find_test_devices(const struct options *options, struct subject *s,
+static enum err find_test_devices(const struct options *options, struct test_subject *s,
                                   struct error *err)
 {
     enum err rc;
 
     if (options->test_devices == NULL) {
-        return find_unseen(s, err);
+        return test_find_unseen(s, err);
     }
     rc = names_split(options->test_devices, &s->test_devices, err);
     if (rc != ERR_OK) {
@@ -106,7 +59,7 @@ static enum err find_test_devices(const struct options *options, struct subject 
 }
 
 /* Without --holdout nothing is trained: a flag of training would promise what is not done. */
-static enum err check_flags(const struct options *options, const struct subject *s,
+static enum err check_flags(const struct options *options, const struct test_subject *s,
                             struct error *err)
 {
     if (options->is_holdout || options->predictor == NULL ||
@@ -123,55 +76,24 @@ static enum err check_flags(const struct options *options, const struct subject 
                      s->model.predictor->kind->name, options->predictor);
 }
 
-/* A of every row by the loaded model. */
-static enum err predict_rows(struct subject *s, struct error *err)
-{
-    struct dataset rows = {0};
-    enum err rc = data_load_architectures(&s->tree, s->space, &rows, err);
-
-    if (rc != ERR_OK) {
-        return rc;
-    }
-    s->n_rows = rows.n_rows;
-    s->predictor = s->model.predictor->kind->name;
-    s->a = mem_calloc(rows.n_rows, sizeof *s->a);
-    rc = s->a == NULL
-             ? error_set(err, ERR_NOMEM, "no memory for %zu predictions", rows.n_rows)
-             : predictor_predict(s->model.predictor, rows.genes, rows.n_rows, s->a, NULL, err);
-    dataset_close(&rows);
-    return rc;
-}
-
 /* A of every row by models that never saw it. */
-static enum err hold_out_rows(const struct options *options, struct subject *s, struct error *err)
+static enum err hold_out_rows(const struct options *options, struct test_subject *s,
+                              struct error *err)
 {
     const struct predictor_kind *kind;
     struct fit_options fit_options;
-    struct training_set set = {0};
+    const char *source = "";
     size_t n_folds = 0;
     enum err rc;
 
     rc = command_fit_options(options, s->model.predictor != NULL ? s->model.predictor->kind : NULL,
                              &kind, &fit_options, err);
-    if (rc != ERR_OK) {
-        return rc;
-    }
-    fit_options.held_out_share = 0.0; /* the folds hold out */
-    rc = training_set_load(&s->tree, s->space, &s->train_devices, &set, err);
-    if (rc != ERR_OK) {
-        return rc;
-    }
-    s->predictor = kind->name;
-    s->n_rows = set.architectures.n_rows;
-    s->a = mem_calloc(s->n_rows, sizeof *s->a);
-    rc = s->a == NULL ? error_set(err, ERR_NOMEM, "no memory for %zu predictions", s->n_rows)
-                      : run_holdout(&set, kind, &fit_options, s->a, &n_folds, err);
+    rc = rc != ERR_OK ? rc : test_hold_out(s, kind, &fit_options, &n_folds, &source, err);
     if (rc == ERR_OK && !options->is_json) {
         (void)printf("held out: each architecture is predicted by a model that never saw it "
                      "(%zu-fold), trained on %s\n",
-                     n_folds, set.source);
+                     n_folds, source);
     }
-    training_set_close(&set);
     return rc;
 }
 
@@ -198,18 +120,30 @@ static enum err print_json(const struct test_report *report, struct error *err)
     return command_print(&text, err);
 }
 
-static enum err test_and_save(const struct options *options, const struct subject *s,
+/* All of the files, or none where one cannot be written. */
+static enum err save(const struct options *options, const struct test_report *report,
+                     struct error *err)
+{
+    struct result_batch batch = {0};
+    char directory[PATH_BYTES];
+    enum err rc = path_format(directory, err, "%s/result/%s", options->root, report->space->name);
+
+    rc = rc != ERR_OK ? rc : run_test_stage(directory, report, &batch, err);
+    rc = rc != ERR_OK ? rc : result_commit(&batch, err);
+    result_close(&batch);
+    return rc;
+}
+
+static enum err test_and_save(const struct options *options, const struct test_subject *s,
                               struct error *err)
 {
     struct test_report report;
-    enum err rc = run_test(&s->tree, s->space, s->a, s->n_rows, &s->test_devices, &report, err);
+    enum err rc = run_test(s, &report, err);
 
     if (rc != ERR_OK) {
         return rc;
     }
-    report.predictor = s->predictor;
-    report.is_holdout = options->is_holdout;
-    rc = run_test_save(options->root, &report, err);
+    rc = save(options, &report, err);
     if (rc == ERR_OK && options->is_json) {
         rc = print_json(&report, err);
     } else if (rc == ERR_OK) {
@@ -223,19 +157,20 @@ static enum err test_and_save(const struct options *options, const struct subjec
 
 enum err command_test(const struct options *options, struct error *err)
 {
-    struct subject s = {0};
+    struct data_tree tree;
+    struct test_subject s = {.tree = &tree, .is_holdout = options->is_holdout};
     enum err rc = command_space(options, &s.space, err);
 
     rc = rc != ERR_OK ? rc : matrix_init(err);
-    rc = rc != ERR_OK ? rc : data_tree_init(&s.tree, options->root, options->data_path, err);
+    rc = rc != ERR_OK ? rc : data_tree_init(&tree, options->root, options->data_path, err);
     rc = rc != ERR_OK ? rc : load_model(options, &s, err);
     rc = rc != ERR_OK ? rc : check_flags(options, &s, err);
     rc = rc != ERR_OK ? rc : find_train_devices(options, &s, err);
     rc = rc != ERR_OK ? rc : find_test_devices(options, &s, err);
     if (rc == ERR_OK) {
-        rc = options->is_holdout ? hold_out_rows(options, &s, err) : predict_rows(&s, err);
+        rc = options->is_holdout ? hold_out_rows(options, &s, err) : test_predict(&s, err);
     }
     rc = rc != ERR_OK ? rc : test_and_save(options, &s, err);
-    subject_close(&s);
+    test_subject_close(&s);
     return rc;
 }

@@ -85,7 +85,9 @@ static bool show_progress(void *context, const struct fit_progress *now)
 {
     struct watch *watch = context;
 
-    progress_show(&watch->progress, now);
+    if (now->n_epochs > 0) {
+        progress_show(&watch->progress, now);
+    }
     return true;
 }
 

@@ -67,23 +67,29 @@ static enum err space_file(const struct data_tree *tree, const struct space *spa
     return rc != ERR_OK ? rc : path_format(out, err, "%s/%s", directory, file);
 }
 
+static enum err missing_data(const char *path, struct error *err)
+{
+    return error_set(err, ERR_NOT_FOUND,
+                     "there is no %s; get the data with: make data FROM=<a copy of the "
+                     "reference's data>, or name its place with --data_path",
+                     path);
+}
+
+/* Reads architectures from `file` of the space's directory. */
+static enum err load_rows(const struct data_tree *tree, const struct space *space, const char *file,
+                          struct dataset *out, struct error *err)
+{
+    char path[PATH_BYTES];
+    enum err rc = space_file(tree, space, file, path, err);
+
+    rc = rc != ERR_OK ? rc : dataset_load(space, path, out, err);
+    return rc == ERR_NOT_FOUND ? missing_data(path, err) : rc;
+}
+
 enum err data_load_architectures(const struct data_tree *tree, const struct space *space,
                                  struct dataset *out, struct error *err)
 {
-    char path[PATH_BYTES];
-    enum err rc = space_file(tree, space, "net.txt", path, err);
-
-    if (rc != ERR_OK) {
-        return rc;
-    }
-    rc = dataset_load(space, path, out, err);
-    if (rc == ERR_NOT_FOUND) {
-        return error_set(err, rc,
-                         "there is no %s; get the data with: make data FROM=<a copy of the "
-                         "reference's data>, or name its place with --data_path",
-                         path);
-    }
-    return rc;
+    return load_rows(tree, space, "net.txt", out, err);
 }
 
 /* What a place's directory is below of. */
@@ -324,6 +330,66 @@ enum err data_load_parameter(const struct data_tree *tree, const struct space *s
     enum err rc = space_file(tree, space, "a.txt", path, err);
 
     return rc != ERR_OK ? rc : table_read_positive(path, n_rows, a, NULL, err);
+}
+
+/* An architecture that was trained more than once has the mean of its accuracies, in each row. */
+static enum err average_repeated(struct accuracy_table *table, struct error *err)
+{
+    const struct dataset *rows = &table->architectures;
+    size_t *group = mem_calloc(rows->n_rows, sizeof *group);
+    double *sums = mem_calloc(2 * rows->n_rows, sizeof *sums); /* then how many each is of */
+    size_t n_groups = 0;
+    enum err rc;
+
+    if (group == NULL || sums == NULL) {
+        rc = error_set(err, ERR_NOMEM, "no memory for %zu architectures", rows->n_rows);
+    } else {
+        rc = dataset_group(rows->space, rows->genes, rows->n_rows, group, &n_groups, err);
+    }
+    for (size_t i = 0; rc == ERR_OK && i < rows->n_rows; i++) {
+        sums[group[i]] += table->accuracy[i];
+        sums[rows->n_rows + group[i]] += 1.0;
+    }
+    for (size_t i = 0; rc == ERR_OK && n_groups < rows->n_rows && i < rows->n_rows; i++) {
+        table->accuracy[i] = sums[group[i]] / sums[rows->n_rows + group[i]];
+    }
+    mem_free(sums);
+    mem_free(group);
+    return rc;
+}
+
+enum err data_load_accuracy(const struct data_tree *tree, const struct space *space,
+                            struct accuracy_table *out, struct error *err)
+{
+    struct accuracy_table table = {0};
+    char path[PATH_BYTES];
+    enum err rc = load_rows(tree, space, "NAS/net.txt", &table.architectures, err);
+
+    rc = rc != ERR_OK ? rc : space_file(tree, space, "NAS/acc.txt", path, err);
+    if (rc == ERR_OK) {
+        rc = table_read_positive(path, table.architectures.n_rows, &table.accuracy, NULL, err);
+        rc = rc == ERR_NOT_FOUND ? missing_data(path, err) : rc;
+    }
+    for (size_t i = 0; rc == ERR_OK && i < table.architectures.n_rows; i++) {
+        if (table.accuracy[i] > 100.0) {
+            rc = error_set(err, ERR_INVALID, "%s:%zu: an accuracy is at most 100 %%, not %g", path,
+                           i + 1, table.accuracy[i]);
+        }
+    }
+    rc = rc != ERR_OK ? rc : average_repeated(&table, err);
+    if (rc != ERR_OK) {
+        accuracy_table_close(&table);
+        return rc;
+    }
+    *out = table;
+    return ERR_OK;
+}
+
+void accuracy_table_close(struct accuracy_table *table)
+{
+    dataset_close(&table->architectures);
+    mem_free(table->accuracy);
+    memset(table, 0, sizeof *table);
 }
 
 /* Takes `prefix` and the slash behind it out of a sentence, wherever a path begins with it. */

@@ -3,6 +3,7 @@
  *   <root>/data/devices/<device>.json            device sheets, for all spaces
  *   <space dir>/hardware/<device>.txt            the reference's sheets of a space, which win ...
  *   <space dir>/NAS/<device>.txt                 ... and those of its search targets
+ *   <space dir>/NAS/{net,acc}.txt                what a search looks at, and its accuracy
  *   <space dir>/latency/<device>.txt             measured latencies, row for row with net.txt
  *   <root>/data/<space>/measurements/<device>.csv  measured latencies of any architectures ...
  *   <space dir>/measurements/<device>.csv          ... and those that came with --data_path
@@ -94,5 +95,19 @@ enum err data_load_latency(const struct data_tree *tree, const struct space *spa
 /* Reads a.txt likewise. */
 enum err data_load_parameter(const struct data_tree *tree, const struct space *space, size_t n_rows,
                              double **a, struct error *err);
+
+/* Architectures with their accuracy in percent: what a search looks at. Ended by
+ * accuracy_table_close(). */
+struct accuracy_table {
+    struct dataset architectures; /* owned */
+    double *accuracy;             /* (n_rows), owned; of equal architectures equal: their mean */
+};
+
+/* Reads NAS/net.txt and NAS/acc.txt. Where there are none, the message tells how to get the data. */
+enum err data_load_accuracy(const struct data_tree *tree, const struct space *space,
+                            struct accuracy_table *out, struct error *err);
+
+/* Accepts a zeroed struct. */
+void accuracy_table_close(struct accuracy_table *table);
 
 #endif

@@ -3,11 +3,13 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "server/path.h"
+#include "server/training_set.h"
 
 const struct job_kind_entry job_kinds[] = {
     [JOB_TRAIN] = {job_train_check, job_train_run},
@@ -41,6 +43,62 @@ enum err job_check_blame(const struct data_tree *tree, const char *pointer,
         return ERR_OK;
     default:
         return err->code;
+    }
+}
+
+enum err job_check_training(const struct data_tree *tree, const struct space *space,
+                            const struct names *devices, const struct predictor_kind *kind,
+                            struct field_errors *errors, struct error *err)
+{
+    struct training_set set = {0};
+    enum err rc = training_set_load(tree, space, devices, &set, err);
+
+    if (rc == ERR_OK && set.architectures.n_rows > kind->fit_rows_max) {
+        rc = error_set(err, ERR_LIMIT, "net.txt of %s has %zu rows; %s takes at most %zu",
+                       space->name, set.architectures.n_rows, kind->name, kind->fit_rows_max);
+    }
+    training_set_close(&set);
+    return rc != ERR_OK ? job_check_blame(tree, "/search_space", errors, err) : ERR_OK;
+}
+
+/* ---- runs ------------------------------------------------------------------------------------ */
+
+static bool report_fit(void *context, const struct fit_progress *now)
+{
+    const struct job_env *const *env = context;
+    const struct job_progress progress = {
+        .percent = now->percent,
+        .stage = now->stage,
+        .epoch = now->epoch,
+        .n_epochs = now->n_epochs,
+        .loss = now->loss,
+        .seconds_left = NAN,
+    };
+
+    return (*env)->report((*env)->context, &progress);
+}
+
+struct fit_hooks job_fit_hooks(const struct job_env **env)
+{
+    return (struct fit_hooks){.context = env, .progress = report_fit};
+}
+
+enum err job_commit(const struct job_env *env, struct result_batch *batch, struct error *err)
+{
+    if (!env->may_commit(env->context)) {
+        return error_set(err, ERR_CANCELED, "the job was stopped");
+    }
+    return result_commit(batch, err);
+}
+
+void job_put_file(const struct job_env *env, const struct space *space, const char *name,
+                  bool is_first, struct text *out)
+{
+    char path[PATH_BYTES];
+
+    if (path_format(path, NULL, "%s/jobs/%s/%s", space->name, env->id, name) == ERR_OK) {
+        text_puts(out, is_first ? "" : ",");
+        text_put_json_string(out, path);
     }
 }
 

@@ -8,6 +8,8 @@
 #include "core/error.h"
 #include "proto/job.h"
 #include "server/data_tree.h"
+#include "server/names.h"
+#include "server/result_tree.h"
 
 /* What a run may use. Everything is borrowed. */
 struct job_env {
@@ -70,6 +72,22 @@ enum err job_check_conclude(const struct field_errors *errors, struct error *err
  * that is missing or wrong; ERR_OK then. Else gives the error back. */
 enum err job_check_blame(const struct data_tree *tree, const char *pointer,
                          struct field_errors *errors, struct error *err);
+
+/* Whether a predictor of that kind can be trained on those devices: by loading the data as the run
+ * will. What is wrong with them is an error of /search_space. */
+enum err job_check_training(const struct data_tree *tree, const struct space *space,
+                            const struct names *devices, const struct predictor_kind *kind,
+                            struct field_errors *errors, struct error *err);
+
+/* Hooks that report to *env; percents are of the job. Borrows env. */
+struct fit_hooks job_fit_hooks(const struct job_env **env);
+
+/* Commits what was staged where the job may still do so. ERR_CANCELED where it was told to stop. */
+enum err job_commit(const struct job_env *env, struct result_batch *batch, struct error *err);
+
+/* Appends a file of the job's to a list, by its path below result/. */
+void job_put_file(const struct job_env *env, const struct space *space, const char *name,
+                  bool is_first, struct text *out);
 
 /* Removes whatever files a job has, or has left: result/<space>/jobs/<id>/, the model
  * result/<space>/models/<version>-job-<id>.safetensors, and the checkpoint where its name is the

@@ -48,24 +48,17 @@ static enum err check_devices(const struct data_tree *tree, const struct job_ord
     return rc;
 }
 
-/* Whether the data are there and right: by loading them as the run will. */
 static enum err check_data(const struct data_tree *tree, const struct job_order *order,
                            struct field_errors *errors, struct error *err)
 {
-    const struct predictor_kind *kind = order->params.train.predictor;
     struct names devices = {0};
-    struct training_set set = {0};
     enum err rc = list_devices(&order->params.train, &devices, err);
 
-    rc = rc != ERR_OK ? rc : training_set_load(tree, order->space, &devices, &set, err);
-    if (rc == ERR_OK && set.architectures.n_rows > kind->fit_rows_max) {
-        rc =
-            error_set(err, ERR_LIMIT, "net.txt of %s has %zu rows; %s takes at most %zu",
-                      order->space->name, set.architectures.n_rows, kind->name, kind->fit_rows_max);
-    }
-    training_set_close(&set);
+    rc = rc != ERR_OK ? rc
+                      : job_check_training(tree, order->space, &devices,
+                                           order->params.train.predictor, errors, err);
     names_close(&devices);
-    return rc != ERR_OK ? job_check_blame(tree, "/search_space", errors, err) : ERR_OK;
+    return rc;
 }
 
 enum err job_train_check(const struct data_tree *tree, const struct job_order *order,

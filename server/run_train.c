@@ -7,6 +7,9 @@
 #include "core/mem.h"
 #include "server/clock.h"
 
+/* Of a training that is cross-validated, what the fit takes of its time. */
+#define FIT_PERCENT (100.0 / (1 + VALIDATION_FOLDS))
+
 enum err run_holdout(const struct training_set *set, const struct predictor_kind *kind,
                      const struct fit_options *options, double *a, size_t *n_folds,
                      struct error *err)
@@ -84,6 +87,8 @@ static enum err validate(const struct training_set *set, const struct predictor_
                          struct model_info *info, struct error *err)
 {
     const size_t n = set->architectures.n_rows;
+    struct fit_options fold_options = *options;
+    struct fit_part validating;
     double *predicted;
     size_t n_folds = 0;
     enum err rc;
@@ -101,7 +106,9 @@ static enum err validate(const struct training_set *set, const struct predictor_
     if (predicted == NULL) {
         return error_set(err, ERR_NOMEM, "no memory to validate on %zu rows", n);
     }
-    rc = run_holdout(set, kind, options, predicted, &n_folds, err);
+    fit_part_init(&validating, options->hooks, NULL, FIT_PERCENT, 100.0);
+    fold_options.hooks = &validating.hooks;
+    rc = run_holdout(set, kind, &fold_options, predicted, &n_folds, err);
     if (rc == ERR_OK) {
         (void)snprintf(info->validation, sizeof info->validation, "%zu-fold", n_folds);
         rc = score(set, NULL, predicted, n, report, err);
@@ -132,12 +139,18 @@ enum err run_train(const struct training_set *set, const struct predictor_kind *
                    struct train_report *report, struct error *err)
 {
     const struct dataset *rows = &set->architectures;
+    struct fit_options whole_options = *options;
+    struct fit_part fitting;
     double start = monotonic_seconds();
     enum err rc;
 
     memset(model, 0, sizeof *model);
     memset(report, 0, sizeof *report);
-    rc = predictor_fit(kind, rows->space, rows->genes, set->a, rows->n_rows, options,
+    fit_part_init(&fitting, options->hooks, NULL, 0.0, FIT_PERCENT);
+    if (!kind->has_epochs) { /* it is validated by folds afterwards, and keeps no state */
+        whole_options.hooks = &fitting.hooks;
+    }
+    rc = predictor_fit(kind, rows->space, rows->genes, set->a, rows->n_rows, &whole_options,
                        &model->predictor, &report->fit, err);
     report->fit_seconds = monotonic_seconds() - start;
     if (rc == ERR_OK) {

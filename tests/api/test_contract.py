@@ -14,6 +14,7 @@ import pytest
 import requests
 import yaml
 from conftest import ROOT, Service, make_root, make_small
+from job_tools import add_search_table
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 METHODS = ("get", "put", "post", "delete", "patch")
@@ -454,6 +455,7 @@ def test_an_example_is_answered_as_shown(operation, name, status, reading, root,
     places = {}
     if "jobs" in operation.body["tags"]:
         make_small(root)
+        add_search_table(root)
     daemon = reading if is_read else start(root)
     for other, example in BEFORE.get((operation.name, name), []):
         made = send(daemon.url, BY_NAME[other], example)
@@ -567,6 +569,7 @@ def run_schemathesis(daemon, token, directory, *arguments):
 def fuzzed(tmp_path):
     (tmp_path / "root").mkdir()
     make_small(tmp_path / "root")  # so that jobs run, too
+    add_search_table(tmp_path / "root")
     daemon, tokens = start_guarded(tmp_path / "root")
     yield daemon, tokens["operator"]
     code, log = daemon.stop()

@@ -428,6 +428,52 @@ static void held_out_rows_are_predicted_by_a_model_without_them(void **state)
     predictor_destroy(predictor);
 }
 
+struct stop {
+    size_t at, n_calls;
+    double percent;
+};
+
+static bool stop_at_call(void *context, const struct fit_progress *progress)
+{
+    struct stop *stop = context;
+
+    assert_true(progress->percent >= stop->percent && progress->percent <= 100.0);
+    assert_string_equal(progress->stage, "validating");
+    stop->percent = progress->percent;
+    return ++stop->n_calls != stop->at;
+}
+
+static void a_cross_validation_can_be_stopped_everywhere(void **state)
+{
+    enum { N = 20 };
+    struct stop stop = {0};
+    const struct fit_hooks hooks = {.context = &stop, .progress = stop_at_call};
+    struct fit_options told_options = {.hooks = &hooks};
+    size_t fold[N];
+    double plain[N];
+    double told[N];
+    enum err rc = ERR_CANCELED;
+
+    (void)state;
+    make_rows(&space_nasbench201, N, 0.05, 12);
+    for (size_t i = 0; i < N; i++) {
+        fold[i] = i % 2;
+    }
+    assert_ok(predictor_cross_validate(&predictor_kind_cost, &space_nasbench201, rows.genes, rows.a,
+                                       N, fold, 2, &options, plain, NULL, NULL),
+              NULL);
+    for (size_t at = 1; rc == ERR_CANCELED; at++) {
+        struct error err = {0};
+        stop = (struct stop){.at = at};
+        rc = predictor_cross_validate(&predictor_kind_cost, &space_nasbench201, rows.genes, rows.a,
+                                      N, fold, 2, &told_options, told, NULL, &err);
+        assert_true(rc == ERR_OK || (rc == ERR_CANCELED && stop.n_calls == at));
+    }
+    assert_int_equal(rc, ERR_OK);
+    assert_true(stop.n_calls > 20 && stop.percent >= 90.0);
+    assert_memory_equal(plain, told, sizeof plain);
+}
+
 /* The standard deviation of a t with 4 degrees of freedom is sqrt(2) scales; on nearly normal noise
  * it is somewhat too wide, never too narrow. */
 static void the_standard_deviation_covers_what_it_should(void **state)
@@ -720,6 +766,7 @@ int main(void)
         fit_test(running_out_of_memory_is_told_and_leaks_nothing),
         fit_test(kinds_are_found_by_name),
         fit_test(held_out_rows_are_predicted_by_a_model_without_them),
+        fit_test(a_cross_validation_can_be_stopped_everywhere),
         fit_test(the_standard_deviation_covers_what_it_should),
         fit_test(wild_rows_are_distrusted_and_no_others),
         fit_test(distrusted_rows_have_no_say),

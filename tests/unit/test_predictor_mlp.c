@@ -191,6 +191,10 @@ static bool stop_there(void *context, const struct fit_progress *progress)
 {
     struct interruption *i = context;
 
+    if (strcmp(progress->stage, "features") == 0) {
+        assert_true(progress->n_epochs == 0 && progress->epoch == 0 && isnan(progress->loss));
+        return true;
+    }
     assert_true(progress->n_epochs == N_EPOCHS && isfinite(progress->loss));
     return progress->epoch != i->stop_at;
 }
@@ -246,6 +250,134 @@ static enum err refuse_state(void *context, const struct tensor *tensors, size_t
     return error_set(err, ERR_IO, "the disk is full");
 }
 
+/* Stops at the given call, and sees to it that what is told makes sense. */
+struct stop {
+    size_t at, n_calls, n_features; /* at 0: never */
+    double percent;
+};
+
+static bool stop_at_call(void *context, const struct fit_progress *progress)
+{
+    struct stop *stop = context;
+
+    assert_true(progress->percent >= stop->percent && progress->percent <= 100.0);
+    stop->percent = progress->percent;
+    stop->n_features += strcmp(progress->stage, "features") == 0 ? 1 : 0;
+    return ++stop->n_calls != stop->at;
+}
+
+enum { FEW_EPOCHS = 3 };
+
+static void a_fit_can_be_stopped_everywhere(void **state)
+{
+    struct rows rows;
+    struct stop stop = {0};
+    struct fit_hooks hooks = {.context = &stop, .progress = stop_at_call};
+    struct fit_options options = base_options;
+    struct predictor *plain = NULL;
+    struct predictor *p = NULL;
+
+    (void)state;
+    make_rows(&rows);
+    options.n_epochs = FEW_EPOCHS;
+    assert_ok(fit(&rows, &options, &plain, NULL, NULL), NULL);
+    options.hooks = &hooks;
+    for (size_t at = 1;; at++) {
+        struct error err = {0};
+        enum err rc;
+        stop = (struct stop){.at = at};
+        rc = fit(&rows, &options, &p, NULL, &err);
+        if (rc == ERR_OK) {
+            break;
+        }
+        assert_error(rc, ERR_CANCELED, &err, "stopped");
+        assert_true(p == NULL && stop.n_calls == at);
+    }
+    assert_int_equal(stop.n_features, 1 + RANDOM_N_LAYERS);
+    assert_int_equal(stop.n_calls, stop.n_features + FEW_EPOCHS);
+    assert_same_weights(plain, p);
+    predictor_destroy(plain);
+    predictor_destroy(p);
+}
+
+/* Each fold reports before its features, between their layers, its epochs and its predictions; what
+ * is saved or resumed is none of the folds' business. */
+static void a_cross_validation_can_be_stopped_everywhere(void **state)
+{
+    enum { N_FOLDS = 2, CALLS_A_FOLD = 1 + RANDOM_N_LAYERS + FEW_EPOCHS + 1 };
+    struct rows rows;
+    struct stop stop = {0};
+    struct fit_hooks hooks = {&stop, stop_at_call, refuse_state, NULL, 0};
+    struct fit_options options = base_options;
+    size_t fold[N_ROWS];
+    double plain[N_ROWS];
+    double told[N_ROWS];
+    enum err rc = ERR_CANCELED;
+
+    (void)state;
+    make_rows(&rows);
+    for (size_t i = 0; i < N_ROWS; i++) {
+        fold[i] = i % N_FOLDS;
+    }
+    options.n_epochs = FEW_EPOCHS;
+    assert_ok(predictor_cross_validate(&predictor_kind_mlp, &space_nasbench201, rows.genes, rows.a,
+                                       N_ROWS, fold, N_FOLDS, &options, plain, NULL, NULL),
+              NULL);
+    options.hooks = &hooks;
+    for (size_t at = 1; rc == ERR_CANCELED; at++) {
+        struct error err = {0};
+        stop = (struct stop){.at = at};
+        rc = predictor_cross_validate(&predictor_kind_mlp, &space_nasbench201, rows.genes, rows.a,
+                                      N_ROWS, fold, N_FOLDS, &options, told, NULL, &err);
+        assert_true(rc == ERR_OK || (rc == ERR_CANCELED && stop.n_calls == at));
+    }
+    assert_int_equal(rc, ERR_OK);
+    assert_int_equal(stop.n_calls, N_FOLDS * CALLS_A_FOLD);
+    assert_int_equal(stop.n_features, 0);
+    assert_at_least(stop.percent, 90.0);
+    assert_memory_equal(plain, told, sizeof plain);
+}
+
+static void predictions_can_be_stopped_and_are_those_of_one_call(void **state)
+{
+    enum { N = 65 + 64 + 64 };
+    struct rows rows;
+    struct stop stop = {0};
+    struct fit_hooks hooks = {.context = &stop, .progress = stop_at_call};
+    struct fit_options options = base_options;
+    struct predictor *p = NULL;
+    int32_t genes[N * N_GENES];
+    double whole[N];
+    double whole_sd[N];
+    double told[N];
+    double sd[N];
+    enum err rc = ERR_CANCELED;
+
+    (void)state;
+    make_rows(&rows);
+    for (size_t i = 0; i < N; i++) {
+        memcpy(genes + i * N_GENES, rows.genes + i % N_ROWS * N_GENES, N_GENES * sizeof *genes);
+    }
+    options.n_epochs = 1;
+    assert_ok(fit(&rows, &options, &p, NULL, NULL), NULL);
+    assert_ok(predictor_predict(p, genes, N, whole, whole_sd, NULL), NULL);
+    for (size_t at = 1; rc == ERR_CANCELED; at++) {
+        struct error err = {0};
+        stop = (struct stop){.at = at};
+        rc = predictor_predict_told(p, genes, N, &hooks, told, sd, &err);
+        assert_true(rc == ERR_OK || (rc == ERR_CANCELED && stop.n_calls == at));
+    }
+    assert_int_equal(rc, ERR_OK);
+    assert_int_equal(stop.n_calls, 3);
+    for (size_t i = 0; i < N; i++) {
+        assert_near_relative(told[i], whole[i], 1e-5);
+    }
+    assert_memory_equal(sd, whole_sd, sizeof sd);
+    assert_ok(predictor_predict_told(p, genes, N, NULL, whole, NULL, NULL), NULL);
+    assert_memory_equal(told, whole, sizeof told);
+    predictor_destroy(p);
+}
+
 static void a_checkpoint_that_cannot_be_written_ends_the_fit(void **state)
 {
     struct fit_hooks hooks = {NULL, NULL, refuse_state, NULL, 0};
@@ -298,7 +430,7 @@ static void frozen_layers_agree_with_a_plain_evaluation(void **state)
 
     (void)state;
     assert_ok(random_layers_init(&layers, 6, 9, NULL), NULL);
-    assert_ok(random_layers_apply(&layers, x, 1, y, NULL), NULL);
+    assert_ok(random_layers_apply(&layers, x, 1, y, NULL, NULL, NULL), NULL);
     memcpy(now, x, sizeof x);
     at = layers.parameters;
     for (size_t l = 0; l < RANDOM_N_LAYERS; l++) {
@@ -330,6 +462,9 @@ int main(void)
         counted_test(held_out_rows_have_no_part_in_the_weights),
         counted_test(training_learns),
         counted_test(a_resumed_fit_ends_with_the_same_weights),
+        counted_test(a_fit_can_be_stopped_everywhere),
+        counted_test(a_cross_validation_can_be_stopped_everywhere),
+        counted_test(predictions_can_be_stopped_and_are_those_of_one_call),
         counted_test(a_checkpoint_that_cannot_be_written_ends_the_fit),
         counted_test(every_failing_allocation_is_reported),
         counted_test(frozen_layers_agree_with_a_plain_evaluation),

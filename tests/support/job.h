@@ -1,0 +1,209 @@
+/* What the tests of job kinds share: a small data tree of nasbench201 with a served model, and an
+ * environment that counts what a run reports and stops it at will. Header only, single-threaded. */
+#ifndef DGLD_TESTS_SUPPORT_JOB_H
+#define DGLD_TESTS_SUPPORT_JOB_H
+
+#include "server/job_kinds.h"
+#include "server/model_store.h"
+#include "tests/support/check.h"
+
+#define JOB_TREE "data/nasbench201/"
+#define JOB_ID   "01890a5d-ac96-774b-bcce-b302099a8057"
+
+enum { JOB_ROWS = 24, JOB_GENES = 6 };
+
+/* Some cells of the space, the same ones always. */
+static inline void job_genes(size_t row, int32_t genes[JOB_GENES])
+{
+    space_unrank(&space_nasbench201, row * 651 + 7, genes);
+}
+
+/* net.txt, its A = 100 * (number of the row, from 1), and the devices One (k = 2), Two (k = 1) and
+ * Three (k = 1), of which Two and Three were measured: A * k and a bit. */
+static inline void job_make_tree(struct data_tree *tree)
+{
+    char net[1024] = "";
+    char a[1024] = "";
+    char two[1024] = "";
+
+    for (size_t row = 0; row < JOB_ROWS; row++) {
+        int32_t genes[JOB_GENES];
+        job_genes(row, genes);
+        for (size_t g = 0; g < JOB_GENES; g++) {
+            (void)snprintf(net + strlen(net), sizeof net - strlen(net), "%d%s", (int)genes[g],
+                           g + 1 < JOB_GENES ? " " : "\n");
+        }
+        (void)snprintf(a + strlen(a), sizeof a - strlen(a), "%zu\n", 100 * (row + 1));
+        (void)snprintf(two + strlen(two), sizeof two - strlen(two), "%zu\n",
+                       100 * (row + 1) + row % 3);
+    }
+    (void)write_text(JOB_TREE "net.txt", net);
+    (void)write_text(JOB_TREE "a.txt", a);
+    (void)write_text(JOB_TREE "latency/Two.txt", two);
+    (void)write_text(JOB_TREE "latency/Three.txt", two);
+    (void)write_text(JOB_TREE "hardware/One.txt", "1 1 1 1");
+    (void)write_text(JOB_TREE "hardware/Two.txt", "2 1 1 1");
+    (void)write_text(JOB_TREE "hardware/Three.txt", "2 1 1 1");
+    assert_int_equal(data_tree_init(tree, check_directory, NULL, NULL), ERR_OK);
+}
+
+/* Fits the kind to the rows (mlp: one epoch) and serves that, as trained on the device One. */
+static inline void job_serve_model(const struct predictor_kind *kind,
+                                   char version[MODEL_VERSION_BYTES])
+{
+    struct model model = {
+        .info = {.source = "a.txt", .n_rows = 1, .data_sha256 = "0", .validation = "none"}
+    };
+    const struct fit_options options = {.n_epochs = 1, .learning_rate = 0.1};
+    char name[] = "One";
+    char *const names[] = {name};
+    int32_t genes[JOB_ROWS * JOB_GENES];
+    double a[JOB_ROWS];
+    char path[PATH_BYTES];
+    struct error err = {0};
+
+    for (size_t row = 0; row < JOB_ROWS; row++) {
+        job_genes(row, genes + row * JOB_GENES);
+        a[row] = 100.0 * (double)(row + 1);
+    }
+    assert_ok(predictor_fit(kind, &space_nasbench201, genes, a, JOB_ROWS, &options,
+                            &model.predictor, NULL, &err),
+              &err);
+    assert_ok(model_info_set_devices(&model.info, names, 1, &err), &err);
+    model_version(model.predictor, model.info.version);
+    memcpy(version, model.info.version, MODEL_VERSION_BYTES);
+    assert_ok(model_store_save(check_directory, NULL, &model, path, &err), &err);
+    model_close(&model);
+}
+
+/* ---- the environment ------------------------------------------------------------------------- */
+
+struct job_watch {
+    size_t stop_at, n_reports; /* the report, from 1, that is answered by a stop; 0: none is */
+    bool is_commit_refused;
+    size_t n_commits;
+    double percent; /* the last one that was told */
+};
+
+static inline bool job_watch_report(void *context, const struct job_progress *progress)
+{
+    struct job_watch *watch = context;
+
+    assert_true(progress->percent >= watch->percent && progress->percent <= 100.0);
+    assert_non_null(progress->stage);
+    assert_int_equal(watch->n_commits, 0); /* what may not be stopped any more tells nothing */
+    watch->percent = progress->percent;
+    return ++watch->n_reports != watch->stop_at;
+}
+
+static inline bool job_watch_commit(void *context)
+{
+    struct job_watch *watch = context;
+
+    watch->n_commits++;
+    return !watch->is_commit_refused;
+}
+
+static inline struct job_env job_watch_env(struct job_watch *watch, const struct data_tree *tree)
+{
+    return (struct job_env){
+        .tree = tree,
+        .id = JOB_ID,
+        .context = watch,
+        .report = job_watch_report,
+        .may_commit = job_watch_commit,
+    };
+}
+
+/* Reads an order as a client would submit it. */
+static inline void job_read(const char *json, struct job_order *order)
+{
+    struct field_errors errors = {0};
+    struct error err = {0};
+
+    assert_ok(msg_job_decode(json, strlen(json), order, &errors, &err), &err);
+    field_errors_close(&errors);
+}
+
+/* Submits, and expects the check to refuse it for that pointer alone, in words that hold `phrase`. */
+static inline void job_refused(const struct data_tree *tree, const char *json, const char *pointer,
+                               const char *phrase)
+{
+    struct job_order order = {0};
+    struct field_errors errors = {0};
+    struct error err = {0};
+
+    job_read(json, &order);
+    assert_error(job_kinds[order.kind].check(tree, &order, &errors, &err), ERR_INVALID, &err,
+                 phrase);
+    assert_int_equal(errors.n, 1);
+    assert_string_equal(errors.items[0].pointer, pointer);
+    assert_contains(errors.items[0].detail, phrase);
+    assert_null(strstr(errors.items[0].detail, check_directory)); /* no path of the service's */
+    field_errors_close(&errors);
+    job_order_close(&order);
+}
+
+static inline void job_accepted(const struct data_tree *tree, const char *json)
+{
+    struct job_order order = {0};
+    struct field_errors errors = {0};
+    struct error err = {0};
+
+    job_read(json, &order);
+    assert_ok(job_kinds[order.kind].check(tree, &order, &errors, &err), &err);
+    assert_int_equal(errors.n, 0);
+    field_errors_close(&errors);
+    job_order_close(&order);
+}
+
+static inline enum err job_try(const struct data_tree *tree, const char *json,
+                               struct job_watch *watch, struct text *result, struct error *err)
+{
+    const struct job_env env = job_watch_env(watch, tree);
+    struct job_order order = {0};
+    enum err rc;
+
+    job_read(json, &order);
+    rc = job_kinds[order.kind].run(&env, &order, result, err);
+    job_order_close(&order);
+    return rc;
+}
+
+/* Runs it to its end. */
+static inline void job_succeeds(const struct data_tree *tree, const char *json, struct text *result)
+{
+    struct job_watch watch = {0};
+    struct error err = {0};
+
+    assert_ok(job_try(tree, json, &watch, result, &err), &err);
+    assert_int_equal(watch.n_commits, 1);
+    assert_true(watch.n_reports > 2);
+    assert_null(strchr(result->bytes, '\n'));
+}
+
+/* Stops it at its 1st, 2nd, ... report, and then where it asks whether it may commit: it must leave
+ * no file below `directory` each time. */
+static inline void job_stops_everywhere(const struct data_tree *tree, const char *json,
+                                        const char *directory)
+{
+    size_t n_reports = 0;
+
+    for (size_t at = 1;; at++) {
+        struct job_watch watch = {.stop_at = at, .is_commit_refused = true};
+        struct text result = {0};
+        struct error err = {0};
+        assert_error(job_try(tree, json, &watch, &result, &err), ERR_CANCELED, &err, "stopped");
+        assert_int_equal(result.size, 0);
+        assert_int_equal(count_files(own_path(directory)), 0);
+        n_reports = watch.n_reports;
+        text_close(&result);
+        if (watch.n_commits > 0) {
+            break;
+        }
+        assert_int_equal(n_reports, at);
+    }
+    assert_true(n_reports > 2);
+}
+
+#endif
