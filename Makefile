@@ -14,7 +14,8 @@ BENCH_FLAGS ?=
 # pkg-config name and the Debian package that brings it
 LIBRARIES := libmicrohttpd:libmicrohttpd-dev jansson:libjansson-dev openblas:libopenblas-pthread-dev \
              lapacke:liblapacke-dev libuv:libuv1-dev nettle:nettle-dev zlib:zlib1g-dev \
-             yaml-0.1:libyaml-dev gnutls:libgnutls28-dev sqlite3:libsqlite3-dev
+             yaml-0.1:libyaml-dev gnutls:libgnutls28-dev sqlite3:libsqlite3-dev \
+             libcurl:libcurl4-gnutls-dev
 TEST_LIBRARIES := cmocka:libcmocka-dev
 pc_names  = $(foreach l,$(1),$(firstword $(subst :, ,$(l))))
 

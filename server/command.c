@@ -51,14 +51,14 @@ static enum err add_architecture(struct list *list, const char *text, size_t len
                                 : space_parse(space, text, length, genes, NULL, err);
 }
 
-/* Standard input until its end; a block to be mem_free()d. */
-static enum err read_stdin(char **bytes, size_t *size, struct error *err)
+/* Standard input until its end. */
+static enum err read_stdin(size_t max_bytes, char **bytes, size_t *size, struct error *err)
 {
     size_t capacity = (size_t)1 << 16;
     char *block = mem_resize(NULL, capacity, 1);
 
     *size = 0;
-    while (block != NULL && *size < MAX_ARCHITECTURE_FILE_BYTES) {
+    while (block != NULL && *size <= max_bytes) {
         size_t n = fread(block + *size, 1, capacity - *size, stdin);
         *size += n;
         if (n == 0) {
@@ -68,7 +68,6 @@ static enum err read_stdin(char **bytes, size_t *size, struct error *err)
             char *grown = mem_resize(block, capacity * 2, 1);
             if (grown == NULL) {
                 mem_free(block);
-                block = NULL;
             }
             block = grown;
             capacity *= 2;
@@ -77,12 +76,22 @@ static enum err read_stdin(char **bytes, size_t *size, struct error *err)
     if (block == NULL) {
         return error_set(err, ERR_NOMEM, "no memory for standard input");
     }
-    if (ferror(stdin) != 0 || !feof(stdin)) {
+    if (ferror(stdin) != 0 || *size > max_bytes) {
+        bool is_long = *size > max_bytes;
         mem_free(block);
-        return error_set(err, ERR_IO, "cannot read standard input whole");
+        return is_long
+                   ? error_set(err, ERR_LIMIT, "standard input has more than %zu bytes", max_bytes)
+                   : error_set(err, ERR_IO, "cannot read standard input whole");
     }
     *bytes = block;
     return ERR_OK;
+}
+
+enum err command_read(const char *path, size_t max_bytes, char **bytes, size_t *size,
+                      struct error *err)
+{
+    return strcmp(path, "-") == 0 ? read_stdin(max_bytes, bytes, size, err)
+                                  : file_read(path, max_bytes, bytes, size, err);
 }
 
 /* One architecture a line; blank lines are passed over. */
@@ -115,15 +124,12 @@ static enum err add_lines(struct list *list, const char *path, const char *bytes
 
 static enum err add_file(struct list *list, const char *path, struct error *err)
 {
-    bool is_stdin = strcmp(path, "-") == 0;
+    const char *name = strcmp(path, "-") == 0 ? "standard input" : path;
     char *bytes = NULL;
     size_t size = 0;
-    enum err rc = is_stdin ? read_stdin(&bytes, &size, err)
-                           : file_read(path, MAX_ARCHITECTURE_FILE_BYTES, &bytes, &size, err);
+    enum err rc = command_read(path, MAX_ARCHITECTURE_FILE_BYTES, &bytes, &size, err);
 
-    if (rc == ERR_OK) {
-        rc = add_lines(list, is_stdin ? "standard input" : path, bytes, size, err);
-    }
+    rc = rc != ERR_OK ? rc : add_lines(list, name, bytes, size, err);
     mem_free(bytes);
     return rc;
 }
@@ -134,9 +140,8 @@ enum err command_architectures(const struct options *options, const struct space
     struct list list = {.space = space, .is_domain_free = is_domain_free};
     enum err rc = ERR_OK;
 
-    for (size_t i = 0; rc == ERR_OK && i < options->n_architectures; i++) {
-        rc = add_architecture(&list, options->architectures[i], strlen(options->architectures[i]),
-                              err);
+    for (size_t i = 0; rc == ERR_OK && i < options->n_words; i++) {
+        rc = add_architecture(&list, options->words[i], strlen(options->words[i]), err);
     }
     if (rc == ERR_OK && options->architectures_file != NULL) {
         rc = add_file(&list, options->architectures_file, err);

@@ -18,6 +18,7 @@ enum err command_token(const struct options *options, struct error *err);
 enum err command_costs(const struct options *options, struct error *err);
 enum err command_config(const struct options *options, struct error *err);
 enum err command_routes(const struct options *options, struct error *err);
+enum err command_jobs(const struct options *options, struct error *err);
 
 /* The space that --search_space names; ERR_USAGE where it is missing or unknown. */
 enum err command_space(const struct options *options, const struct space **out, struct error *err);
@@ -32,6 +33,11 @@ enum err command_architectures(const struct options *options, const struct space
  * used. The caller ends it with model_close(). */
 enum err command_load_model(const struct options *options, const struct space *space,
                             struct model *out, struct error *err);
+
+/* Reads a file whole, "-" being standard input; a block to be mem_free()d. Errors as of
+ * file_read(). */
+enum err command_read(const char *path, size_t max_bytes, char **bytes, size_t *size,
+                      struct error *err);
 
 /* Prints a text to standard output and ends it. ERR_NOMEM where writing the text had failed. */
 enum err command_print(struct text *text, struct error *err);

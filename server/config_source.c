@@ -12,7 +12,10 @@
 #define MAX_CONFIG_BYTES ((size_t)1 << 20)
 #define PREFIX           "DGLD_"
 #define PREFIX_LENGTH    (sizeof PREFIX - 1)
-#define TEST_PREFIX      "DGLD_TEST_" /* variables of the tests' own harness, no settings */
+
+/* Variables that are no settings: of the tests' own harness, and of dgld jobs, which a shell may
+ * export for all. A name ends at its equals sign. */
+static const char *const no_settings[] = {"DGLD_TEST_", "DGLD_URL=", "DGLD_TOKEN="};
 
 extern char **environ; /* POSIX has it declared by the program */
 
@@ -153,7 +156,12 @@ static enum err apply_variable(const char *variable, struct config *config,
     char label[CONFIG_FLAG_BYTES];
     enum err rc;
 
-    if (equals == NULL || strncmp(variable, TEST_PREFIX, sizeof TEST_PREFIX - 1) == 0) {
+    for (size_t i = 0; i < sizeof no_settings / sizeof *no_settings; i++) {
+        if (strncmp(variable, no_settings[i], strlen(no_settings[i])) == 0) {
+            return ERR_OK;
+        }
+    }
+    if (equals == NULL) {
         return ERR_OK;
     }
     key = find_variable(name, (size_t)(equals - name));

@@ -533,7 +533,7 @@ size_t job_workers_n_busy(struct job_workers *workers)
     return n;
 }
 
-void job_workers_stop(struct job_workers *workers)
+void job_workers_drain(struct job_workers *workers)
 {
     if (workers == NULL) {
         return;
@@ -542,6 +542,14 @@ void job_workers_stop(struct job_workers *workers)
     workers->is_stopping = true;
     (void)pthread_cond_broadcast(&workers->has_work);
     (void)pthread_mutex_unlock(&workers->lock);
+}
+
+void job_workers_stop(struct job_workers *workers)
+{
+    if (workers == NULL) {
+        return;
+    }
+    job_workers_drain(workers);
     for (unsigned i = 0; i < workers->n_threads; i++) {
         (void)pthread_join(workers->threads[i], NULL);
     }

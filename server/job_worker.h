@@ -32,7 +32,10 @@ void job_workers_wake(struct job_workers *workers);
 /* Threads that run a job. Thread-safe. */
 size_t job_workers_n_busy(struct job_workers *workers);
 
-/* Claims no more, waits until what runs has stopped (which job_board_drain() told it to), and ends
+/* Claims no more from now on. Accepts NULL. */
+void job_workers_drain(struct job_workers *workers);
+
+/* Drains, waits until what runs has stopped (which job_board_drain() told it to), and ends
  * the threads. Accepts NULL. */
 void job_workers_stop(struct job_workers *workers);
 

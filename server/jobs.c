@@ -565,6 +565,8 @@ enum err jobs_start(struct app *app, struct jobs **out, struct error *err)
 
 void jobs_drain(struct jobs *jobs)
 {
+    /* nothing is begun any more: what is put back would be claimed again, an attempt each time */
+    job_workers_drain(jobs->workers);
     job_board_drain(jobs->board);
 }
 
@@ -573,6 +575,7 @@ void jobs_stop(struct jobs *jobs)
     if (jobs == NULL) {
         return;
     }
+    job_workers_drain(jobs->workers);
     if (jobs->board != NULL) {
         job_board_drain(jobs->board);
     }

@@ -23,6 +23,7 @@ static const struct {
     {COMMAND_CONFIG,  command_config },
     {COMMAND_ROUTES,  command_routes },
     {COMMAND_TOKEN,   command_token  },
+    {COMMAND_JOBS,    command_jobs   },
 };
 
 static enum err run(const struct options *options, struct error *err)

@@ -20,9 +20,12 @@ enum {
     CONFIG = 1 << COMMAND_CONFIG,
     ROUTES = 1 << COMMAND_ROUTES,
     TOKEN = 1 << COMMAND_TOKEN,
+    JOBS = 1 << COMMAND_JOBS,
     RUNS = TRAIN | TEST,
-    SERVICE = SERVE | CONFIG, /* these take the settings too */
-    ALL = SERVICE | RUNS | PREDICT | COSTS | TOKEN,
+    SERVICE = SERVE | CONFIG,                          /* these take the settings too */
+    ROOTED = SERVICE | RUNS | PREDICT | COSTS | TOKEN, /* these look at the root's files */
+    ALL = ROOTED | ROUTES | JOBS,
+    WORDS = PREDICT | COSTS | JOBS, /* these take positional arguments */
 };
 
 static const struct {
@@ -38,6 +41,8 @@ static const struct {
     {COMMAND_CONFIG, "config", "", "print the settings that serve would run with, and their origins"},
     {COMMAND_ROUTES, "routes", "", "list the service's addresses, and the role that each demands"},
     {COMMAND_TOKEN, "token", "", "draw a token for a client of the service"},
+    {COMMAND_JOBS, "jobs", "ACTION [ID|FILE]",
+     "list, show ID, wait ID, cancel ID, submit FILE: jobs of a running service"},
   /* clang-format on */
 };
 
@@ -69,9 +74,9 @@ static const struct flag flags[] = {
     {"search-space", FLAG_TEXT, AT(search_space), RUNS | PREDICT | COSTS, 0, 0, "NAME",
      "nasbench201 or fbnetv3"},
     {"mode", FLAG_MODE, 0, RUNS, 0, 0, "MODE", "train or test, instead of the command's name"},
-    {"root", FLAG_PATH, AT(root), ALL, 0, 0, "DIR",
+    {"root", FLAG_PATH, AT(root), ROOTED, 0, 0, "DIR",
      "where data/, result/ and config/ are; default: the current directory"},
-    {"data-path", FLAG_PATH, AT(data_path), ALL & ~TOKEN, 0, 0, "DIR",
+    {"data-path", FLAG_PATH, AT(data_path), ROOTED & ~TOKEN, 0, 0, "DIR",
      "the data of the space, or a folder that holds it; default: data/ of the root"},
     {"train-devices", FLAG_TEXT, AT(train_devices), RUNS, 0, 0, "A,B,...",
      "devices to learn from; default: the paper's twelve phones"},
@@ -102,16 +107,27 @@ static const struct flag flags[] = {
      "predict, or operator, who may also change things"},
     {"file", FLAG_PATH, AT(file), TOKEN, 0, 0, "FILE",
      "tokens file to add the token to, relative to the root; default: its entry is printed"},
-    {"json", FLAG_SWITCH, AT(is_json), RUNS | PREDICT | COSTS | CONFIG | TOKEN, 0, 0, "",
-     "answer in JSON"},
+    {"url", FLAG_TEXT, AT(url), JOBS, 0, 0, "URL",
+     "of the service; default: DGLD_URL of the environment, or http://127.0.0.1:8080"},
+    {"token-file", FLAG_PATH, AT(token_file), JOBS, 0, 0, "FILE",
+     "file that holds the token to show; default: DGLD_TOKEN of the environment, or none"},
+    {"cacert", FLAG_PATH, AT(ca_file), JOBS, 0, 0, "FILE",
+     "certificates that an https service is believed by; default: those of the system"},
+    {"state", FLAG_TEXT, AT(state), JOBS, 0, 0, "STATE",
+     "to list: queued, running, succeeded, failed or cancelled"},
+    {"kind", FLAG_TEXT, AT(kind), JOBS, 0, 0, "KIND", "to list: train, test or nas"},
+    {"limit", FLAG_WHOLE, AT(limit), JOBS, 1, 10000000, "N",
+     "how many jobs to list, the newest first; default: 100"},
+    {"json", FLAG_SWITCH, AT(is_json), RUNS | PREDICT | COSTS | CONFIG | TOKEN | JOBS, 0, 0,
+     "", "answer in JSON"},
     {"markdown", FLAG_SWITCH, AT(is_markdown), CONFIG, 0, 0, "",
      "print the table of all settings, as config/README.md has it"},
     {"defaults", FLAG_SWITCH, AT(is_defaults), CONFIG, 0, 0, "",
      "print a settings file with every default, as config/dgld.json is"},
     {"config", FLAG_PATH, AT(config), SERVICE, 0, 0, "FILE",
      "settings; default: config/dgld.json of the root, where it exists"},
-    {"help", FLAG_SWITCH, AT(is_help), ALL | ROUTES, 0, 0, "", "print this"},
-    {"version", FLAG_SWITCH, AT(is_version), ALL | ROUTES, 0, 0, "", "print the program's version"},
+    {"help", FLAG_SWITCH, AT(is_help), ALL, 0, 0, "", "print this"},
+    {"version", FLAG_SWITCH, AT(is_version), ALL, 0, 0, "", "print the program's version"},
     {"gpu", FLAG_IGNORED, 0, RUNS, 0, 0, "N", "read and without effect, as are the next two"},
     {"main-path", FLAG_IGNORED, 0, RUNS, 0, 0, "DIR", ""},
     {"save-path", FLAG_IGNORED, 0, RUNS, 0, 0, "DIR", ""},
@@ -378,10 +394,9 @@ static enum err check_flags(const struct options *options, const bool *seen, str
                              command_name(options->command));
         }
     }
-    if (options->n_architectures > 0 && options->command != COMMAND_PREDICT &&
-        options->command != COMMAND_COSTS) {
+    if (options->n_words > 0 && (WORDS & (1U << options->command)) == 0) {
         return error_set(err, ERR_USAGE, "%s does not take \"%.60s\"",
-                         command_name(options->command), options->architectures[0]);
+                         command_name(options->command), options->words[0]);
     }
     return check_settings(options, err);
 }
@@ -394,8 +409,8 @@ enum err options_parse(int argc, char **argv, struct options *out, struct error 
     bool is_flags_end = false;
     enum err rc = ERR_OK;
 
-    options.architectures = mem_calloc((size_t)argc, sizeof *options.architectures);
-    if (options.architectures == NULL) {
+    options.words = mem_calloc((size_t)argc, sizeof *options.words);
+    if (options.words == NULL) {
         return error_set(err, ERR_NOMEM, "no memory for the command line");
     }
     for (; rc == ERR_OK && arguments.at < argc; arguments.at++) {
@@ -409,13 +424,13 @@ enum err options_parse(int argc, char **argv, struct options *out, struct error 
         } else if (options.command == COMMAND_NONE) {
             rc = set_command(&options, argument, err);
         } else {
-            options.architectures[options.n_architectures++] = argument;
+            options.words[options.n_words++] = argument;
         }
     }
     if (rc == ERR_OK && options.command == COMMAND_NONE && !options.is_help &&
         !options.is_version) {
         rc = error_set(err, ERR_USAGE,
-                       "say what to do: serve, train, test, predict, costs, config or token");
+                       "say what to do: serve, train, test, predict, costs, config, token or jobs");
     }
     if (rc == ERR_OK && options.command != COMMAND_NONE) {
         rc = check_flags(&options, seen, err);
@@ -430,8 +445,8 @@ enum err options_parse(int argc, char **argv, struct options *out, struct error 
 
 void options_close(struct options *options)
 {
-    mem_free(options->architectures);
-    options->architectures = NULL;
+    mem_free(options->words);
+    options->words = NULL;
 }
 
 static void print_settings(FILE *out)

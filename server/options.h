@@ -21,6 +21,7 @@ enum command {
     COMMAND_CONFIG,
     COMMAND_ROUTES,
     COMMAND_TOKEN,
+    COMMAND_JOBS,
 };
 
 /* Texts are borrowed from argv. A text that was not given is NULL, unless the table has a default.
@@ -37,12 +38,13 @@ struct options {
     int64_t epoch;        /* 0 where it was not given */
     double learning_rate; /* likewise */
     const char *name, *model;
-    const char *role, *file; /* of token */
+    const char *role, *file;                               /* of token */
+    const char *url, *token_file, *ca_file, *state, *kind; /* of jobs */
+    int64_t limit;                                         /* 0 where it was not given */
     bool is_holdout, is_json, is_markdown, is_defaults;
     const char *without_effect; /* the first flag given that is read and has no effect */
-    const char *
-        *architectures; /* (n_architectures), owned; positional arguments of predict and costs */
-    size_t n_architectures;
+    const char **words; /* (n_words), owned; positional arguments of predict, costs and jobs */
+    size_t n_words;
 };
 
 /* ERR_USAGE says what is wrong and with which flag. */

@@ -14,18 +14,31 @@ void progress_start(struct progress *progress)
     progress->is_terminal = isatty(STDERR_FILENO) == 1;
 }
 
-static void draw_bar(const struct fit_progress *now, double seconds_left)
+void progress_draw(struct progress *progress, double share, const char *text)
 {
     enum { WIDTH = 30 };
     char bar[WIDTH + 1];
-    size_t filled = now->epoch * WIDTH / now->n_epochs;
+    size_t filled = share > 0.0 ? (size_t)(share < 1.0 ? share * WIDTH : WIDTH) : 0;
 
+    if (!progress->is_terminal) {
+        return;
+    }
     memset(bar, '.', WIDTH);
     memset(bar, '#', filled);
     bar[WIDTH] = '\0';
-    (void)fprintf(stderr, "\r[%s] epoch %zu of %zu, loss %.5g, %.0f s left   ", bar, now->epoch,
-                  now->n_epochs, now->loss, seconds_left);
+    (void)fprintf(stderr, "\r[%s] %s\033[K", bar, text);
     (void)fflush(stderr);
+    progress->is_shown = true;
+}
+
+static void draw_epoch(struct progress *progress, const struct fit_progress *now,
+                       double seconds_left)
+{
+    char text[128];
+
+    (void)snprintf(text, sizeof text, "epoch %zu of %zu, loss %.5g, %.0f s left", now->epoch,
+                   now->n_epochs, now->loss, seconds_left);
+    progress_draw(progress, (double)now->epoch / (double)now->n_epochs, text);
 }
 
 void progress_show(struct progress *progress, const struct fit_progress *now)
@@ -50,8 +63,7 @@ void progress_show(struct progress *progress, const struct fit_progress *now)
         left = (clock_s - progress->started_s) * (double)(now->n_epochs - now->epoch) /
                (double)(now->epoch - progress->first_epoch + 1);
         progress->shown_s = clock_s;
-        progress->is_shown = true;
-        draw_bar(now, left);
+        draw_epoch(progress, now, left);
     } else if (tenths > progress->shown_tenths) {
         progress->shown_tenths = tenths;
         (void)fprintf(stderr, "epoch %zu of %zu, loss %.5g\n", now->epoch, now->n_epochs,

@@ -18,6 +18,9 @@ struct progress {
 void progress_start(struct progress *progress);
 /* For stages with epochs. */
 void progress_show(struct progress *progress, const struct fit_progress *now);
+/* Draws the bar with `text` behind it, where standard error is a terminal; `share` is 0 to 1. What is
+ * left of a longer text is wiped. */
+void progress_draw(struct progress *progress, double share, const char *text);
 /* Leaves the cursor on a fresh line. */
 void progress_end(struct progress *progress);
 

@@ -4,7 +4,7 @@ import pytest
 from conftest import refused, run, snapshot
 
 WRONG = [
-    ([], "say what to do: serve, train, test, predict, costs, config or token"),
+    ([], "say what to do: serve, train, test, predict, costs, config, token or jobs"),
     (["fly"], 'there is no command "fly"'),
     (["train"], "train needs --search_space: nasbench201, fbnetv3"),
     (["test", "--search_space", "darts"], 'there is no search space "darts"; there are nasbench201, fbnetv3'),
@@ -76,12 +76,13 @@ def test_device_named_twice_in_two_spellings_is_refused(command, small):
     assert snapshot(small) == before
 
 
-@pytest.mark.parametrize("command", ["", "serve", "train", "test", "predict", "costs", "config"])
+@pytest.mark.parametrize("command", ["", "serve", "train", "test", "predict", "costs", "config", "jobs"])
 def test_help_names_command_and_flags(command):
     done = run(*filter(None, [command]), "--help")
     assert done.returncode == 0 and done.stderr == ""
     assert f"dgld {command}" in done.stdout
-    assert ("--root" in done.stdout) == bool(command)
+    assert ("--help" in done.stdout.replace("COMMAND --help", "")) == bool(command)
+    assert ("--root" in done.stdout) == (command not in ("", "jobs"))
 
 
 def test_exit_codes_are_in_the_help():

@@ -14,6 +14,7 @@ ONLY_IN = {
     "microhttpd.h": {"server/http", "server/respond"},
     "uv.h": {"server/loop.c", "server/worker.c"},
     "jansson.h": {"proto/", "server/command_serve.c"},
+    "curl/curl.h": {"server/http_client."},
     "pthread.h": {"server/"},
     "gnutls/abstract.h": {"server/tls."},
     "gnutls/gnutls.h": {"server/tls."},

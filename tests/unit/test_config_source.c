@@ -84,10 +84,11 @@ static void the_shipped_file_holds_every_default(void **state)
 
 static void a_flag_wins_over_the_environment_and_that_over_the_file(void **state)
 {
-    static char variables[][32] = {"HOME=/", "DGLD_PORT=2", "DGLD_IDLE_TIMEOUT_S=2",
-                                   "DGLD_TEST_SHARED=x", "DGLDPORT=9"};
-    char *environment[] = {variables[0], variables[1], variables[2],
-                           variables[3], variables[4], NULL};
+    static char variables[][32] = {
+        "HOME=/",     "DGLD_PORT=2", "DGLD_IDLE_TIMEOUT_S=2", "DGLD_TEST_SHARED=x", "DGLDPORT=9",
+        "DGLD_URL=x", "DGLD_TOKEN="};
+    char *environment[] = {variables[0], variables[1], variables[2], variables[3],
+                           variables[4], variables[5], variables[6], NULL};
     struct config_source source;
     struct config config;
     struct config_origins origins;
@@ -197,6 +198,8 @@ static void a_wrong_variable_is_refused_by_name(void **state)
         {"DGLD_PORTS=1",               "no setting for the variable DGLD_PORTS; did you mean DGLD_PORT?"         },
         {"DGLD_POR=1",                 "did you mean DGLD_PORT?"                                                 },
         {"DGLD_=1",                    "no setting for the variable DGLD_"                                       },
+        {"DGLD_URLS=1",                "no setting for the variable DGLD_URLS"                                   },
+        {"DGLD_TOKE=1",                "no setting for the variable DGLD_TOKE"                                   },
         {"DGLD_TEST=1",                "no setting for the variable DGLD_TEST"                                   },
         {"DGLD_BIND=0.0.0.0",          "DGLD_BIND: bind is 0.0.0.0"                                              },
         {"DGLD_SERVICE_HOST=10.0.0.1", "enableServiceLinks: false"                                               },

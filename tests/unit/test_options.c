@@ -84,12 +84,34 @@ static void architectures_are_what_is_left_over(void **state)
 {
     struct options options = parse_right("predict 444244 --json 111111 -- --x -h");
     (void)state;
-    assert_int_equal(options.n_architectures, 4);
-    assert_string_equal(options.architectures[0], "444244");
-    assert_string_equal(options.architectures[1], "111111");
-    assert_string_equal(options.architectures[2], "--x");
-    assert_string_equal(options.architectures[3], "-h");
+    assert_int_equal(options.n_words, 4);
+    assert_string_equal(options.words[0], "444244");
+    assert_string_equal(options.words[1], "111111");
+    assert_string_equal(options.words[2], "--x");
+    assert_string_equal(options.words[3], "-h");
     assert_true(options.is_json && !options.is_help);
+    options_close(&options);
+}
+
+static void jobs_takes_an_action_and_how_to_reach_the_service(void **state)
+{
+    struct options options = parse_right(
+        "jobs list --url=http://x --token_file t --cacert c --state queued --kind nas --limit 7");
+    (void)state;
+    assert_int_equal(options.command, COMMAND_JOBS);
+    assert_int_equal(options.n_words, 1);
+    assert_string_equal(options.words[0], "list");
+    assert_string_equal(options.url, "http://x");
+    assert_string_equal(options.token_file, "t");
+    assert_string_equal(options.ca_file, "c");
+    assert_string_equal(options.state, "queued");
+    assert_string_equal(options.kind, "nas");
+    assert_int_equal(options.limit, 7);
+    options_close(&options);
+    options = parse_right("jobs show x");
+    assert_null(options.url);
+    assert_null(options.token_file);
+    assert_int_equal(options.limit, 0);
     options_close(&options);
 }
 
@@ -299,6 +321,7 @@ int main(void)
         counted_test(what_is_not_given_has_its_default),
         counted_test(an_empty_value_after_equals_is_a_value),
         counted_test(architectures_are_what_is_left_over),
+        counted_test(jobs_takes_an_action_and_how_to_reach_the_service),
         counted_test(flags_without_effect_are_told),
         counted_test(help_and_version_need_no_command),
         counted_test(every_setting_is_a_flag_of_the_service),
