@@ -332,25 +332,28 @@ enum err data_load_parameter(const struct data_tree *tree, const struct space *s
     return rc != ERR_OK ? rc : table_read_positive(path, n_rows, a, NULL, err);
 }
 
-/* Two accuracies of one architecture could not both be right. */
-static enum err check_distinct(const struct dataset *rows, struct error *err)
+/* An architecture that was trained more than once has the mean of its accuracies, in each row. */
+static enum err average_repeated(struct accuracy_table *table, struct error *err)
 {
+    const struct dataset *rows = &table->architectures;
     size_t *group = mem_calloc(rows->n_rows, sizeof *group);
+    double *sums = mem_calloc(2 * rows->n_rows, sizeof *sums); /* then how many each is of */
     size_t n_groups = 0;
     enum err rc;
 
-    if (group == NULL) {
-        return error_set(err, ERR_NOMEM, "no memory for %zu architectures", rows->n_rows);
+    if (group == NULL || sums == NULL) {
+        rc = error_set(err, ERR_NOMEM, "no memory for %zu architectures", rows->n_rows);
+    } else {
+        rc = dataset_group(rows->space, rows->genes, rows->n_rows, group, &n_groups, err);
     }
-    rc = dataset_group(rows->space, rows->genes, rows->n_rows, group, &n_groups, err);
+    for (size_t i = 0; rc == ERR_OK && i < rows->n_rows; i++) {
+        sums[group[i]] += table->accuracy[i];
+        sums[rows->n_rows + group[i]] += 1.0;
+    }
     for (size_t i = 0; rc == ERR_OK && n_groups < rows->n_rows && i < rows->n_rows; i++) {
-        if (group[i] != i) { /* groups are numbered by their first rows */
-            rc = error_set(err, ERR_INVALID,
-                           "row %zu of NAS/net.txt of %s is an architecture that stands there "
-                           "before",
-                           i + 1, rows->space->name);
-        }
+        table->accuracy[i] = sums[group[i]] / sums[rows->n_rows + group[i]];
     }
+    mem_free(sums);
     mem_free(group);
     return rc;
 }
@@ -362,7 +365,6 @@ enum err data_load_accuracy(const struct data_tree *tree, const struct space *sp
     char path[PATH_BYTES];
     enum err rc = load_rows(tree, space, "NAS/net.txt", &table.architectures, err);
 
-    rc = rc != ERR_OK ? rc : check_distinct(&table.architectures, err);
     rc = rc != ERR_OK ? rc : space_file(tree, space, "NAS/acc.txt", path, err);
     if (rc == ERR_OK) {
         rc = table_read_positive(path, table.architectures.n_rows, &table.accuracy, NULL, err);
@@ -374,6 +376,7 @@ enum err data_load_accuracy(const struct data_tree *tree, const struct space *sp
                            i + 1, table.accuracy[i]);
         }
     }
+    rc = rc != ERR_OK ? rc : average_repeated(&table, err);
     if (rc != ERR_OK) {
         accuracy_table_close(&table);
         return rc;

@@ -99,8 +99,8 @@ enum err data_load_parameter(const struct data_tree *tree, const struct space *s
 /* Architectures with their accuracy in percent: what a search looks at. Ended by
  * accuracy_table_close(). */
 struct accuracy_table {
-    struct dataset architectures; /* owned; no architecture twice */
-    double *accuracy;             /* (n_rows), owned */
+    struct dataset architectures; /* owned */
+    double *accuracy;             /* (n_rows), owned; of equal architectures equal: their mean */
 };
 
 /* Reads NAS/net.txt and NAS/acc.txt. Where there are none, the message tells how to get the data. */

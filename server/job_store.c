@@ -81,6 +81,11 @@ enum err job_store_remove(struct job_store *store, const char *id, bool *is_remo
     return store->kind->remove(store, id, is_removed, err);
 }
 
+enum err job_store_forget(struct job_store *store, const char *id, struct error *err)
+{
+    return store->kind->forget(store, id, err);
+}
+
 enum err job_store_end_overdue(struct job_store *store, int64_t now_ms, size_t limit,
                                char (*ids)[JOB_ID_BYTES], size_t *n, struct error *err)
 {
@@ -110,6 +115,12 @@ enum err job_store_list_expired(struct job_store *store, int64_t ended_before_ms
                                 size_t limit, struct job_list *out, struct error *err)
 {
     return store->kind->list_expired(store, ended_before_ms, keep_max, limit, out, err);
+}
+
+enum err job_store_list_removed(struct job_store *store, size_t limit, struct job_trace *out,
+                                size_t *n, struct error *err)
+{
+    return store->kind->list_removed(store, limit, out, n, err);
 }
 
 enum err job_store_count(struct job_store *store, size_t counts[JOB_N_KINDS][JOB_N_STATES],

@@ -116,10 +116,20 @@ enum err job_store_requeue(struct job_store *store, const struct job_report *rep
 enum err job_store_cancel(struct job_store *store, const char *id, int64_t now_ms, bool *is_found,
                           struct job *out, struct error *err);
 
-/* Removes an ended job, its idempotency key too. `is_removed` is false where there is none, or it
+/* Removes an ended job, its idempotency key too; its id and space are kept until
+ * job_store_forget(). `is_removed` is false where there is none, or it
  * has not ended. */
 enum err job_store_remove(struct job_store *store, const char *id, bool *is_removed,
                           struct error *err);
+
+/* What a job was that has been removed, and whose files are to go. */
+struct job_trace {
+    char id[JOB_ID_BYTES];
+    char space[JOB_SPACE_BYTES];
+};
+
+/* Its files are gone: nothing is left to be known of a removed job. */
+enum err job_store_forget(struct job_store *store, const char *id, struct error *err);
 
 /* Ends queued jobs whose deadline has passed as failed; `ids` receives them (at most `limit`), for
  * who waits for them. */
@@ -162,6 +172,10 @@ void job_list_close(struct job_list *list);
  * at most `limit`, the oldest first. */
 enum err job_store_list_expired(struct job_store *store, int64_t ended_before_ms, size_t keep_max,
                                 size_t limit, struct job_list *out, struct error *err);
+
+/* Removed jobs that were not forgotten yet, at most `limit`; `n` receives how many. */
+enum err job_store_list_removed(struct job_store *store, size_t limit, struct job_trace *out,
+                                size_t *n, struct error *err);
 
 /* counts[kind][state]; cheap enough for a metrics page. */
 enum err job_store_count(struct job_store *store, size_t counts[JOB_N_KINDS][JOB_N_STATES],

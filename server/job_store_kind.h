@@ -29,6 +29,7 @@ struct job_store_kind {
                        struct job *out, struct error *err);
     enum err (*remove)(struct job_store *store, const char *id, bool *is_removed,
                        struct error *err);
+    enum err (*forget)(struct job_store *store, const char *id, struct error *err);
     enum err (*end_overdue)(struct job_store *store, int64_t now_ms, size_t limit,
                             char (*ids)[JOB_ID_BYTES], size_t *n, struct error *err);
     enum err (*adopt)(struct job_store *store, const struct job_lease *lease, bool *is_found,
@@ -38,6 +39,8 @@ struct job_store_kind {
                      struct error *err);
     enum err (*list_expired)(struct job_store *store, int64_t ended_before_ms, size_t keep_max,
                              size_t limit, struct job_list *out, struct error *err);
+    enum err (*list_removed)(struct job_store *store, size_t limit, struct job_trace *out,
+                             size_t *n, struct error *err);
     enum err (*count)(struct job_store *store, size_t counts[JOB_N_KINDS][JOB_N_STATES],
                       struct error *err);
 };

@@ -94,7 +94,14 @@ static enum err read_rows(struct query *query, size_t limit, struct job_list *ou
     "SELECT " JOB_COLUMNS " FROM jobs " index " WHERE " filter "seq < ? ORDER BY seq DESC LIMIT ?"
 
 enum { BY_STATE = 1, BY_KIND = 2, BY_SPACE = 4, N_LISTS = 8 };
-enum { READ_LIST, READ_GET = READ_LIST + N_LISTS, READ_EXPIRED, READ_COUNTS, N_READ_SQL };
+enum {
+    READ_LIST,
+    READ_GET = READ_LIST + N_LISTS,
+    READ_EXPIRED,
+    READ_REMOVED,
+    READ_COUNTS,
+    N_READ_SQL
+};
 
 const char *const job_store_read_sql[] = {
     [READ_LIST] = LIST("", ""),
@@ -117,6 +124,7 @@ const char *const job_store_read_sql[] = {
                      "    WHERE ended_ms > 0 AND ended_ms < ?2 LIMIT ?1)),"
                      "  (SELECT coalesce(sum(n), 0) FROM job_counts"
                      "    WHERE state IN ('succeeded', 'failed', 'cancelled')) - ?3))",
+    [READ_REMOVED] = "SELECT id, space FROM removed_jobs LIMIT ?",
     [READ_COUNTS] = "SELECT state, kind, n FROM job_counts",
 };
 const size_t job_store_n_read_sql = N_READ_SQL;
@@ -231,6 +239,26 @@ enum err job_store_sqlite_list_expired(struct job_store *base, int64_t ended_bef
     query_put_int(&query, ended_before_ms);
     query_put_int(&query, (int64_t)keep_max);
     return list_rows(store, &query, limit, out, err);
+}
+
+enum err job_store_sqlite_list_removed(struct job_store *base, size_t limit, struct job_trace *out,
+                                       size_t *n, struct error *err)
+{
+    struct sqlite_job_store *store = (struct sqlite_job_store *)base;
+    struct sqlite_db *db = borrow(store);
+    struct query query = query_open(db, READ_REMOVED);
+    bool has_row = false;
+    enum err rc;
+
+    *n = 0;
+    query_put_int(&query, (int64_t)limit);
+    while ((rc = query_step(&query, &has_row, err)) == ERR_OK && has_row && *n < limit) {
+        *n += read_name(&query, 0, out[*n].id, sizeof out->id) &&
+              read_name(&query, 1, out[*n].space, sizeof out->space);
+    }
+    query_close(&query);
+    give_back(store, db);
+    return rc;
 }
 
 enum err job_store_sqlite_count(struct job_store *base, size_t counts[JOB_N_KINDS][JOB_N_STATES],

@@ -48,6 +48,12 @@ static const char version_1[] =
     "CREATE INDEX jobs_list_sp ON jobs (state, space, seq);"
     "CREATE INDEX jobs_list_kp ON jobs (kind, space, seq);"
     "CREATE INDEX jobs_list_skp ON jobs (state, kind, space, seq);"
+    /* whose files are still to be removed */
+    "CREATE TABLE removed_jobs (id TEXT NOT NULL PRIMARY KEY, space TEXT NOT NULL)"
+    " STRICT, WITHOUT ROWID;"
+    "CREATE TRIGGER jobs_removed AFTER DELETE ON jobs BEGIN"
+    " INSERT OR IGNORE INTO removed_jobs VALUES (OLD.id, OLD.space);"
+    " END;"
     /* so that nobody counts a hundred thousand rows for each page of metrics */
     "CREATE TABLE job_counts ("
     " state TEXT NOT NULL, kind TEXT NOT NULL, n INTEGER NOT NULL CHECK (n >= 0),"

@@ -20,6 +20,7 @@ enum {
     WRITE_CANCEL_QUEUED,
     WRITE_CANCEL_RUNNING,
     WRITE_REMOVE,
+    WRITE_FORGET,
     WRITE_END_OVERDUE,
     WRITE_LIST_RUNNING,
     WRITE_ADOPT,
@@ -69,6 +70,7 @@ static const char *const write_sql[] = {
         "UPDATE jobs SET is_cancel_requested = 1 WHERE id = ?1 AND state = 'running'"
         " RETURNING " JOB_COLUMNS,
     [WRITE_REMOVE] = "DELETE FROM jobs WHERE id = ? AND ended_ms > 0 RETURNING seq",
+    [WRITE_FORGET] = "DELETE FROM removed_jobs WHERE id = ? RETURNING 1",
     [WRITE_END_OVERDUE] =
         "UPDATE jobs SET state = 'failed', revision = revision + 1, ended_ms = ?1,"
         " error = 'its deadline passed while it waited' ||"
@@ -349,6 +351,15 @@ static enum err remove_ended(struct job_store *base, const char *id, bool *is_re
     return query_run(&query, is_removed, NULL, err);
 }
 
+static enum err forget(struct job_store *base, const char *id, struct error *err)
+{
+    struct query query = query_open(writer_of(base), WRITE_FORGET);
+    bool has_row;
+
+    query_put_text(&query, id);
+    return query_run(&query, &has_row, NULL, err);
+}
+
 static enum err end_overdue(struct job_store *base, int64_t now_ms, size_t limit,
                             char (*ids)[JOB_ID_BYTES], size_t *n, struct error *err)
 {
@@ -401,11 +412,13 @@ static const struct job_store_kind sqlite_kind = {
     .requeue = requeue,
     .cancel = cancel,
     .remove = remove_ended,
+    .forget = forget,
     .end_overdue = end_overdue,
     .adopt = adopt,
     .get = job_store_sqlite_get,
     .list = job_store_sqlite_list,
     .list_expired = job_store_sqlite_list_expired,
+    .list_removed = job_store_sqlite_list_removed,
     .count = job_store_sqlite_count,
 };
 

@@ -43,6 +43,8 @@ enum err job_store_sqlite_list(struct job_store *base, const struct job_filter *
 enum err job_store_sqlite_list_expired(struct job_store *base, int64_t ended_before_ms,
                                        size_t keep_max, size_t limit, struct job_list *out,
                                        struct error *err);
+enum err job_store_sqlite_list_removed(struct job_store *base, size_t limit, struct job_trace *out,
+                                       size_t *n, struct error *err);
 enum err job_store_sqlite_count(struct job_store *base, size_t counts[JOB_N_KINDS][JOB_N_STATES],
                                 struct error *err);
 

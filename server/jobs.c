@@ -138,18 +138,35 @@ static enum err run_remove(struct job_write *write, struct job_store *store, str
     return job_store_remove(store, w->id, &w->is_removed, err);
 }
 
-/* Files first: a job whose files are gone can be removed again, files without a job would stay. */
+static enum err run_forget(struct job_write *write, struct job_store *store, struct error *err)
+{
+    struct remove_write *w = (struct remove_write *)write;
+
+    return job_store_forget(store, w->id, err);
+}
+
+/* Removes the files of a job that is no more. Where that fails, or the service is killed before it
+ * is done, the keeper does it later: the store knows of them until then. */
+static enum err clear_away(struct jobs *jobs, const char *id, const char *space_name,
+                           struct error *err)
+{
+    struct remove_write w = {.write = {.run = run_forget}, .id = id};
+    const struct space *space = space_find(space_name);
+    enum err rc = space != NULL ? job_files_remove(jobs->app->tree.root, space, id, err) : ERR_OK;
+
+    return rc != ERR_OK ? rc : job_writer_run(jobs->writer, &w.write, err);
+}
+
+/* ERR_NOT_FOUND where somebody else removed it meanwhile. */
 static enum err remove_ended(struct jobs *jobs, const struct job *job, struct error *err)
 {
     struct remove_write w = {.write = {.run = run_remove}, .id = job->id};
-    const struct space *space = space_find(job->space);
-    enum err rc =
-        space != NULL ? job_files_remove(jobs->app->tree.root, space, job->id, err) : ERR_OK;
+    enum err rc = job_writer_run(jobs->writer, &w.write, err);
 
-    rc = rc != ERR_OK ? rc : job_writer_run(jobs->writer, &w.write, err);
-    return rc == ERR_OK && !w.is_removed
-               ? error_set(err, ERR_NOT_FOUND, "there is no job %s", job->id)
-               : rc;
+    if (rc == ERR_OK && !w.is_removed) {
+        rc = error_set(err, ERR_NOT_FOUND, "there is no job %s", job->id);
+    }
+    return rc != ERR_OK ? rc : clear_away(jobs, job->id, job->space, err);
 }
 
 enum err jobs_remove(struct jobs *jobs, const char *id, struct error *err)
@@ -332,9 +349,9 @@ static enum err settle(struct jobs *jobs, const struct job *job, struct error *e
     enum err rc = ERR_OK;
 
     if (!job->is_cancel_requested && job->attempt < jobs->app->config.job_attempts_max) {
-        (void)job_place_requeue(&jobs->place, &report, 0, job->error, false, err);
         log_write(LOG_INFO, "job %s: attempt %d was interrupted; it is queued again", job->id,
                   job->attempt);
+        (void)job_place_requeue(&jobs->place, &report, 0, job->error, false, err);
         return err->code;
     }
     if (space != NULL) {
@@ -347,6 +364,8 @@ static enum err settle(struct jobs *jobs, const struct job *job, struct error *e
                    "the job was begun %d times, and the service ended each time before it did%s%s",
                    job->attempt, job->error != NULL ? "; its last error: " : "",
                    job->error != NULL ? job->error : "");
+    log_write(LOG_INFO, "job %s: attempt %d was interrupted; it is %s", job->id, job->attempt,
+              job->is_cancel_requested ? "cancelled, as was asked" : "given up");
     (void)job_place_end(&jobs->place, &report,
                         job->is_cancel_requested ? JOB_CANCELLED : JOB_FAILED, NULL,
                         job->is_cancel_requested ? NULL : text, err);
@@ -431,6 +450,24 @@ static void expire(struct jobs *jobs)
     job_list_close(&list);
 }
 
+/* Finishes removals that were begun and not ended. */
+static void clear_removed(struct jobs *jobs)
+{
+    struct job_trace *removed = mem_calloc(KEEP_MAX, sizeof *removed);
+    struct error err;
+    size_t n = 0;
+    enum err rc = removed != NULL ? job_store_list_removed(jobs->store, KEEP_MAX, removed, &n, &err)
+                                  : error_set(&err, ERR_NOMEM, "no memory");
+
+    for (size_t i = 0; rc == ERR_OK && i < n; i++) {
+        rc = clear_away(jobs, removed[i].id, removed[i].space, &err);
+    }
+    if (rc != ERR_OK) {
+        log_write(LOG_WARNING, "files of removed jobs cannot be removed: %s", err.text);
+    }
+    mem_free(removed);
+}
+
 static void keep(struct jobs *jobs, int64_t *renewed_ms)
 {
     int64_t now_ms = monotonic_ms();
@@ -445,6 +482,7 @@ static void keep(struct jobs *jobs, int64_t *renewed_ms)
     if (is_stored && adopt_orphans(jobs, &err) == ERR_OK) {
         end_overdue(jobs);
         expire(jobs);
+        clear_removed(jobs);
     }
     check_watches(jobs, false);
 }
@@ -524,6 +562,9 @@ static enum err start_threads(struct jobs *jobs, struct error *err)
              ? rc
              : job_workers_start(&jobs->place, n_workers(&jobs->app->config), &jobs->workers, err);
     rc = rc != ERR_OK ? rc : adopt_orphans(jobs, err);
+    if (rc == ERR_OK) {
+        clear_removed(jobs);
+    }
     if (rc != ERR_OK) {
         return rc;
     }

@@ -23,12 +23,24 @@ enum {
 
 /* ---- errors ---------------------------------------------------------------------------------- */
 
+enum { DAMAGE_BYTES = 160 };
+
 enum err sqlite_damaged(const struct sqlite_db *db, struct error *err, const char *how)
 {
+    char line[DAMAGE_BYTES]; /* what a check finds has several */
+    size_t n = 0;
+
+    for (; how[n] != '\0' && n + 1 < sizeof line; n++) {
+        line[n] = how[n];
+        if ((unsigned char)how[n] < 0x20) {
+            line[n] = ' ';
+        }
+    }
+    line[n] = '\0';
     return error_set(err, ERR_INVALID,
-                     "the %s %s is damaged (%.160s); restore a backup of it, or move it away with "
+                     "the %s %s is damaged (%s); restore a backup of it, or move it away with "
                      "its -wal and -shm: what is in it is lost then",
-                     db->what, db->path, how);
+                     db->what, db->path, line);
 }
 
 static enum err cannot(const struct sqlite_db *db, int rc, bool is_writing, struct error *err)

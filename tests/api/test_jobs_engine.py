@@ -97,7 +97,10 @@ def test_a_full_queue_is_said(daemon):
 
 def test_a_deadline_ends_a_job_that_runs_and_one_that_waits(daemon):
     started(daemon, "--job-workers", 3)
-    runs, waits = (daemon.submit(mlp(LONG, deadline_s=1, seed=i)) for i in range(2))
+    runs = daemon.submit(mlp(LONG, deadline_s=1))
+    daemon.wait(runs["id"], limit_s=10)
+    daemon.wait(daemon.submit(mlp(LONG))["id"], "running")
+    waits = daemon.submit(mlp(LONG, deadline_s=1))
     for job, phrase in ((runs, "while it ran"), (waits, "while it waited")):
         ended = daemon.wait(job["id"], limit_s=10)
         assert ended["state"] == "failed" and "deadline" in ended["error"], ended

@@ -101,7 +101,7 @@ def test_a_full_disk_holds_jobs_up_and_nothing_else(faulty):
     """The job's end can be neither written nor stored; both are made up for."""
     daemon, fault = faulty
     early = daemon.wait(daemon.submit(nas())["id"])
-    id = daemon.submit(mlp(3000))["id"]
+    id = daemon.submit(mlp(100_000))["id"]
     daemon.wait_for_stage(id, "training")
     with fault(daemon):
         told = wait_for_status(daemon, "degraded")

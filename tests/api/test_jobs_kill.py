@@ -144,7 +144,8 @@ class Client(threading.Thread):
                     self.cancelled.add(id)
 
     def delete(self):
-        if id := self.choose(lambda job: job["state"] in ENDED):
+        again = {self.ids.get(tag) for tag, _ in self.pending}  # will be sent again: a key goes with its job
+        if id := self.choose(lambda job: job["state"] in ENDED and job["id"] not in again):
             self.deletion_asked.add(id)
             reply = self.ask("DELETE", f"/v1/jobs/{id}")
             if reply.status_code not in (204, 503):
@@ -177,7 +178,9 @@ def check_client(client, daemon, by_tag):
 
 
 def check_attempts(daemon, jobs):
-    """By the logs of all lives: each attempt is begun by one worker only, when the one before is over."""
+    """By the logs of all lives: each attempt is begun by one worker only, when the one before is over.
+
+    One that was claimed right before a kill may not have come to say so."""
     begun, over, ends = {}, {}, collections.Counter()
     for life in range(len(daemon.logs)):
         for entry in daemon.lines(life):
@@ -189,17 +192,18 @@ def check_attempts(daemon, jobs):
             assert "lost its lease" not in what, entry
             if what.endswith(" begun"):
                 last, in_life = begun.get(id, (0, None))
-                assert attempt == last + 1, f"{id}: attempt {attempt} begun after {last}"
+                assert attempt > last, f"{id}: attempt {attempt} begun after {last}"
                 assert last == 0 or over.get(id) == last or in_life < life, f"{id}: {last} still ran"
                 begun[id] = (attempt, life)
             elif "interrupted" in what:
-                assert begun.get(id, (0, life))[1] < life, f"{id}: taken away while it ran"
+                assert begun.get(id, (0, -1))[1] < life, f"{id}: taken away while it ran"
             else:
                 assert attempt == begun[id][0], entry
                 over[id] = attempt
                 ends[id] += re.search(r"\) (succeeded|failed|cancelled) after", message) is not None
     for job in jobs:
-        assert begun.get(job["id"], (0, 0))[0] == job["attempt"], job
+        last = begun.get(job["id"], (0, 0))[0]
+        assert last == job["attempt"] or job["state"] == "cancelled" and last < job["attempt"], job
     assert max(ends.values()) == 1, "a job ended twice"
 
 
@@ -236,9 +240,10 @@ def run_kills(small, n_kills, capsys):
             client.join(timeout=60)
     assert [client.wrong for client in clients] == [[]] * N_CLIENTS
     deadline = time.monotonic() + 120
-    while [job for job in (jobs := daemon.jobs()) if job["state"] not in ENDED]:
-        assert time.monotonic() < deadline, [job for job in jobs if job["state"] not in ENDED]
+    while left := [job for job in daemon.jobs() if job["state"] not in ENDED]:
+        assert time.monotonic() < deadline, left
         time.sleep(0.1)
+    jobs = daemon.jobs()
     by_tag = collections.defaultdict(list)
     for job in jobs:
         by_tag[job["params"]["seed"]].append(job["id"])

@@ -544,6 +544,25 @@ static void a_job_is_cancelled_according_to_its_state(void **state)
     job_store_close(store);
 }
 
+/* It is known as removed until it is forgotten. */
+static void check_removed(struct job_store *store, int n_job)
+{
+    struct job_trace traces[2];
+    struct error err = {0};
+    size_t n = 9;
+
+    assert_ok(job_store_list_removed(store, 2, traces, &n, &err), &err);
+    assert_int_equal(n, 1);
+    assert_string_equal(traces[0].id, id_of(n_job));
+    assert_string_equal(traces[0].space, "nasbench201");
+    assert_ok(job_store_begin(store, &err), &err);
+    assert_ok(job_store_forget(store, id_of(n_job), &err), &err);
+    assert_ok(job_store_forget(store, id_of(n_job), &err), &err);
+    assert_ok(job_store_commit(store, &err), &err);
+    assert_ok(job_store_list_removed(store, 2, traces, &n, &err), &err);
+    assert_int_equal(n, 0);
+}
+
 static void only_ended_jobs_are_removed(void **state)
 {
     struct job_store *store = open_store();
@@ -557,6 +576,7 @@ static void only_ended_jobs_are_removed(void **state)
     assert_int_equal(cancel(store, 2), JOB_CANCELLED);
     assert_true(remove_job(store, 2));
     assert_false(remove_job(store, 2));
+    check_removed(store, 2);
     assert_int_equal(count_of(store, JOB_TRAIN, JOB_CANCELLED), 0);
     submit(store, 4, JOB_TRAIN, 0);
     {
