@@ -1,738 +1,489 @@
-"""Jobs over HTTP: what is answered, what waits and for how long, and what a follower sees."""
+"""Jobs over HTTP: submissions, keys, preferences, lists, long polls, events, cancelling, removal."""
 
-import contextlib
+import concurrent.futures
 import json
 import re
 import socket
-import sqlite3
-import subprocess
 import threading
 import time
 
 import pytest
-import requests
-from conftest import ROOT
-from job_tools import ENDED, SPACE, Daemon, add_search_table, mlp, nas, order
+from conftest import make_root, make_small, run
+from job_tools import ENDED, Daemon, add_search_table, add_unseen_device, follow, mlp, nas, order
 
-LONG = 100_000_000  # epochs that no test lives to see
-COST = order("train", predictor="cost")
-ASKED = {"search_space": SPACE, "hardware": [2, 3, 1, 7.46], "architectures": ["444244"]}
-NOBODY = "019ab2c4-7d1e-7c3a-9b7e-2f3a5d6c8e90"
-
-
-@pytest.fixture
-def idle(small):
-    """Not started yet, so that a test may say with which settings."""
-    add_search_table(small)
-    made = Daemon(small)
-    yield made
-    if made.process is not None and made.process.poll() is None:
-        assert made.stop() == 0
+LONG = 10**8  # epochs, beyond any test's end
+NOBODY = "01890a5d-ac96-774b-bcce-b302099a8057"  # an id of no job
+FIELDS = {"id", "kind", "search_space", "state", "attempt", "priority", "cancel_requested", "progress",
+          "submitted_at", "started_at", "ended_at", "deadline_at", "params", "result", "error"}  # fmt: skip
 
 
-@pytest.fixture
-def daemon(idle):
-    return idle.start()
+def make_tree(root):
+    make_root(root)
+    make_small(root)
+    add_search_table(root)
+    add_unseen_device(root)
+    return root
 
 
-def configured(idle, **settings):
-    (idle.root / "own.json").write_text(json.dumps(settings))
-    idle.arguments += ["--config", str(idle.root / "own.json")]
-    return idle.start()
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    """One daemon for the tests that leave it as it is."""
+    daemon = Daemon(make_tree(tmp_path_factory.mktemp("jobs"))).start()
+    yield daemon
+    assert daemon.stop() == 0
 
 
 @pytest.fixture
-def busy(idle):
-    """A daemon in which one training runs, and the next one waits."""
-    configured(idle, job_workers=3)
-    idle.running = idle.submit(mlp(LONG))["id"]
-    idle.wait(idle.running, "running")
-    idle.waiting = idle.submit(mlp(LONG, seed=1))["id"]
-    assert idle.job(idle.waiting)["state"] == "queued"
-    return idle
+def make(tmp_path):
+    """Starts a daemon of the test's own; it has to end well."""
+    daemons = []
+
+    def make_one(*arguments):
+        daemons.append(Daemon(make_tree(tmp_path / f"root{len(daemons)}"), *arguments).start())
+        return daemons[-1]
+
+    yield make_one
+    for daemon in daemons:
+        assert daemon.stop() == 0
 
 
-def post(daemon, body=COST, **headers):
-    return daemon.request("POST", "/v1/jobs", json=body, headers=headers)
+def running(daemon, **others):
+    """A training that does not end by itself and has published progress."""
+    job = daemon.submit(mlp(LONG, **others))
+    daemon.wait(job["id"], "running")
+    return daemon.wait_for_stage(job["id"], "training")
 
 
-def get(daemon, path, **keywords):
-    return daemon.request("GET", "/v1/jobs" + path, **keywords)
-
-
-def cancel(daemon, id, **keywords):
-    return daemon.request("POST", f"/v1/jobs/{id}/cancel", **keywords)
-
-
-def refused(reply, status, *phrases):
-    """The reply is a problem of that status that says all of this."""
-    assert reply.status_code == status, reply.text
-    assert reply.headers["Content-Type"] == "application/problem+json"
-    for phrase in phrases:
-        assert phrase in reply.text
+def cancel(daemon, id):
+    reply = daemon.request("POST", f"/v1/jobs/{id}/cancel")
+    assert reply.status_code == 200, reply.text
     return reply.json()
 
 
-def wait_until(condition, limit_s=30):
-    deadline = time.monotonic() + limit_s
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come to that"
-        time.sleep(0.005)
+# ---- submissions -------------------------------------------------------------------------------------
 
 
-def metric(daemon, name):
-    text = daemon.request("GET", "/metrics").text
-    return float(re.search(rf"^{re.escape(name)} (\S+)$", text, re.M)[1])
-
-
-class Asking(threading.Thread):
-    """A request in a thread of its own; `reply` and `seconds` once it is answered."""
-
-    def __init__(self, daemon, method, path, **keywords):
-        super().__init__()
-        self.reply, self.seconds = None, None
-        self.call = lambda: daemon.request(method, path, **({"timeout": 60} | keywords))
-        self.start()
-
-    def run(self):
-        begun = time.monotonic()
-        self.reply = self.call()
-        self.seconds = time.monotonic() - begun
-
-    def answer(self):
-        self.join(60)
-        assert self.reply is not None, "it was not answered"
-        return self.reply
-
-
-# ---- submitting --------------------------------------------------------------------------------------
-
-
-def test_a_submission_is_answered_with_its_job_and_where_it_is(daemon):
-    reply = post(daemon, mlp(LONG, priority=7, deadline_s=1000))
+def test_a_submission_is_acknowledged_with_its_address(shared):
+    reply = shared.request("POST", "/v1/jobs", json=order("train", seed=7))
     job = reply.json()
-    assert reply.status_code == 202 and int(reply.headers["Retry-After"]) >= 1
-    assert reply.headers["Location"] == f"/v1/jobs/{job['id']}"
-    assert "Preference-Applied" not in reply.headers and "Idempotency-Replayed" not in reply.headers
-    assert (job["kind"], job["search_space"], job["priority"]) == ("train", SPACE, 7)
-    assert job["params"]["epoch"] == LONG and job["deadline_at"] > job["submitted_at"]
-    there = requests.get(daemon.url + reply.headers["Location"]).json()
-    assert {key: there[key] for key in ("id", "params", "submitted_at")} == {key: job[key] for key in ("id", "params", "submitted_at")}
+    assert reply.status_code == 202 and set(job) == FIELDS
+    assert reply.headers["Location"] == f"/v1/jobs/{job['id']}" and reply.headers["Retry-After"] == "1"
+    assert re.fullmatch(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", job["id"])
+    assert job["params"] == {"predictor": "cost", "seed": 7, "activate": False, "force": False}
+    ended = shared.wait(job["id"])
+    assert ended["state"] == "succeeded" and ended["attempt"] == 1 and ended["progress"]["percent"] == 100
+    assert ended["result"]["held_out"]["validation"] == "10-fold" and ended["error"] is None
+    assert ended["submitted_at"] <= ended["started_at"] <= ended["ended_at"]
+
+
+def test_a_version_of_a_job_is_listed_and_can_be_activated(make):
+    daemon = make()
+    job = daemon.wait(daemon.submit(order("train", seed=3))["id"])
+    version = job["result"]["version"]
+    models = daemon.request("GET", "/v1/models/nasbench201").json()
+    (listed,) = (model for model in models["versions"] if model["version"] == version)
+    assert not listed["is_served"] and listed["r_held_out"] == pytest.approx(job["result"]["held_out"]["r"], rel=1e-6)
+    reply = daemon.request("POST", "/v1/models/nasbench201/activate", json={"version": version})
+    assert reply.status_code == 200 and reply.json()["is_served"]
+    assert daemon.request("GET", "/v1/models/nasbench201").json()["served"]["version"] == version
+
+
+def test_a_worse_version_is_served_only_by_force(make):
+    daemon = make()
+    served = daemon.request("GET", "/v1/models/nasbench201").json()["served"]["version"]
+    refused = daemon.wait(daemon.submit(mlp(5, activate=True))["id"])
+    assert refused["state"] == "succeeded" and refused["result"]["activated"] is False
+    assert served in refused["result"]["activation"] and "force" in refused["result"]["activation"]
+    assert daemon.request("GET", "/v1/models/nasbench201").json()["served"]["version"] == served
+    forced = daemon.wait(daemon.submit(mlp(5, activate=True, force=True))["id"])["result"]
+    assert forced["activated"] is True and forced["activation"] is None
+    assert daemon.request("GET", "/v1/models/nasbench201").json()["served"]["version"] == forced["version"]
 
 
 @pytest.mark.parametrize(
-    "body, status, pointer",
+    "body, pointer, words",
     [
-        (b"", 400, None),
-        (b"{", 400, None),
-        (b"[]", 422, ""),
-        (b"{}", 422, "/kind"),
-        (order("train", epochs=1), 422, "/params/epochs"),
-        (order("train", train_devices=["Galaxy A9", "Nokia 3310"]), 422, "/params/train_devices/1"),
-        (order("bake"), 422, "/kind"),
-        (order("train", priority=101), 422, "/priority"),
-        (order("train", deadline_s=-1), 422, "/deadline_s"),
-        (order("nas", device="Nokia 3310", latency_constraint_ms=1), 422, "/params/device"),
+        ({"kind": "bake"}, "/kind", "train, test, nas"),
+        ({"search_space": "darts"}, "/search_space", "nasbench201"),
+        ({"colour": 1}, "/colour", "not a field"),
+        ({"priority": 101}, "/priority", "-100 to 100"),
+        ({"deadline_s": 0}, "/deadline_s", "1 to"),
+        ({"params": []}, "/params", "object"),
+        ({"params": {"epochs": 5}}, "/params/epochs", "not a field"),
+        ({"params": {"predictor": "forest"}}, "/params/predictor", "cost, mlp"),
+        ({"params": {"predictor": "cost", "epoch": 5}}, "/params/epoch", "mlp"),
+        ({"params": {"lr": -1}}, "/params/lr", "positive"),
+        ({"params": {"seed": 1.5}}, "/params/seed", "whole"),
+        ({"params": {"force": True}}, "/params/force", "activate"),
+        ({"params": {"train_devices": []}}, "/params/train_devices", "1 to 256"),
+        ({"params": {"train_devices": ["Near", "../x"]}}, "/params/train_devices/1", "name"),
+        ({"params": {"train_devices": ["Near", "Far", "near"]}}, "/params/train_devices/2", "twice"),
+        ({"params": {"train_devices": ["Near", "Nobody"]}}, "/params/train_devices/1", "Nobody"),
+        ({"search_space": "fbnetv3"}, "/search_space", "net.txt"),
+        ({"kind": "test", "params": {"test_devices": ["Nobody"]}}, "/params/test_devices/0", "Nobody"),
+        ({"kind": "test", "params": {"test_devices": ["Far"]}}, "/params/test_devices/0", "latencies"),
+        ({"kind": "test", "params": {"version": "cost-000000000000"}}, "/params/version", "cost-000000000000"),
+        ({"kind": "test", "params": {"seed": 1}}, "/params/seed", "holdout"),
+        ({"kind": "nas"}, "/params", "missing"),
+        ({"kind": "nas", "params": {"latency_constraint_ms": 1}}, "/params", "device"),
+        ({"kind": "nas", "params": {"device": "Near"}}, "/params/latency_constraint_ms", "missing"),
+        ({"kind": "nas", "params": {"device": "No", "latency_constraint_ms": 1}}, "/params/device", "No"),
+        (
+            {"kind": "nas", "params": {"hardware": [2, 3, 0, 7.46], "latency_constraint_ms": 1}},
+            "/params/hardware/2",
+            "cache",
+        ),
+        (
+            {"kind": "nas", "params": {"device": "Near", "hardware": [2, 3, 1, 7], "latency_constraint_ms": 1}},
+            "/params",
+            "only one",
+        ),
     ],
 )
-def test_what_cannot_be_carried_out_is_refused_by_pointer_and_not_stored(body, status, pointer, daemon):
-    data = body if isinstance(body, bytes) else json.dumps(body)
-    problem = refused(daemon.request("POST", "/v1/jobs", data=data, headers={"Content-Type": "application/json"}), status)
-    if pointer is not None:
-        assert pointer in [error["pointer"] for error in problem["errors"]]
-    assert daemon.jobs() == []
+def test_what_could_be_known_is_refused_at_once(body, pointer, words, shared):
+    n_before = len(shared.jobs())
+    reply = shared.request("POST", "/v1/jobs", json={"kind": "train", "search_space": "nasbench201"} | body)
+    assert reply.status_code == 422, reply.text
+    errors = {error["pointer"]: error["detail"] for error in reply.json()["errors"]}
+    assert words in errors[pointer], errors
+    assert str(shared.root) not in reply.text and len(shared.jobs()) == n_before
 
 
-def test_a_body_of_another_type_is_415(daemon):
-    refused(daemon.request("POST", "/v1/jobs", data="kind=train", headers={"Content-Type": "text/plain"}), 415)
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"\xff", b'{"kind": "train", "kind": "test"}'])
+def test_what_is_no_submission_is_refused(body, shared):
+    reply = shared.request("POST", "/v1/jobs", data=body, headers={"Content-Type": "application/json"})
+    assert reply.status_code == (422 if body[:1] in (b"[",) or b"kind" in body else 400), reply.text
 
 
-# ---- idempotency -------------------------------------------------------------------------------------
+# ---- idempotency keys --------------------------------------------------------------------------------
 
 
-def test_the_same_key_and_job_give_the_same_job(daemon):
-    first = post(daemon, COST, **{"Idempotency-Key": "a-key"})
-    assert first.status_code == 202 and "Idempotency-Replayed" not in first.headers
-    ended = daemon.wait(first.json()["id"])
-    written_otherwise = {"params": {"force": False, "predictor": "cost", "seed": 0.0}, "search_space": SPACE, "kind": "train"}
-    for body, key in ((COST, "a-key"), (COST, '"a-key"'), (written_otherwise, "a-key")):
-        again = post(daemon, body, **{"Idempotency-Key": key})
-        assert (again.status_code, again.headers["Idempotency-Replayed"]) == (200, "true")
-        assert again.json() == ended and again.headers["Location"] == first.headers["Location"]
-    assert len(daemon.jobs()) == 1
-
-
-def test_a_repeated_submission_of_what_has_not_ended_is_202(daemon):
-    first = post(daemon, mlp(LONG), **{"Idempotency-Key": "k"})
-    again = post(daemon, mlp(LONG), **{"Idempotency-Key": "k"})
-    assert (first.status_code, again.status_code) == (202, 202)
+def test_a_key_stands_for_one_job(shared):
+    first = shared.request("POST", "/v1/jobs", json=nas(seed=1), headers={"Idempotency-Key": "one"})
+    again = shared.request("POST", "/v1/jobs", json=nas(seed=1), headers={"Idempotency-Key": '"one"'})
+    assert first.status_code == 202 and again.status_code in (200, 202)
     assert again.json()["id"] == first.json()["id"] and again.headers["Idempotency-Replayed"] == "true"
+    assert "Idempotency-Replayed" not in first.headers
+    spaced = json.dumps(nas(seed=1), indent=3).encode()  # the same thing, written otherwise
+    headers = {"Idempotency-Key": "one", "Content-Type": "application/json"}
+    assert shared.request("POST", "/v1/jobs", data=spaced, headers=headers).json()["id"] == first.json()["id"]
+    other = shared.request("POST", "/v1/jobs", json=nas(seed=2), headers={"Idempotency-Key": "one"})
+    assert other.status_code == 422 and "Idempotency-Key" in other.text
+    shared.wait(first.json()["id"])
+    ended = shared.request("POST", "/v1/jobs", json=nas(seed=1), headers={"Idempotency-Key": "one"})
+    assert ended.status_code == 200 and ended.json()["state"] == "succeeded"
 
 
-@pytest.mark.parametrize("other", [order("train", predictor="cost", seed=1), COST | {"priority": 1}, COST | {"deadline_s": 9}, nas()])
-def test_a_key_stands_for_one_job(other, daemon):
-    first = post(daemon, COST, **{"Idempotency-Key": "k"}).json()
-    refused(post(daemon, other, **{"Idempotency-Key": "k"}), 422, "Idempotency-Key")
-    assert [job["id"] for job in daemon.jobs()] == [first["id"]]
+@pytest.mark.parametrize("key", ["", "x" * 256, "a b", "ä".encode()])
+def test_a_key_that_is_none_is_refused(key, shared):
+    reply = shared.request("POST", "/v1/jobs", json=nas(), headers={"Idempotency-Key": key})
+    assert reply.status_code in (400, 422) and "Idempotency-Key" in reply.text
 
 
-@pytest.mark.parametrize("key", ["", '""', "a b", "x" * 256, "\x7f", "\xe4"])
-def test_a_key_that_is_none_is_refused_by_name(key, daemon):
-    refused(post(daemon, COST, **{"Idempotency-Key": key.encode("latin-1")}), 422, "Idempotency-Key")
-    assert daemon.jobs() == []
+def test_a_key_that_many_use_at_once_makes_one_job(shared):
+    def post(_):
+        return shared.request("POST", "/v1/jobs", json=nas(seed=3), headers={"Idempotency-Key": "many"})
+
+    with concurrent.futures.ThreadPoolExecutor(32) as pool:
+        replies = list(pool.map(post, range(128)))
+    assert {reply.status_code for reply in replies} <= {200, 202, 409}
+    assert len({reply.json()["id"] for reply in replies if reply.ok}) == 1
+    assert sum(job["params"].get("seed") == 3 and job["kind"] == "nas" for job in shared.jobs()) == 1
 
 
-def test_what_was_refused_has_not_used_its_key(daemon):
-    refused(post(daemon, order("train", epochs=1), **{"Idempotency-Key": "k"}), 422)
-    assert post(daemon, COST, **{"Idempotency-Key": "k"}).status_code == 202
+# ---- Prefer: wait ------------------------------------------------------------------------------------
 
 
-def test_of_many_with_the_same_key_at_once_one_makes_the_job(daemon):
-    for turn in range(10):
-        key = {"Idempotency-Key": f"turn {turn}".replace(" ", "-")}
-        barrier, replies = threading.Barrier(8), []
-
-        def submit(key=key, barrier=barrier, replies=replies):
-            barrier.wait()
-            replies.append(post(daemon, mlp(LONG), **key))
-
-        threads = [threading.Thread(target=submit) for _ in range(8)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        assert len(replies) == 8 and {reply.status_code for reply in replies} <= {202, 409}
-        taken = [reply for reply in replies if reply.status_code == 202]
-        assert len({reply.json()["id"] for reply in taken}) == 1
-        assert len([reply for reply in taken if "Idempotency-Replayed" not in reply.headers]) == 1
-    assert len(daemon.jobs()) == 10
+def test_a_client_that_prefers_to_wait_gets_the_ended_job(shared):
+    reply = shared.request("POST", "/v1/jobs", json=nas(), headers={"Prefer": "wait=20"})
+    assert reply.status_code == 200 and reply.json()["state"] == "succeeded"
+    assert reply.headers["Preference-Applied"] == "wait=20" and "Retry-After" not in reply.headers
 
 
-def test_a_key_whose_job_is_being_stored_is_409(daemon):
-    store = sqlite3.connect(daemon.root / "result" / ".jobs.sqlite", isolation_level=None)
-    store.execute("BEGIN IMMEDIATE")  # the service's own writer waits for this one
-    first = Asking(daemon, "POST", "/v1/jobs", json=COST, headers={"Idempotency-Key": "k"})
-    try:
-        wait_until(lambda: metric(daemon, "dgld_http_requests_in_flight") == 2 and metric(daemon, "dgld_pool_busy_threads") == 0)
-        refused(post(daemon, COST, **{"Idempotency-Key": "k"}), 409, "Idempotency-Key")
-        refused(post(daemon, nas(), **{"Idempotency-Key": "k"}), 409, "Idempotency-Key")
-    finally:
-        store.execute("ROLLBACK")
-        store.close()
-    assert first.answer().status_code == 202
-    again = post(daemon, COST, **{"Idempotency-Key": "k"})
-    assert again.json()["id"] == first.answer().json()["id"] and len(daemon.jobs()) == 1
-
-
-def test_keys_are_each_tokens_own(idle):
-    tokens = []
-    for name in ("ada", "bob"):
-        command = [ROOT / "build" / "dgld", "token", "--root", idle.root, "--name", name, "--role", "operator", "--file", "tokens.json"]
-        tokens.append(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[-1])
-    daemon = configured(idle, tokens_file="tokens.json")
-    ids = [
-        post(daemon, COST, **{"Idempotency-Key": "k", "Authorization": f"Bearer {token}"}).json()["id"] for token in tokens + tokens
-    ]
-    assert ids[0] != ids[1] and ids[2:] == ids[:2]
-
-
-# ---- Prefer ------------------------------------------------------------------------------------------
-
-
-def test_a_submission_may_wait_for_the_end(daemon):
-    reply = post(daemon, COST, Prefer="wait=30")
-    assert (reply.status_code, reply.headers["Preference-Applied"]) == (200, "wait=30")
-    assert reply.json()["state"] == "succeeded" and reply.json()["result"]["version"].startswith("cost-")
-    assert reply.headers["Location"] == f"/v1/jobs/{reply.json()['id']}" and "Retry-After" not in reply.headers
-    again = post(daemon, COST, Prefer="respond-async, wait=600", **{"Idempotency-Key": "k"})
-    assert (again.status_code, again.headers["Preference-Applied"]) == (200, "wait=60")
-
-
-def test_what_does_not_end_in_time_is_202(daemon):
+def test_what_does_not_end_in_time_is_202(make):
+    daemon = make()
     begun = time.monotonic()
-    reply = post(daemon, mlp(LONG), Prefer='foo="a, wait=9"; bar, respond-async, wait="1"')
-    assert time.monotonic() - begun >= 1
-    assert (reply.status_code, reply.headers["Preference-Applied"]) == (202, "wait=1, respond-async")
-    assert reply.json()["state"] == "running" and reply.json()["progress"]["percent"] >= 0
+    reply = daemon.request("POST", "/v1/jobs", json=mlp(LONG), headers={"Prefer": "respond-async, wait=1"})
+    assert reply.status_code == 202 and reply.json()["state"] == "running" and time.monotonic() >= begun + 0.9
 
 
-def test_a_repeated_submission_waits_as_well(daemon):
-    id = post(daemon, mlp(LONG), **{"Idempotency-Key": "k"}).json()["id"]
-    again = Asking(daemon, "POST", "/v1/jobs", json=mlp(LONG), headers={"Idempotency-Key": "k", "Prefer": "wait=50"})
-    wait_until(lambda: metric(daemon, "dgld_http_requests_in_flight") == 2)
-    assert cancel(daemon, id).status_code == 200
-    reply = again.answer()
-    assert (reply.status_code, reply.json()["id"], reply.json()["state"]) == (200, id, "cancelled")
-    assert reply.headers["Idempotency-Replayed"] == "true"
+@pytest.mark.parametrize("prefer", ["wait", "wait=x", "wait=-1", "return=minimal", ";;,="])
+def test_other_preferences_are_passed_over(prefer, shared):
+    reply = shared.request("POST", "/v1/jobs", json=nas(), headers={"Prefer": prefer})
+    assert reply.status_code == 202 and "Preference-Applied" not in reply.headers
+
+
+# ---- lists -------------------------------------------------------------------------------------------
+
+
+def test_jobs_are_listed_in_parts_and_by_what_they_are(make):
+    daemon = make()
+    ids = [daemon.submit(nas(seed=i))["id"] for i in range(7)] + [daemon.submit(order("train"))["id"]]
+    for id in ids:
+        daemon.wait(id)
+    seen, query = [], {"limit": 3}
+    for _ in range(3):
+        part = daemon.request("GET", "/v1/jobs", params=query).json()
+        assert len(part["jobs"]) == (3 if len(seen) < 6 else 2)
+        seen += [job["id"] for job in part["jobs"]]
+        query["cursor"] = part["next"]
+    assert part["next"] is None and seen == ids[::-1]
+    assert [job["id"] for job in daemon.jobs(kind="train")] == ids[-1:]
+    assert len(daemon.jobs(kind="nas", state="succeeded", search_space="nasbench201")) == 7
+    assert daemon.jobs(state="queued") == [] and daemon.jobs(search_space="fbnetv3") == []
 
 
 @pytest.mark.parametrize(
-    "prefer, applied",
-    [("wait=0", "wait=0"), ("respond-async", "respond-async"), ("wait", None), ("wait=-1", None), ("wait=1.5", None), ("return=minimal", None)],
+    "query", ["state=done", "kind=bake", "limit=0", "limit=1001", "limit=x", "cursor=x", "search_space=darts"]
 )
-def test_other_preferences_answer_at_once(prefer, applied, daemon):
-    reply = post(daemon, mlp(LONG), Prefer=prefer)
-    assert (reply.status_code, reply.headers.get("Preference-Applied")) == (202, applied)
+def test_a_wrong_filter_is_named(query, shared):
+    reply = shared.request("GET", f"/v1/jobs?{query}")
+    assert reply.status_code == 422 and query.split("=")[0] in reply.json()["detail"]
 
 
-# ---- one job -----------------------------------------------------------------------------------------
+# ---- one job, and waiting for it ---------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("id", [NOBODY, NOBODY.upper(), "1", "x" * 500, NOBODY + "%00", "%C3%A4", "..", NOBODY[:-1]])
-def test_what_is_no_job_is_404(id, daemon):
-    for method, path in (("GET", ""), ("DELETE", ""), ("GET", "/events"), ("POST", "/cancel")):
-        if id == "..":
-            continue  # requests itself takes such a path for another
-        refused(daemon.request(method, f"/v1/jobs/{id}{path}"), 404)
+@pytest.mark.parametrize("id", [NOBODY, "x", "..", NOBODY.upper(), NOBODY + "0", "%00"])
+@pytest.mark.parametrize("method, end", [("GET", ""), ("GET", "/events"), ("POST", "/cancel"), ("DELETE", "")])
+def test_an_unknown_id_is_not_found(id, method, end, shared):
+    assert shared.request(method, f"/v1/jobs/{id}{end}").status_code in (404, 405)
 
 
-def test_a_job_has_a_tag(daemon):
-    id = post(daemon, COST, Prefer="wait=30").json()["id"]
-    reply = get(daemon, f"/{id}")
+def test_a_job_has_a_tag(shared):
+    id = shared.submit(nas())["id"]
+    shared.wait(id)
+    reply = shared.request("GET", f"/v1/jobs/{id}")
     tag = reply.headers["ETag"]
-    assert reply.status_code == 200 and "Retry-After" not in reply.headers
-    same = get(daemon, f"/{id}", headers={"If-None-Match": tag})
-    assert (same.status_code, same.content, same.headers["ETag"]) == (304, b"", tag)
-    assert get(daemon, f"/{id}", headers={"If-None-Match": '"x"'}).json() == reply.json()
-    refused(get(daemon, f"/{id}", headers={"If-Match": '"x"'}), 412)
-    head = daemon.request("HEAD", f"/v1/jobs/{id}")
-    assert (head.status_code, head.content, head.headers["ETag"]) == (200, b"", tag)
+    same = shared.request("GET", f"/v1/jobs/{id}", headers={"If-None-Match": tag})
+    assert same.status_code == 304 and same.content == b"" and same.headers["ETag"] == tag
+    assert shared.request("GET", f"/v1/jobs/{id}", headers={"If-None-Match": '"x"'}).status_code == 200
+    begun = time.monotonic()
+    assert shared.request("GET", f"/v1/jobs/{id}?wait=30").status_code == 200, "it has ended: nothing to wait for"
+    assert time.monotonic() < begun + 10
+    assert shared.request("DELETE", f"/v1/jobs/{id}", headers={"If-Match": '"x"'}).status_code == 412
+    assert shared.request("DELETE", f"/v1/jobs/{id}", headers={"If-Match": tag}).status_code == 204
+    assert shared.request("GET", f"/v1/jobs/{id}").status_code == 404
 
 
-# ---- long poll ---------------------------------------------------------------------------------------
-
-
-def test_a_poll_is_answered_when_the_job_changes(busy):
-    first = get(busy, f"/{busy.waiting}")
-    assert int(first.headers["Retry-After"]) >= 1
-    polls = [
-        Asking(busy, "GET", f"/v1/jobs/{busy.waiting}?wait=50"),
-        Asking(busy, "GET", f"/v1/jobs/{busy.waiting}?wait=50", headers={"If-None-Match": first.headers["ETag"]}),
-    ]
-    wait_until(lambda: metric(busy, "dgld_http_requests_in_flight") == 3)
-    assert cancel(busy, busy.waiting).status_code == 200
-    for poll in polls:
-        reply = poll.answer()
-        assert (reply.status_code, reply.json()["state"]) == (200, "cancelled")
-        assert reply.headers["ETag"] != first.headers["ETag"] and poll.seconds < 40
-
-
-def test_polls_with_the_last_tag_see_a_run_go_on(daemon):
-    id = daemon.submit(mlp(LONG))["id"]
-    daemon.wait_for_stage(id, "training")
-    seen, tag = [], None
+def test_a_long_poll_answers_on_change(make):
+    daemon = make()
+    id = running(daemon)["id"]
+    last = daemon.job(id)["progress"]["epoch"]
     for _ in range(5):
-        reply = get(daemon, f"/{id}?wait=30", headers={"If-None-Match": tag} if tag else {})
-        assert reply.status_code == 200 and reply.headers["ETag"] != tag
-        tag = reply.headers["ETag"]
-        seen.append(reply.json()["progress"])
-    assert len({json.dumps(progress) for progress in seen}) == 5
-    assert [p["percent"] for p in seen] == sorted(p["percent"] for p in seen)
-    assert {"percent", "stage", "epoch", "n_epochs", "loss", "seconds_left"} <= set(seen[-1])
+        reply = daemon.request("GET", f"/v1/jobs/{id}?wait=20")
+        assert reply.status_code == 200 and reply.headers["Retry-After"] == "1"
+        assert reply.json()["progress"]["epoch"] > last
+        last = reply.json()["progress"]["epoch"]
+    ended = threading.Event()
+    found = []
+
+    def poll():
+        while (job := daemon.request("GET", f"/v1/jobs/{id}?wait=20").json())["state"] not in ENDED:
+            pass
+        found.append(job["state"])
+        ended.set()
+
+    threading.Thread(target=poll, daemon=True).start()
+    cancel(daemon, id)
+    assert ended.wait(10) and found == ["cancelled"]
 
 
-def test_a_poll_of_what_does_not_change_ends_in_time(busy):
-    tag = get(busy, f"/{busy.waiting}").headers["ETag"]
+def test_a_long_poll_of_what_waits_ends_in_time(make):
+    daemon = make()
+    for _ in range(2):
+        daemon.submit(mlp(LONG))
+    id = daemon.submit(mlp(LONG))["id"]
+    tag = daemon.request("GET", f"/v1/jobs/{id}").headers["ETag"]
     begun = time.monotonic()
-    reply = get(busy, f"/{busy.waiting}?wait=1", headers={"If-None-Match": tag})
-    assert (reply.status_code, reply.headers["ETag"]) == (304, tag) and time.monotonic() - begun >= 1
-    begun = time.monotonic()
-    reply = get(busy, f"/{busy.waiting}?wait=1")
-    assert (reply.status_code, reply.json()["state"]) == (200, "queued") and time.monotonic() - begun >= 1
+    reply = daemon.request("GET", f"/v1/jobs/{id}?wait=1")
+    assert reply.status_code == 200 and reply.json()["state"] == "queued" and time.monotonic() >= begun + 0.9
+    assert daemon.request("GET", f"/v1/jobs/{id}?wait=1", headers={"If-None-Match": tag}).status_code == 304
+    for wait in ("61", "-1", "x", "", "1.5"):
+        assert daemon.request("GET", f"/v1/jobs/{id}?wait={wait}").status_code == 422
 
 
-def test_a_poll_does_not_wait_for_what_is_known_already(busy):
-    ended = post(busy, nas(), Prefer="wait=30").json()["id"]
-    assert get(busy, f"/{ended}?wait=60", timeout=20).json()["state"] == "succeeded"
-    tag = get(busy, f"/{ended}").headers["ETag"]
-    assert get(busy, f"/{ended}?wait=60", timeout=20, headers={"If-None-Match": tag}).status_code == 304
-    assert get(busy, f"/{busy.waiting}?wait=60", timeout=20, headers={"If-None-Match": '"an-older-one"'}).status_code == 200
-    assert get(busy, f"/{busy.waiting}?wait=0", timeout=20).status_code == 200
-
-
-def test_a_poll_is_answered_when_its_job_goes_away(busy):
-    poll = Asking(busy, "GET", f"/v1/jobs/{busy.waiting}?wait=50")
-    wait_until(lambda: metric(busy, "dgld_http_requests_in_flight") == 2)
-    assert cancel(busy, busy.waiting).status_code == 200
-    assert busy.request("DELETE", f"/v1/jobs/{busy.waiting}").status_code == 204
-    assert poll.answer().status_code in (200, 404) and poll.seconds < 40
-
-
-@pytest.mark.parametrize("wait", ["61", "-1", "x", "1.5", "", " 1", "1e1", "99999999999999999999"])
-def test_a_wait_that_is_none_is_422(wait, daemon):
-    refused(get(daemon, f"/{NOBODY}", params={"wait": wait}), 422, "wait must be", "60")
-
-
-def test_a_hundred_polls_hold_up_nobody(busy):
-    request = f"GET /v1/jobs/{busy.waiting}?wait=60 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode()
-    port = int(busy.url.rsplit(":", 1)[1])
-    polls = [socket.create_connection(("127.0.0.1", port), timeout=60) for _ in range(100)]
-    for poll in polls:
-        poll.sendall(request)
-    wait_until(lambda: metric(busy, "dgld_http_requests_in_flight") == 101)
-    for _ in range(50):
-        assert busy.request("POST", "/v1/predict", json=ASKED).status_code == 200
-        assert busy.job(busy.waiting)["state"] == "queued"
-    assert metric(busy, "dgld_http_requests_in_flight") == 101, "none was answered meanwhile"
-    assert cancel(busy, busy.waiting).status_code == 200
-    for poll in polls:
-        received = b""
-        while piece := poll.recv(65536):
-            received += piece
-        assert received.startswith(b"HTTP/1.1 200") and b'"state":"cancelled"' in received
-        poll.close()
-    wait_until(lambda: metric(busy, "dgld_http_requests_in_flight") == 1)
-
-
-def test_clients_that_leave_while_they_wait_take_nothing_along(busy):
-    port = int(busy.url.rsplit(":", 1)[1])
-    paths = [f"/v1/jobs/{busy.waiting}?wait=2", f"/v1/jobs/{busy.waiting}/events"]
-    for path in paths * 10:
-        with socket.create_connection(("127.0.0.1", port), timeout=60) as leaving:
-            leaving.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
-            time.sleep(0.01)
-    assert cancel(busy, busy.waiting).status_code == 200
-    wait_until(lambda: metric(busy, "dgld_http_requests_in_flight") == 1 and metric(busy, "dgld_event_streams") == 0)
-    assert busy.stop() == 0
-
-
-# ---- list --------------------------------------------------------------------------------------------
-
-
-def test_a_list_comes_in_parts_the_newest_first(daemon):
-    ids = [daemon.submit(nas(seed=i))["id"] for i in range(7)]
-    seen, cursor = [], None
-    while True:
-        part = get(daemon, "", params={"limit": 3} | ({"cursor": cursor} if cursor else {})).json()
-        seen.append([job["id"] for job in part["jobs"]])
-        cursor = part["next"]
-        if cursor is None:
-            break
-    assert sum(seen, []) == ids[::-1] and [len(part) for part in seen] == [3, 3, 1]
-    assert get(daemon, "").json()["next"] is None
-    assert daemon.jobs()[0] == daemon.job(ids[-1])
-
-
-def test_a_list_is_chosen_by_state_kind_and_space(busy):
-    search = post(busy, nas(), Prefer="wait=30").json()["id"]
-
-    def ids(**query):
-        return [job["id"] for job in get(busy, "", params=query).json()["jobs"]]
-
-    assert ids(state="running") == [busy.running] and ids(state="queued") == [busy.waiting]
-    assert ids(kind="nas") == [search] and ids(kind="test") == []
-    assert ids(kind="train", state="succeeded") == [] and ids(kind="nas", state="succeeded") == [search]
-    assert ids(search_space="fbnetv3") == [] and len(ids(search_space=SPACE, other="x")) == 3
-
-
-@pytest.mark.parametrize(
-    "name, value",
-    [("state", "done"), ("state", ""), ("kind", "Train"), ("search_space", "darts"), ("limit", "0"), ("limit", "1001"), ("limit", "x"),
-     ("cursor", "1"), ("cursor", ""), ("cursor", "j01")],
-)  # fmt: skip
-def test_an_argument_that_is_none_is_422_by_name(name, value, daemon):
-    refused(get(daemon, "", params={name: value}), 422, f"{name} must be")
-
-
-# ---- cancel and delete -------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "body",
-    [{}, {"data": b""}, {"data": b"", "headers": {"Content-Type": "application/x-www-form-urlencoded"}}, {"json": {}}, {"data": b" {} "}],
-)
-def test_a_cancellation_needs_no_body(body, busy):
-    for id in (busy.waiting, busy.running, busy.running):
-        reply = cancel(busy, id, **body)
-        assert (reply.status_code, reply.json()["state"]) == (200, "cancelled")
-
-
-@pytest.mark.parametrize("data, status", [(b"{", 400), (b"x", 400), (b"[]", 422), (b'{"x": 1}', 422), (b"null", 422)])
-def test_a_body_that_says_something_else_cancels_nothing(data, status, busy):
-    refused(cancel(busy, busy.waiting, data=data), status)
-    assert busy.job(busy.waiting)["state"] == "queued"
-
-
-def test_what_has_ended_otherwise_is_409(daemon):
-    succeeded = post(daemon, COST, Prefer="wait=30").json()
-    refused(cancel(daemon, succeeded["id"]), 409, "the job has succeeded")
-    failed = daemon.wait(daemon.submit(mlp(LONG, deadline_s=1))["id"])
-    refused(cancel(daemon, failed["id"]), 409, "the job has failed")
-    assert daemon.job(succeeded["id"]) == succeeded and daemon.job(failed["id"]) == failed
-
-
-def test_what_has_ended_may_be_deleted_and_nothing_else(busy):
-    for id in (busy.waiting, busy.running):
-        refused(busy.request("DELETE", f"/v1/jobs/{id}"), 409, "cancel it first")
-        assert cancel(busy, id).status_code == 200
-        tag = get(busy, f"/{id}").headers["ETag"]
-        refused(busy.request("DELETE", f"/v1/jobs/{id}", headers={"If-Match": '"x"'}), 412)
-        gone = busy.request("DELETE", f"/v1/jobs/{id}", headers={"If-Match": tag})
-        assert (gone.status_code, gone.content) == (204, b"")
-        refused(get(busy, f"/{id}"), 404)
-        refused(busy.request("DELETE", f"/v1/jobs/{id}"), 404)
+def test_a_hundred_long_polls_hold_nobody_up(make):
+    daemon = make()
+    daemon.submit(mlp(LONG))
+    ids = [daemon.submit(mlp(LONG))["id"] for _ in range(2)]
+    with concurrent.futures.ThreadPoolExecutor(100) as pool:
+        polls = [pool.submit(daemon.request, "GET", f"/v1/jobs/{ids[i % 2]}?wait=30") for i in range(100)]
+        time.sleep(0.5)
+        asked = {"search_space": "nasbench201", "hardware": [2, 3, 1, 7.46], "architectures": ["444244"] * 20000}
+        for _ in range(5):  # on the pool, as the polls were
+            assert daemon.request("POST", "/v1/predict", json=asked).status_code == 200
+        assert not any(poll.done() for poll in polls)
+        for id in ids:
+            cancel(daemon, id)
+        assert {poll.result(20).json()["state"] for poll in polls} == {"cancelled"}
 
 
 # ---- events ------------------------------------------------------------------------------------------
 
 
-class Events:
-    """A follower: the events of a job as an EventSource would take them, and the comments between."""
-
-    def __init__(self, daemon, id, query="", **headers):
-        headers = {"Accept": "text/event-stream", "Accept-Encoding": "gzip"} | headers
-        self.reply = daemon.request("GET", f"/v1/jobs/{id}/events{query}", stream=True, timeout=60, headers=headers)
-        self.comments, self.retry_ms = [], None
-        self.lines = self.reply.iter_lines(chunk_size=1)
-
-    def __enter__(self):
-        assert self.reply.status_code == 200, self.reply.text
-        return self
-
-    def __exit__(self, *_):
-        self.reply.close()
-
-    def __iter__(self):
-        """(id, kind, data) of each event until the stream ends."""
-        fields = {}
-        for line in self.lines:
-            line = line.decode()
-            name, _, value = line.partition(": ")
-            if line == "" and fields:
-                assert set(fields) == {"id", "event", "data"}
-                yield int(fields["id"]), fields["event"], json.loads(fields["data"])
-                fields = {}
-            elif line.startswith(":"):
-                self.comments.append(line)
-            elif name == "retry":
-                self.retry_ms = int(value)
-            elif line != "":
-                assert name not in fields
-                fields[name] = value
-        assert fields == {}, "the stream ended within an event"
-
-    def take(self, n):
-        return [event for _, event in zip(range(n), self)]
-
-
-def test_a_follower_sees_a_job_from_its_state_to_its_end(daemon):
+def test_events_tell_a_job_from_its_begin_to_its_end(make):
+    daemon = make()
     id = daemon.submit(mlp(60_000))["id"]
-    with Events(daemon, id) as stream:
-        for name, value in (("Content-Type", "text/event-stream"), ("Cache-Control", "no-store"), ("X-Accel-Buffering", "no")):
-            assert stream.reply.headers[name] == value
-        assert "Content-Encoding" not in stream.reply.headers
-        events = list(stream)
-        assert stream.retry_ms == 1000
-    ids, kinds, data = zip(*events)
-    assert list(ids) == sorted(set(ids))
-    assert kinds[0] == kinds[-1] == "job" and set(kinds) == {"job", "progress"}
-    assert data[-1] == daemon.job(id) and data[-1]["state"] == "succeeded"
-    percents = [d["percent"] for k, d in zip(kinds, data) if k == "progress" and "percent" in d]
-    assert len(percents) > 1 and percents == sorted(percents)
+    events = list(follow(daemon, id))
+    kinds = [kind for kind, _, _ in events]
+    numbers = [number for _, number, _ in events]
+    assert numbers == sorted(set(numbers)) and kinds[-1] == "job" and kinds.count("progress") > 3
+    assert events[-1][2] == daemon.job(id) and events[-1][2]["state"] == "succeeded"
+    percents = [data["percent"] for kind, _, data in events if kind == "progress"]
+    assert percents == sorted(percents) and all(0 <= percent <= 100 for percent in percents)
+    after = [event for event in events if event[1] > numbers[-1]]
+    assert after == []
+    done = daemon.request("GET", f"/v1/jobs/{id}/events", headers={"Last-Event-ID": str(numbers[-1])})
+    assert done.status_code == 204, "a client that has all of it is told not to ask again"
 
 
-def test_a_follower_goes_on_where_it_was(daemon):
+def test_events_go_on_after_the_last_one_that_was_seen(make):
+    daemon = make()
+    id = running(daemon)["id"]
+    events = follow(daemon, id)
+    seen = [next(events) for _ in range(5)]
+    last = seen[2][1]
+    again = follow(daemon, id, headers={"Last-Event-ID": str(last)})
+    assert [next(again), next(again)] == seen[3:]
+    by_query = follow(daemon, id, params={"last_event_id": last})
+    assert next(by_query) == seen[3]
+    ignored = follow(daemon, id, headers={"Last-Event-ID": "x"})
+    assert next(ignored) == seen[0]
+    cancel(daemon, id)
+    kind, number, job = list(events)[-1]
+    assert kind == "job" and number > seen[-1][1] and job["state"] == "cancelled"
+
+
+def test_a_silent_stream_has_pings(make, monkeypatch):
+    monkeypatch.setenv("DGLD_TEST_EVENT_PING_MS", "100")
+    daemon = make()
+    for _ in range(2):
+        daemon.submit(mlp(LONG))
     id = daemon.submit(mlp(LONG))["id"]
-    daemon.wait_for_stage(id, "training")
-    with Events(daemon, id) as stream:
-        first = stream.take(4)
-    with Events(daemon, id) as whole, Events(daemon, id, **{"Last-Event-ID": str(first[2][0])}) as rest:
-        again, after = whole.take(12), rest.take(6)
-    assert again[:3] == first[:3]
-    assert after == again[3:9], "nothing is missed, nothing is told twice"
-    with Events(daemon, id, f"?last_event_id={first[2][0]}") as rest:
-        assert rest.take(2) == again[3:5]
-    with Events(daemon, id, "?last_event_id=1", **{"Last-Event-ID": str(first[2][0])}) as rest:
-        assert rest.take(1) == again[3:4], "the header counts"
+    events = follow(daemon, id)
+    assert next(events)[2]["state"] == "queued"
+    assert [next(events) for _ in range(3)] == [("comment", None, "ping")] * 3
+    cancel(daemon, id)
+    assert [event for event in events if event[0] != "comment"][-1][2]["state"] == "cancelled"
 
 
-@pytest.mark.parametrize("last", ["", "x", "-1", "1.5", "9223372036854775807", "99999999999999999999999"])
-def test_a_last_event_that_was_none_is_passed_over(last, busy):
-    with Events(busy, busy.waiting, **{"Last-Event-ID": last}) as stream:
-        ((_, kind, job),) = stream.take(1)
-    assert (kind, job["id"], job["state"]) == ("job", busy.waiting, "queued")
+def test_head_opens_no_stream(make):
+    daemon = make()
+    id = running(daemon)["id"]
+    for _ in range(3):
+        reply = daemon.request("HEAD", f"/v1/jobs/{id}/events", timeout=5)
+        assert reply.status_code == 200 and reply.headers["Content-Type"] == "text/event-stream"
+    assert re.search(r"^dgld_event_streams 0$", daemon.request("GET", "/metrics").text, re.M)
 
 
-def test_the_end_is_told_once(daemon):
-    job = post(daemon, COST, Prefer="wait=30").json()
-    with Events(daemon, job["id"]) as stream:
-        events = list(stream)
-    assert [event[1:] for event in events] == [("job", job)]
-    again = Events(daemon, job["id"], **{"Last-Event-ID": str(events[-1][0])}).reply
-    assert (again.status_code, again.content) == (204, b"")
+def test_streams_are_bounded(make):
+    daemon = make("--event-streams-max", 2)
+    id = running(daemon)["id"]
+    streams = [daemon.request("GET", f"/v1/jobs/{id}/events", stream=True) for _ in range(2)]
+    refused = daemon.request("GET", f"/v1/jobs/{id}/events")
+    assert refused.status_code == 503 and "event_streams_max" in refused.json()["detail"]
+    assert re.search(r"^dgld_event_streams 2$", daemon.request("GET", "/metrics").text, re.M)
+    for stream in streams:
+        stream.close()
+    deadline = time.monotonic() + 30
+    while (reply := daemon.request("GET", f"/v1/jobs/{id}/events", stream=True)).status_code != 200:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    reply.close()
 
 
-def test_a_waiting_job_is_followed_through_all_its_states(busy):
-    with Events(busy, busy.waiting) as stream:
-        found = iter(stream)
-        assert next(found)[2]["state"] == "queued"
-        assert cancel(busy, busy.running).status_code == 200
-        assert next(found)[2]["state"] == "running"
-        assert cancel(busy, busy.waiting).status_code == 200
-        *_, (_, kind, job) = found
-    assert (kind, job["state"]) == ("job", "cancelled")
+def test_a_stop_ends_streams_and_polls_at_once(make):
+    daemon = make()
+    id = running(daemon)["id"]
+    waits = daemon.submit(mlp(LONG))["id"]
+    blocked = daemon.submit(mlp(LONG))["id"]
+    with concurrent.futures.ThreadPoolExecutor(3) as pool:
+        stream = pool.submit(lambda: list(follow(daemon, id)))
+        polls = [pool.submit(daemon.request, "GET", f"/v1/jobs/{job}?wait=60") for job in (waits, blocked)]
+        time.sleep(0.5)
+        begun = time.monotonic()
+        url = daemon.url
+        assert daemon.stop() == 0 and time.monotonic() < begun + 10
+        assert stream.result(5)[-1][0] in ("progress", "job")
+        assert {poll.result(5).status_code for poll in polls} == {200}
+    daemon.start()
+    assert daemon.url != url
+    job = daemon.wait(id, "running")
+    assert job["attempt"] == 2 and job["error"] is None, "the service's end is not the job's failure"
 
 
-def test_silence_is_broken_by_pings(busy, monkeypatch):
-    assert busy.stop() == 0
-    monkeypatch.setenv("DGLD_TEST_EVENT_PING_MS", "50")
-    busy.start()
-    busy.wait(busy.running, "running")
-    with Events(busy, busy.waiting) as stream:
-        threading.Timer(0.5, lambda: cancel(busy, busy.waiting)).start()
-        events = list(stream)
-    assert stream.comments[:3] == [": ping"] * 3 and [event[1] for event in events] == ["job", "job"]
+# ---- who may -----------------------------------------------------------------------------------------
 
 
-def test_the_headers_of_a_stream_open_none(daemon):
-    id = daemon.submit(mlp(LONG))["id"]
-    with requests.Session() as session:
-        for _ in range(3):
-            head = session.head(f"{daemon.url}/v1/jobs/{id}/events", timeout=20)
-            assert (head.status_code, head.content) == (200, b"")
-            assert head.headers["Content-Type"] == "text/event-stream" and head.headers["Cache-Control"] == "no-store"
-            assert metric(daemon, "dgld_event_streams") == 0
+def test_jobs_are_for_operators_and_readable_for_all(make, tmp_path):
+    tokens = {}
+    for role in ("predict", "operator"):
+        done = run("token", "--name", role, "--role", role, "--file", tmp_path / "tokens.json")
+        tokens[role] = re.search(r"dgld_\S+", done.stdout)[0]
+    daemon = make("--tokens-file", tmp_path / "tokens.json")
+
+    def ask(role, method, path, **keywords):
+        headers = {"Authorization": f"Bearer {tokens[role]}"} if role else {}
+        headers |= keywords.pop("headers", {})
+        return daemon.request(method, path, headers=headers, **keywords)
+
+    assert ask(None, "POST", "/v1/jobs", json=nas()).status_code == 401
+    assert ask("predict", "POST", "/v1/jobs", json=nas()).status_code == 403
+    job = ask("operator", "POST", "/v1/jobs", json=nas(), headers={"Prefer": "wait=20"}).json()
+    assert ask("predict", "GET", f"/v1/jobs/{job['id']}").json() == job
+    assert ask("predict", "GET", f"/v1/jobs/{job['id']}/events").status_code == 200
+    assert ask("predict", "POST", f"/v1/jobs/{job['id']}/cancel").status_code == 403
+    assert ask("predict", "DELETE", f"/v1/jobs/{job['id']}").status_code == 403
+    assert ask("operator", "DELETE", f"/v1/jobs/{job['id']}").status_code == 204
 
 
-def test_followers_are_bounded(idle, monkeypatch):
-    monkeypatch.setenv("DGLD_TEST_EVENT_PING_MS", "20")
-    daemon = configured(idle, event_streams_max=2)
-    id = daemon.submit(mlp(LONG))["id"]
-    with Events(daemon, id) as one, Events(daemon, id) as two:
-        assert metric(daemon, "dgld_event_streams") == 2
-        reply = Events(daemon, id).reply
-        refused(reply, 503, "event_streams_max, which is 2 here")
-        assert int(reply.headers["Retry-After"]) >= 1
-        assert one.take(3) and two.take(3)
-    wait_until(lambda: metric(daemon, "dgld_event_streams") == 0)  # that they left is found at the next ping
-    with Events(daemon, id) as again:
-        assert again.take(1)
+# ---- what is told elsewhere --------------------------------------------------------------------------
 
 
-def test_who_does_not_read_is_dropped_and_others_go_on(idle, monkeypatch):
-    monkeypatch.setenv("DGLD_TEST_EVENT_PING_MS", "1")
-    daemon = idle.start()
-    id = daemon.submit(mlp(LONG))["id"]
-    daemon.wait(id, "running")
-    with socket.socket() as slow, Events(daemon, id) as other:
-        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
-        slow.settimeout(60)
-        slow.connect(("127.0.0.1", int(daemon.url.rsplit(":", 1)[1])))
-        slow.sendall(f"GET /v1/jobs/{id}/events HTTP/1.1\r\nHost: x\r\n\r\n".encode())
-        wait_until(lambda: metric(daemon, "dgld_event_streams") == 2)
-        found, deadline = iter(other), time.monotonic() + 60
-        while metric(daemon, "dgld_event_streams") == 2:
-            assert next(found)[0] > 0 and time.monotonic() < deadline, "it is not dropped"
-        received = 0
-        with contextlib.suppress(ConnectionResetError):
-            while piece := slow.recv(65536):
-                received += len(piece)
-        assert 0 < received < 1 << 20, "no more than the sockets hold"
-        assert next(found)[0] > 0
+def test_metrics_count_jobs(make):
+    daemon = make()
+    daemon.wait(daemon.submit(nas())["id"])
+    running(daemon)
+    deadline = time.monotonic() + 10
+    wanted = ('dgld_jobs{kind="nas",state="succeeded"} 1', 'dgld_jobs{kind="train",state="running"} 1')
+    while not all(line in (text := daemon.request("GET", "/metrics").text) for line in wanted):
+        assert time.monotonic() < deadline, text
+        time.sleep(0.2)
 
 
-def test_nothing_is_lost_where_the_pool_is_full(idle):
-    daemon = configured(idle, pool_threads=1, pool_queue_max=1, body_max_bytes=1 << 26)
-    id = daemon.submit(mlp(LONG))["id"]
-    daemon.wait_for_stage(id, "training")
-    large = json.dumps(ASKED | {"architectures": ["444244"] * 60_000})
-    is_over = threading.Event()
-    statuses = []
-
-    def load():
-        while not is_over.is_set():
-            headers = {"Content-Type": "application/json"}
-            statuses.append(daemon.request("POST", "/v1/predict", data=large, headers=headers).status_code)
-
-    with Events(daemon, id) as stream:
-        threads = [threading.Thread(target=load) for _ in range(6)]
-        for thread in threads:
-            thread.start()
-        events = stream.take(12)
-        is_over.set()
-        for thread in threads:
-            thread.join()
-        events += stream.take(5)
-    assert 503 in statuses and 200 in statuses, "the pool was full now and then"
-    ids = [event[0] for event in events]
-    assert ids == list(range(ids[0], ids[0] + len(ids)))
-
-
-# ---- the stop ----------------------------------------------------------------------------------------
-
-
-def test_a_stop_ends_all_that_waits_at_once(busy):
-    polls = [
-        Asking(busy, "GET", f"/v1/jobs/{busy.waiting}?wait=60"),
-        Asking(busy, "POST", "/v1/jobs", json=mlp(LONG, seed=2), headers={"Prefer": "wait=60"}),
-    ]
-    with Events(busy, busy.running) as running, Events(busy, busy.waiting) as waiting:
-        wait_until(lambda: metric(busy, "dgld_http_requests_in_flight") == 5)
-        assert busy.stop() == 0
-        kinds = {event[1] for event in running} | {event[1] for event in waiting}
-    assert kinds == {"job", "progress"}
-    assert [poll.answer().status_code for poll in polls] == [200, 202]
-    assert polls[1].answer().json()["state"] == "queued"
-    assert not [line for line in busy.lines() if "in flight after drain_timeout_ms" in line["message"]]
-    assert polls[1].answer().json()["id"] in [job["id"] for job in busy.start().jobs()], "what was promised is kept"
-
-
-def test_while_it_stops_it_takes_no_jobs(idle):
-    daemon = configured(idle, drain_delay_ms=600_000)
-    id = daemon.submit(mlp(LONG))["id"]
-    daemon.process.terminate()
-    wait_until(lambda: daemon.request("GET", "/readyz").status_code == 503)
-    refused(post(daemon), 503, "stopping")
-    assert daemon.job(id)["state"] in ("queued", "running")
-    daemon.process.terminate()  # the second signal: at once
-    assert daemon.process.wait(timeout=30) == 0
-
-
-# ---- no jobs, metrics, readiness -----------------------------------------------------------------------
-
-
-ROUTES = [("GET", ""), ("POST", ""), ("GET", f"/{NOBODY}"), ("DELETE", f"/{NOBODY}"), ("GET", f"/{NOBODY}/events"), ("POST", f"/{NOBODY}/cancel")]
-
-
-def test_where_no_jobs_are_kept_every_address_says_so(idle):
-    daemon = configured(idle, job_store="")
-    for method, path in ROUTES:
-        reply = daemon.request(method, "/v1/jobs" + path, **({"json": COST} if method == "POST" else {}))
-        refused(reply, 503, "no jobs are kept", "job_store")
+def test_without_a_store_there_are_no_jobs_and_all_else_works(make):
+    daemon = make("--job-store", "")
+    for method, path in (("GET", "/v1/jobs"), ("POST", "/v1/jobs"), ("GET", f"/v1/jobs/{NOBODY}")):
+        reply = daemon.request(method, path, json=nas() if method == "POST" else None)
+        assert reply.status_code == 503 and "job_store" in reply.json()["detail"]
+    asked = {"search_space": "nasbench201", "hardware": [2, 3, 1, 7.46], "architectures": ["444244"]}
+    assert daemon.request("POST", "/v1/predict", json=asked).status_code == 200
     assert daemon.request("GET", "/readyz").json() == {"status": "ready"}
-    assert "dgld_jobs" not in daemon.request("GET", "/metrics").text
 
 
-def test_a_store_that_cannot_be_used_is_told_and_predictions_are_made(idle):
-    daemon = configured(idle, job_store="nowhere/jobs.sqlite")
-    for method, path in ROUTES:
-        reply = daemon.request(method, "/v1/jobs" + path, **({"json": COST} if method == "POST" else {}))
-        refused(reply, 503, "job_store", "nowhere/jobs.sqlite")
-        assert str(daemon.root) not in reply.text
-    ready = daemon.request("GET", "/readyz")
-    assert (ready.status_code, ready.json()["status"]) == (200, "degraded")
-    assert ready.json()["detail"].startswith("jobs: ") and str(daemon.root) not in ready.text
-    assert daemon.request("POST", "/v1/predict", json=ASKED).status_code == 200
+def test_cancelling_takes_an_empty_body_or_an_empty_object(shared):
+    for body, status in ((b"", 200), (b"{}", 200), (b'{"now": true}', 422), (b"[", 400)):
+        job = shared.submit(mlp(LONG))
+        reply = shared.request("POST", f"/v1/jobs/{job['id']}/cancel", data=body)
+        assert reply.status_code == status, reply.text
+        if status != 200:
+            cancel(shared, job["id"])
 
 
-def test_jobs_are_counted(busy):
-    assert post(busy, nas(), Prefer="wait=30").json()["state"] == "succeeded"
-    assert metric(busy, 'dgld_jobs{kind="train",state="running"}') == 1
-    assert metric(busy, 'dgld_jobs{kind="train",state="queued"}') == 1
-    assert metric(busy, 'dgld_jobs{kind="nas",state="succeeded"}') == 1
-    assert metric(busy, 'dgld_jobs{kind="test",state="succeeded"}') == 0
-    assert busy.request("GET", "/readyz").json() == {"status": "ready"}
-
-
-def test_every_reply_of_a_run_is_of_one_piece(daemon):
-    """State, times and results of a job agree in whatever is answered."""
-    id = daemon.submit(mlp(30_000))["id"]
-    states = []
-    while not states or states[-1] not in ENDED:
-        job = get(daemon, f"/{id}?wait=1").json()
-        states.append(job["state"])
-        assert (job["started_at"] is None) == (job["state"] == "queued")
-        assert (job["ended_at"] is None) == (job["state"] not in ENDED)
-        assert (job["result"] is None) == (job["state"] != "succeeded") and job["error"] is None
-        assert (job["attempt"] == 0) == (job["state"] == "queued")
-    assert states == sorted(states, key=["queued", "running", "succeeded"].index)
+def test_hostile_streams_of_requests_leave_it_well(shared):
+    """Connections that are dropped in every phase of a wait."""
+    id = shared.submit(mlp(LONG))["id"]
+    host, port = re.search(r"//(.*):(\d+)", shared.url).groups()
+    paths = [f"/v1/jobs/{id}?wait=2", f"/v1/jobs/{id}/events"]
+    for i in range(200):
+        with socket.create_connection((host, int(port))) as connection:
+            connection.sendall(f"GET {paths[i % 2]} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            if i % 3:
+                connection.recv(10)
+    cancel(shared, id)
+    deadline = time.monotonic() + 30
+    while not re.search(r"^dgld_event_streams 0$", shared.request("GET", "/metrics").text, re.M):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    assert shared.request("GET", "/readyz").json() == {"status": "ready"}
