@@ -1,5 +1,6 @@
 /* The job that searches for the most accurate architecture under a latency limit: among those whose
  * accuracy is known, all of which it looks at. */
+#include <assert.h>
 #include <math.h>
 
 #include "core/mem.h"
@@ -101,6 +102,7 @@ static enum err predict(struct search *s, const struct fit_hooks *hooks, struct 
     struct fit_part predicting;
     enum err rc;
 
+    assert(s->model.predictor != NULL); /* what prepare() lets pass has one */
     s->latency_ms = mem_calloc(rows->n_rows, sizeof *s->latency_ms);
     if (s->latency_ms == NULL) {
         return error_set(err, ERR_NOMEM, "no memory for %zu predictions", rows->n_rows);
