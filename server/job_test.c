@@ -174,11 +174,11 @@ static enum err prepare(const struct data_tree *tree, const struct job_order *or
     return rc != ERR_OK ? rc : job_check_conclude(errors, err);
 }
 
-enum err job_test_check(const struct data_tree *tree, const struct job_order *order,
+enum err job_test_check(const struct job_env *env, const struct job_order *order,
                         struct field_errors *errors, struct error *err)
 {
     struct test_subject subject = {0};
-    enum err rc = prepare(tree, order, &subject, errors, err);
+    enum err rc = prepare(env->tree, order, &subject, errors, err);
 
     test_subject_close(&subject);
     return rc;

@@ -129,12 +129,13 @@ static inline void job_read(const char *json, struct job_order *order)
 static inline void job_refused(const struct data_tree *tree, const char *json, const char *pointer,
                                const char *phrase)
 {
+    const struct job_env env = {.tree = tree};
     struct job_order order = {0};
     struct field_errors errors = {0};
     struct error err = {0};
 
     job_read(json, &order);
-    assert_error(job_kinds[order.kind].check(tree, &order, &errors, &err), ERR_INVALID, &err,
+    assert_error(job_kinds[order.kind].check(&env, &order, &errors, &err), ERR_INVALID, &err,
                  phrase);
     assert_int_equal(errors.n, 1);
     assert_string_equal(errors.items[0].pointer, pointer);
@@ -146,12 +147,13 @@ static inline void job_refused(const struct data_tree *tree, const char *json, c
 
 static inline void job_accepted(const struct data_tree *tree, const char *json)
 {
+    const struct job_env env = {.tree = tree};
     struct job_order order = {0};
     struct field_errors errors = {0};
     struct error err = {0};
 
     job_read(json, &order);
-    assert_ok(job_kinds[order.kind].check(tree, &order, &errors, &err), &err);
+    assert_ok(job_kinds[order.kind].check(&env, &order, &errors, &err), &err);
     assert_int_equal(errors.n, 0);
     field_errors_close(&errors);
     job_order_close(&order);
