@@ -15,7 +15,7 @@ from conftest import BINARY, ROOT, refused
 ID = "0193a1b2-0000-7000-8000-000000000001"
 JOB = {
     "id": ID, "kind": "train", "search_space": "nasbench201", "state": "running", "attempt": 2, "priority": 0,
-    "progress": {"percent": 42.4, "stage": "training", "epoch": 12, "epochs": 200, "loss": 0.5, "seconds_left": 9.6},
+    "progress": {"percent": 42.4, "stage": "training", "epoch": 12, "n_epochs": 200, "loss": 0.5, "seconds_left": 9.6},
     "submitted_at": "2026-01-31T12:00:00.000Z", "started_at": "2026-01-31T12:00:01.000Z", "ended_at": None,
     "deadline_at": None, "params": {"predictor": "mlp"}, "result": None, "error": None,
 }
@@ -228,7 +228,7 @@ HOSTILE = "a\x1b[2J\x07\x7f\x9b31m\u202eb\u2066c\nd\re\0f\x08"
 def test_no_control_character_of_the_service_reaches_the_terminal(action, mode, fake):
     fields = ("id", "kind", "search_space", "submitted_at", "error", "result", "params", HOSTILE)
     job = dict.fromkeys(fields, HOSTILE) | {"state": "succeeded" if action[0] == "wait" else "cancelled"}
-    job["progress"] = {"percent": 1e308, "stage": HOSTILE, "epoch": -1, "loss": -1e308, "epochs": HOSTILE}
+    job["progress"] = {"percent": 1e308, "stage": HOSTILE, "epoch": -1, "loss": -1e308, "n_epochs": HOSTILE}
     reply = {"jobs": [job, 7, HOSTILE], "next": None} if action[0] == "list" else job
     ran = jobs(*action, *mode, "--url", fake((200, reply)).url, stdin="{}")
     assert ran.returncode == 0, ran
