@@ -371,7 +371,7 @@ static void put_progress(struct text *out, struct json_view job)
     if (isfinite(loss)) {
         text_printf(out, ", loss %.5g", loss);
     }
-    if (left >= 0.0 && isfinite(left)) {
+    if (left > 0.0 && isfinite(left)) {
         text_printf(out, ", %.0f s left", left);
     }
 }

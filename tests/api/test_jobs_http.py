@@ -9,7 +9,7 @@ import time
 
 import pytest
 from conftest import make_root, make_small, run
-from job_tools import ENDED, Daemon, add_search_table, add_unseen_device, mlp, nas, order
+from job_tools import ENDED, Daemon, add_search_table, add_unseen_device, follow, mlp, nas, order
 
 LONG = 10**8  # epochs, beyond any test's end
 NOBODY = "01890a5d-ac96-774b-bcce-b302099a8057"  # an id of no job
@@ -322,28 +322,6 @@ def test_a_hundred_long_polls_hold_nobody_up(make):
 # ---- events ------------------------------------------------------------------------------------------
 
 
-def events_of(lines):
-    """Parses server-sent events; comments come as ("comment", None, text)."""
-    event = {}
-    for line in lines:
-        line = line.decode() if isinstance(line, bytes) else line
-        if line == "" and "data" in event:
-            yield event["event"], int(event["id"]), json.loads(event["data"])
-            event = {}
-        elif line.startswith(":"):
-            yield "comment", None, line[1:].strip()
-        elif ":" in line:
-            name, value = line.split(":", 1)
-            event[name] = value.removeprefix(" ")
-
-
-def follow(daemon, id, **keywords):
-    reply = daemon.request("GET", f"/v1/jobs/{id}/events", stream=True, **keywords)
-    assert reply.status_code == 200 and reply.headers["Content-Type"] == "text/event-stream"
-    assert reply.headers["Cache-Control"] == "no-store" and "Content-Encoding" not in reply.headers
-    return events_of(reply.iter_lines(chunk_size=1))
-
-
 def test_events_tell_a_job_from_its_begin_to_its_end(make):
     daemon = make()
     id = daemon.submit(mlp(60_000))["id"]
@@ -413,24 +391,6 @@ def test_streams_are_bounded(make):
         assert time.monotonic() < deadline
         time.sleep(0.1)
     reply.close()
-
-
-def test_a_client_that_does_not_read_is_dropped(make):
-    """Its kernel and ours take some; then its time runs, and it is gone. Nothing is kept for it."""
-    daemon = make()
-    ids = [running(daemon)["id"]]
-    host, port = re.search(r"//(.*):(\d+)", daemon.url).groups()
-    with socket.socket() as slow:
-        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
-        slow.connect((host, int(port)))
-        slow.sendall(f"GET /v1/jobs/{ids[0]}/events HTTP/1.1\r\nHost: x\r\n\r\n".encode())
-        deadline = time.monotonic() + 120
-        while not re.search(r"^dgld_event_streams 1$", daemon.request("GET", "/metrics").text, re.M):
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-        while not re.search(r"^dgld_event_streams 0$", daemon.request("GET", "/metrics").text, re.M):
-            assert time.monotonic() < deadline, "it is still there"
-            time.sleep(0.5)
 
 
 def test_a_stop_ends_streams_and_polls_at_once(make):
