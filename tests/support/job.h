@@ -218,14 +218,14 @@ static inline void job_succeeds(const struct data_tree *tree, const char *json, 
     assert_null(strchr(result->bytes, '\n'));
 }
 
-/* Stops it at its 1st, 2nd, ... report, and then where it asks whether it may commit: it must leave
- * no file below `directory` each time. */
-static inline void job_stops_everywhere(const struct data_tree *tree, const char *json,
-                                        const char *directory)
+/* Stops it at its 1st report, at some or all of the following, and then where it asks whether it may
+ * commit: it must leave no file below `directory` each time. */
+static inline void job_stops(const struct data_tree *tree, const char *json, const char *directory,
+                             bool is_everywhere)
 {
     size_t n_reports = 0;
 
-    for (size_t at = 1;; at++) {
+    for (size_t at = 1;; at += is_everywhere ? 1 : 1 + at / 2) {
         struct job_watch watch = {.stop_at = at, .is_commit_refused = true};
         struct text result = {0};
         struct error err = {0};
@@ -240,6 +240,12 @@ static inline void job_stops_everywhere(const struct data_tree *tree, const char
         assert_int_equal(n_reports, at);
     }
     assert_true(n_reports > 2);
+}
+
+static inline void job_stops_everywhere(const struct data_tree *tree, const char *json,
+                                        const char *directory)
+{
+    job_stops(tree, json, directory, true);
 }
 
 #endif

@@ -129,14 +129,15 @@ static void a_run_makes_a_version_and_nothing_else(void **state)
     }
 }
 
+/* That each report of a fit and of its validation can stop it is tested with the predictors. */
 static void a_stopped_run_leaves_nothing(void **state)
 {
     struct data_tree tree;
 
     (void)state;
     job_make_tree(&tree);
-    job_stops_everywhere(&tree, OF(ONE ACTIVATE), "result");
-    job_stops_everywhere(&tree, OF(ONE MLP("2")), "result");
+    job_stops(&tree, OF(ONE ACTIVATE), "result", false);
+    job_stops(&tree, OF(ONE MLP("2")), "result", false);
 }
 
 /* Stopped after its checkpoint, a training goes on from there, and ends with the same bytes as one
