@@ -39,8 +39,10 @@ struct job_kind_entry {
     enum err (*check)(const struct job_env *env, const struct job_order *order,
                       struct field_errors *errors, struct error *err);
     /* Runs it, and writes its result, one JSON object. ERR_CANCELED where it was told to stop; then
-     * and after any other error none of its files is there. The same order on the same data gives
-     * the same files, and may be run again after a run that was killed at any point. */
+     * none of its results is there. The same order on the same data gives the same files, and may be
+     * run again after a run that was killed or stopped at any point: what such a run leaves, a
+     * checkpoint, the next one goes on from. Whoever does not run it again calls
+     * job_files_remove(). */
     enum err (*run)(const struct job_env *env, const struct job_order *order, struct text *result,
                     struct error *err);
 };

@@ -82,7 +82,13 @@ struct job_watch {
     size_t stop_at, n_reports; /* the report, from 1, that is answered by a stop; 0: none is */
     bool is_commit_refused;
     size_t n_commits;
-    double percent; /* the last one that was told */
+    double percent;                 /* the last one that was told */
+    size_t stop_epoch, first_epoch; /* the epoch that is answered by a stop; the first one told */
+    const char *served;             /* the version that is served, NULL: there is none ... */
+    double r_served;                /* ... and its R */
+    enum err activation;            /* what serving another one ends with */
+    size_t n_activations;
+    char activated[MODEL_NAME_BYTES]; /* the last one */
 };
 
 static inline bool job_watch_report(void *context, const struct job_progress *progress)
@@ -93,7 +99,9 @@ static inline bool job_watch_report(void *context, const struct job_progress *pr
     assert_non_null(progress->stage);
     assert_int_equal(watch->n_commits, 0); /* what may not be stopped any more tells nothing */
     watch->percent = progress->percent;
-    return ++watch->n_reports != watch->stop_at;
+    watch->first_epoch = watch->first_epoch > 0 ? watch->first_epoch : progress->epoch;
+    return ++watch->n_reports != watch->stop_at &&
+           (progress->epoch == 0 || progress->epoch != watch->stop_epoch);
 }
 
 static inline bool job_watch_commit(void *context)
@@ -104,6 +112,32 @@ static inline bool job_watch_commit(void *context)
     return !watch->is_commit_refused;
 }
 
+static inline bool job_watch_served(void *context, const struct space *space,
+                                    char version[MODEL_VERSION_BYTES], double *r_held_out)
+{
+    const struct job_watch *watch = context;
+
+    assert_ptr_equal(space, &space_nasbench201);
+    if (watch->served != NULL) {
+        (void)snprintf(version, MODEL_VERSION_BYTES, "%s", watch->served);
+        *r_held_out = watch->r_served;
+    }
+    return watch->served != NULL;
+}
+
+static inline enum err job_watch_activate(void *context, const struct space *space,
+                                          const char *name, struct error *err)
+{
+    struct job_watch *watch = context;
+
+    assert_ptr_equal(space, &space_nasbench201);
+    assert_int_equal(watch->n_commits, 1); /* what is served is in place */
+    watch->n_activations++;
+    (void)snprintf(watch->activated, sizeof watch->activated, "%s", name);
+    return watch->activation == ERR_OK ? ERR_OK
+                                       : error_set(err, watch->activation, "no room to serve it");
+}
+
 static inline struct job_env job_watch_env(struct job_watch *watch, const struct data_tree *tree)
 {
     return (struct job_env){
@@ -112,6 +146,8 @@ static inline struct job_env job_watch_env(struct job_watch *watch, const struct
         .context = watch,
         .report = job_watch_report,
         .may_commit = job_watch_commit,
+        .get_served = job_watch_served,
+        .activate = job_watch_activate,
     };
 }
 
@@ -184,14 +220,14 @@ static inline void job_succeeds(const struct data_tree *tree, const char *json, 
     assert_null(strchr(result->bytes, '\n'));
 }
 
-/* Stops it at its 1st, 2nd, ... report, and then where it asks whether it may commit: it must leave
- * no file below `directory` each time. */
-static inline void job_stops_everywhere(const struct data_tree *tree, const char *json,
-                                        const char *directory)
+/* Stops it at its 1st report, at some or all of the following, and then where it asks whether it may
+ * commit: it must leave no file below `directory` each time. */
+static inline void job_stops(const struct data_tree *tree, const char *json, const char *directory,
+                             bool is_everywhere)
 {
     size_t n_reports = 0;
 
-    for (size_t at = 1;; at++) {
+    for (size_t at = 1;; at += is_everywhere ? 1 : 1 + at / 2) {
         struct job_watch watch = {.stop_at = at, .is_commit_refused = true};
         struct text result = {0};
         struct error err = {0};
@@ -206,6 +242,12 @@ static inline void job_stops_everywhere(const struct data_tree *tree, const char
         assert_int_equal(n_reports, at);
     }
     assert_true(n_reports > 2);
+}
+
+static inline void job_stops_everywhere(const struct data_tree *tree, const char *json,
+                                        const char *directory)
+{
+    job_stops(tree, json, directory, true);
 }
 
 #endif
