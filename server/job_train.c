@@ -193,7 +193,8 @@ static void drop_checkpoint(struct training *t)
 static bool note_served(const struct training *t, char version[MODEL_VERSION_BYTES],
                         double *r_held_out)
 {
-    const struct model *served = t->env->acquire_served(t->env->context, t->space);
+    const struct model *served =
+        t->env->acquire_served != NULL ? t->env->acquire_served(t->env->context, t->space) : NULL;
 
     if (served == NULL) {
         return false;

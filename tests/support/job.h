@@ -86,6 +86,8 @@ struct job_watch {
     size_t stop_epoch, first_epoch; /* the epoch that is answered by a stop; the first one told */
     const char *served;             /* the version that is served, NULL: there is none ... */
     double r_served;                /* ... and its R */
+    struct model model;             /* that one, as far as it is told */
+    int n_acquired;                 /* and not given back */
     enum err activation;            /* what serving another one ends with */
     size_t n_activations;
     char activated[MODEL_NAME_BYTES]; /* the last one */
@@ -112,17 +114,24 @@ static inline bool job_watch_commit(void *context)
     return !watch->is_commit_refused;
 }
 
-static inline bool job_watch_served(void *context, const struct space *space,
-                                    char version[MODEL_VERSION_BYTES], double *r_held_out)
+static inline const struct model *job_watch_acquire(void *context, const struct space *space)
 {
-    const struct job_watch *watch = context;
+    struct job_watch *watch = context;
 
     assert_ptr_equal(space, &space_nasbench201);
-    if (watch->served != NULL) {
-        (void)snprintf(version, MODEL_VERSION_BYTES, "%s", watch->served);
-        *r_held_out = watch->r_served;
-    }
-    return watch->served != NULL;
+    (void)snprintf(watch->model.info.version, sizeof watch->model.info.version, "%s",
+                   watch->served);
+    watch->model.info.r_held_out = watch->r_served;
+    watch->n_acquired++;
+    return &watch->model;
+}
+
+static inline void job_watch_release(void *context, const struct model *model)
+{
+    struct job_watch *watch = context;
+
+    assert_ptr_equal(model, &watch->model);
+    watch->n_acquired--;
 }
 
 static inline enum err job_watch_activate(void *context, const struct space *space,
@@ -146,7 +155,8 @@ static inline struct job_env job_watch_env(struct job_watch *watch, const struct
         .context = watch,
         .report = job_watch_report,
         .may_commit = job_watch_commit,
-        .get_served = job_watch_served,
+        .acquire_served = watch->served != NULL ? job_watch_acquire : NULL,
+        .release_served = job_watch_release,
         .activate = job_watch_activate,
     };
 }

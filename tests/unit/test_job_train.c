@@ -208,6 +208,7 @@ static void check_activation(const char *json, struct job_watch watch, bool is_a
     assert_int_equal(data_tree_init(&tree, check_directory, NULL, NULL), ERR_OK);
     assert_ok(job_try(&tree, json, &watch, &result, &err), &err);
     assert_int_equal(watch.n_activations, n_activations);
+    assert_int_equal(watch.n_acquired, 0);
     assert_contains(result.bytes, is_activated ? "\"activated\":true,\"activation\":null}"
                                                : "\"activated\":false,\"activation\":");
     assert_contains(result.bytes, phrase);
