@@ -181,12 +181,9 @@ enum err msg_device_decode_body(const char *bytes, size_t size, struct device_sh
     }
     json_spec_read(root, sheet_fields, sizeof sheet_fields / sizeof *sheet_fields, "", &sheet,
                    errors);
-    if (errors->has_failed) {
-        return error_set(err, ERR_NOMEM, "no memory to read the device sheet");
-    }
-    if (errors->n > 0) {
-        return error_set(err, ERR_INVALID, "%s%s%s", errors->items[0].pointer,
-                         errors->items[0].pointer[0] != '\0' ? ": " : "", errors->items[0].detail);
+    rc = field_errors_conclude(errors, "the device sheet", err);
+    if (rc != ERR_OK) {
+        return rc;
     }
     memcpy(sheet.name, out->name, sizeof sheet.name);
     *out = sheet;

@@ -523,14 +523,12 @@ static void read_no_params(struct submission *submission, struct field_errors *e
 static enum err conclude(struct job_order *order, const struct field_errors *errors,
                          struct error *err)
 {
-    if (errors->n == 0 && !errors->has_failed) {
-        return ERR_OK;
+    enum err rc = field_errors_conclude(errors, "the job", err);
+
+    if (rc != ERR_OK) {
+        job_order_close(order);
     }
-    job_order_close(order);
-    if (errors->has_failed) {
-        return error_set(err, ERR_NOMEM, "no memory to read the job");
-    }
-    return error_set(err, ERR_INVALID, "%s: %s", errors->items[0].pointer, errors->items[0].detail);
+    return rc;
 }
 
 static bool has_member(struct json_view object, const char *name)

@@ -115,12 +115,5 @@ enum err msg_activate_decode(const char *bytes, size_t size, struct activate_req
         return rc;
     }
     json_spec_read(body, fields, sizeof fields / sizeof *fields, "", out, errors);
-    if (errors->has_failed) {
-        return error_set(err, ERR_NOMEM, "no memory to read the request");
-    }
-    if (errors->n > 0) {
-        return error_set(err, ERR_INVALID, "%s: %s", errors->items[0].pointer,
-                         errors->items[0].detail);
-    }
-    return ERR_OK;
+    return field_errors_conclude(errors, "the request", err);
 }

@@ -67,9 +67,6 @@ enum err job_nas_run(const struct job_env *env, const struct job_order *order, s
 enum err job_directory(const char *root, const struct space *space, const char *id, char *out,
                        struct error *err);
 
-/* What a check concludes: ERR_INVALID with the first field error where there is one. */
-enum err job_check_conclude(const struct field_errors *errors, struct error *err);
-
 /* Adds what an error says to the field errors where it is one of the order, which names something
  * that is missing or wrong; ERR_OK then. Else gives the error back. */
 enum err job_check_blame(const struct data_tree *tree, const char *pointer,

@@ -94,13 +94,13 @@ static enum err prepare(const struct job_env *env, const struct job_order *order
         field_errors_add(errors, 0, "/search_space",
                          "search over %s comes with a later version; %s can be searched",
                          order->space->name, space_nasbench201.name);
-        return job_check_conclude(errors, err);
+        return field_errors_conclude(errors, "the job", err);
     }
     rc = find_device(s, errors, err);
     if (rc == ERR_OK && load_space(s, err) != ERR_OK) {
         rc = job_check_blame(env->tree, "/search_space", errors, err);
     }
-    return rc != ERR_OK ? rc : job_check_conclude(errors, err);
+    return rc != ERR_OK ? rc : field_errors_conclude(errors, "the job", err);
 }
 
 enum err job_nas_check(const struct job_env *env, const struct job_order *order,

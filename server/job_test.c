@@ -171,7 +171,7 @@ static enum err prepare(const struct data_tree *tree, const struct job_order *or
         rc = job_check_training(tree, order->space, &subject->train_devices,
                                 holdout_kind(order, subject), errors, err);
     }
-    return rc != ERR_OK ? rc : job_check_conclude(errors, err);
+    return rc != ERR_OK ? rc : field_errors_conclude(errors, "the job", err);
 }
 
 enum err job_test_check(const struct job_env *env, const struct job_order *order,

@@ -69,7 +69,7 @@ enum err job_train_check(const struct job_env *env, const struct job_order *orde
     if (rc == ERR_OK && errors->n == 0) {
         rc = check_data(env->tree, order, errors, err);
     }
-    return rc != ERR_OK ? rc : job_check_conclude(errors, err);
+    return rc != ERR_OK ? rc : field_errors_conclude(errors, "the job", err);
 }
 
 /* ---- run ------------------------------------------------------------------------------------- */
