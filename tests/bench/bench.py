@@ -441,11 +441,12 @@ def measure_http(plan):
 ENDLESS = 100_000_000  # epochs
 
 
-def ask(port, method, path, body=None):
+def ask(port, method, path, body=None, **headers):
     """One request on a connection of its own; returns the reply's JSON."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
     try:
-        connection.request(method, path, json.dumps(body) if body else None, {"Content-Type": "application/json"} if body else {})
+        headers |= {"Content-Type": "application/json"} if body else {}
+        connection.request(method, path, json.dumps(body) if body else None, headers)
         response = connection.getresponse()
         reply = response.read()
     finally:
@@ -551,12 +552,34 @@ def measure_full_store(plan, root, data):
         yield Figure.of(f"jobs_{name}_p99_of_{plan.ended_jobs}", "ms", "lower", values, aim=5)
 
 
+def seconds_of(action):
+    begun = time.monotonic()
+    action()
+    return time.monotonic() - begun
+
+
+def measure_waits(plan, root, data):
+    """What a client waits for: a search with Prefer: wait, and a training that is cancelled while it runs or waits."""
+    limits = {"hardware": [2, 3, 1, 7.46], "latency_constraint_ms": 4000}
+    search = {"kind": "nas", "search_space": "nasbench201", "params": limits}
+    with job_daemon(root, data, 3) as (_, port):
+        searches = [seconds_of(lambda: ask(port, "POST", "/v1/jobs", search, Prefer="wait=10")) for _ in range(plan.polls // 5)]
+        running, queued = [], []
+        for i in range(plan.polls // 10):
+            ids = [ask(port, "POST", "/v1/jobs", endless(i + k))["id"] for k in range(2)]
+            wait_for_job(port, ids[0], is_training)
+            queued.append(seconds_of(lambda: ask(port, "POST", f"/v1/jobs/{ids[1]}/cancel")))
+            running.append(seconds_of(lambda: ask(port, "POST", f"/v1/jobs/{ids[0]}/cancel")))
+    for name, values, aim in (("search_waited", searches, None), ("cancel_queued", queued, 100), ("cancel_running", running, 100)):
+        yield Figure.of(f"jobs_{name}", "ms", "lower", [1000 * value for value in values], aim=aim)
+
+
 def measure_beside_training(plan, folder, root, data):
     """Single predictions at a fifth of capacity, alone and beside trainings of mlp on every core.
 
-    A worker is always left to each kind of job that does not run: two more workers than cores, then."""
+    By default there are two workers more than cores: one is left to each kind of job that does not run."""
     n = os.cpu_count()
-    with job_daemon(root, data, n + 2) as (_, port):
+    with job_daemon(root, data, 0) as (_, port):
         rate, request_file = fifth_of_capacity(folder, port)
         idle, busy = [], []
         for i in range(plan.rounds):
@@ -582,6 +605,7 @@ def measure_jobs(plan):
         folder = pathlib.Path(name)
         for i, measure_one in enumerate((
             lambda root: measure_submissions(plan, folder, root, data),
+            lambda root: measure_waits(plan, root, data),
             lambda root: measure_full_store(plan, root, data),
             lambda root: measure_beside_training(plan, folder, root, data),
         )):
