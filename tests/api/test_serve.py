@@ -342,12 +342,13 @@ def test_connection_bound_turns_more_away_and_recovers(start, root):
     wait_until(is_answered)
 
 
-def test_service_writes_nothing_into_its_root(start, root):
+def test_service_writes_nothing_into_its_root_but_its_job_store(start, root):
     before = sorted(root.rglob("*"))
-    daemon = start(root)
-    daemon.post(GOOD)
-    daemon.stop()
-    assert sorted(root.rglob("*")) == before
+    for arguments, made in ((("--job-store", ""), set()), ((), {".jobs.sqlite", ".jobs.sqlite-owners"})):
+        daemon = start(root, *arguments)
+        daemon.post(GOOD)
+        daemon.stop()
+        assert {path.relative_to(root / "result").as_posix() for path in set(root.rglob("*")) - set(before)} == made
 
 
 def test_service_survives_a_closed_log(root):

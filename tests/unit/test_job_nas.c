@@ -60,8 +60,23 @@ static void what_cannot_be_searched_is_refused_by_its_pointer(void **state)
     assert_int_equal(unlink(own_path(JOB_TREE "NAS/acc.txt")), 0);
     job_refused(&tree, OF(DEVICE("One") LIMIT("40")), "/search_space",
                 "there is no data/nasbench201/NAS/acc.txt");
+}
+
+static void what_was_trained_twice_has_the_mean_of_its_accuracies(void **state)
+{
+    struct data_tree tree;
+    struct text result = {0};
+    char version[MODEL_VERSION_BYTES];
+
+    (void)state;
+    make_tree(&tree);
+    job_serve_model(&predictor_kind_cost, version);
     (void)write_text(JOB_TREE "NAS/net.txt", "1 1 1 1 1 1\n1 1 1 1 1 2\n1 1 1 1 1 1\n");
-    job_refused(&tree, OF(DEVICE("One") LIMIT("40")), "/search_space", "row 3 of NAS/net.txt");
+    (void)write_text(JOB_TREE "NAS/acc.txt", "50\n54\n60\n");
+    job_succeeds(&tree, OF(DEVICE("One") LIMIT("1e9")), &result);
+    assert_contains(result.bytes, "\"architecture\":[1,1,1,1,1,1]");
+    assert_contains(result.bytes, "\"accuracy\":55,");
+    text_close(&result);
 }
 
 /* The value of a number of the result. */
@@ -235,6 +250,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         directory_test(what_cannot_be_searched_is_refused_by_its_pointer),
+        directory_test(what_was_trained_twice_has_the_mean_of_its_accuracies),
         directory_test(a_run_finds_the_best_and_leaves_it_in_a_file),
         directory_test(a_limit_is_kept_and_where_none_keeps_it_that_is_told),
         directory_test(hardware_alone_has_no_name),
