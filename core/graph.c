@@ -246,7 +246,7 @@ uint32_t graph_combine(struct graph *graph, enum graph_op op, const char *name, 
 enum err graph_build(const struct space *space, const int32_t *genes, uint64_t seed,
                      struct graph *out, struct error *err)
 {
-    struct graph graph = {.space = space, .seed = seed};
+    struct graph graph = {.space = space, .seed = seed, .norm_margin = 1.0};
     enum err rc = space->check_countable(genes, err);
 
     if (rc == ERR_OK) {

@@ -10,9 +10,10 @@
  *
  *   convolution     weights Kaiming (He) uniform by fan-out for ReLU, fan-out being output channels
  *                   x kernel x kernel; bias 0
- *   normalisation   weight 1, bias 0, running mean 0; the running variance is what the first batch
- *                   would leave, estimated from a caricature of the network (graph.c), so that
- *                   logits stay near 1 however deep and however connected the network is
+ *   normalisation   weight 1, bias 0, running mean 0; the running variance follows from
+ *                   what the first batch would leave, estimated from a caricature of the network
+ *                   (graph_weights.c), so that logits are of the order of 1 or below, however deep
+ *                   the network is and however it is connected
  *   linear          weights and bias uniform in +-1 / sqrt(inputs), as PyTorch's default is
  *
  * A graph is built by one thread and immutable then: any number of threads may read it. */
@@ -85,7 +86,9 @@ struct graph {
     struct graph_weight *weights; /* (n_weights), owned; in the order of their nodes */
     size_t n_weights;
 
-    /* while it is built */
+    /* While it is built. Running deviations are so many times what the first batch would leave: 1,
+     * unless the space sets it. */
+    double norm_margin;
     size_t node_capacity, weight_capacity;
     char scope[GRAPH_NAME_BYTES];
     bool has_failed; /* memory was out: what follows has no effect */

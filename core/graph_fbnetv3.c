@@ -5,6 +5,11 @@
 #include "core/graph.h"
 #include "core/space_fbnetv3.h"
 
+/* Keeps hard-swish where it is nearly straight. It is steeper for large values than for small ones,
+ * so that a deep network of it, whose normalisations do not adapt, would amplify from layer to layer
+ * what the estimate of its variances errs by. */
+#define NORM_MARGIN 8.0
+
 static const struct graph_conv pointwise = {.kernel = 1, .stride = 1, .groups = 1};
 
 /* Convolution and normalisation; the names begin with `name`. */
@@ -121,6 +126,7 @@ enum err fbnetv3_build_graph(const int32_t *genes, struct graph *graph, struct e
     uint32_t value = graph_input(graph, 3, FBNETV3_IMAGE_SIDE);
     enum err rc = ERR_OK;
 
+    graph->norm_margin = NORM_MARGIN;
     value = add_conv(graph, "stem", value, &stem);
     value = graph_apply(graph, GRAPH_HARD_SWISH, "stem.act", value);
     for (unsigned stage = 1; rc == ERR_OK && stage <= FBNETV3_N_STAGES; stage++) {

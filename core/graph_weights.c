@@ -14,7 +14,7 @@
 #include "core/mem.h"
 #include "core/rng.h"
 
-enum { N_SAMPLES = 64 };
+enum { N_SAMPLES = 128 };
 
 /* ---- drawing --------------------------------------------------------------------------------- */
 
@@ -77,17 +77,22 @@ static double mean(const double *samples)
     return sum / N_SAMPLES;
 }
 
-/* Nearly normal numbers of that variance: the sum of four uniform ones, which every host computes
- * alike. */
+/* Nearly normal numbers of exactly that variance and mean 0, else errors would pile up from layer to
+ * layer: sums of four uniform numbers, which every host computes alike, and their opposites. */
 static void draw_normal(uint64_t key, double variance, double *out)
 {
-    const double scale = sqrt(variance * 3.0) / 65536.0; /* the sum has 4 / 12 of a range squared */
+    double scale;
 
-    for (size_t i = 0; i < N_SAMPLES; i++) {
+    for (size_t i = 0; i < N_SAMPLES; i += 2) {
         uint64_t bits = rng_at(key, i);
         uint64_t sum =
             (bits & 0xffff) + (bits >> 16 & 0xffff) + (bits >> 32 & 0xffff) + (bits >> 48);
-        out[i] = ((double)sum - 131070.0) * scale;
+        out[i] = (double)sum - 131070.0;
+        out[i + 1] = -out[i];
+    }
+    scale = sqrt(variance / mean_square(out));
+    for (size_t i = 0; i < N_SAMPLES; i++) {
+        out[i] *= scale;
     }
 }
 
@@ -137,7 +142,7 @@ static void imitate(struct graph *graph, const struct graph_node *node, const do
         draw_normal(key, weighted_variance(&weights[0], mean_square(a)), out);
         break;
     case GRAPH_NORM:
-        variance = mean_square(a);
+        variance = mean_square(a) * graph->norm_margin * graph->norm_margin;
         variance = variance > 0.0 ? variance : 1.0; /* of zeroes alone: as if it were new */
         weights[3].value = (float)variance;
         for (size_t i = 0; i < N_SAMPLES; i++) {
