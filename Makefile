@@ -109,7 +109,7 @@ $(OUT)/onnx.pb-c.o: $(GENERATED)/onnx.pb-c.c Makefile
 	@echo "  CC    $<"
 	$(Q)mkdir -p $(@D) && $(CC) $(BUILD_FLAGS) -w -c -o $@ $<
 
-$(OUT)/proto/onnx.o: $(GENERATED)/onnx.pb-c.h
+$(OUT)/proto/onnx.o $(OUT)/tests/unit/test_onnx.o: $(GENERATED)/onnx.pb-c.h
 
 # a text file, terminated, under the symbol embedded_<name>
 embedded_name = embedded_$(subst .,_,$(notdir $(1)))
