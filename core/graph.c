@@ -271,6 +271,12 @@ void graph_close(struct graph *graph)
     memset(graph, 0, sizeof *graph);
 }
 
+size_t graph_held_bytes(const struct graph *graph)
+{
+    return graph->node_capacity * sizeof *graph->nodes +
+           graph->weight_capacity * sizeof *graph->weights;
+}
+
 uint64_t graph_macs(const struct graph *graph)
 {
     uint64_t macs = 0;

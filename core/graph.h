@@ -106,6 +106,9 @@ void graph_close(struct graph *graph);
 uint64_t graph_macs(const struct graph *graph);
 uint64_t graph_params(const struct graph *graph);
 
+/* Memory that the graph takes. */
+size_t graph_held_bytes(const struct graph *graph);
+
 /* All values of all weights, running statistics too. */
 uint64_t graph_n_values(const struct graph *graph);
 
