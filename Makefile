@@ -16,8 +16,11 @@ BENCH_FLAGS ?=
 LIBRARIES := libmicrohttpd:libmicrohttpd-dev jansson:libjansson-dev openblas:libopenblas-pthread-dev \
              lapacke:liblapacke-dev libuv:libuv1-dev nettle:nettle-dev zlib:zlib1g-dev \
              yaml-0.1:libyaml-dev gnutls:libgnutls28-dev sqlite3:libsqlite3-dev \
-             libcurl:libcurl4-gnutls-dev
+             libcurl:libcurl4-gnutls-dev libprotobuf-c:libprotobuf-c-dev
 TEST_LIBRARIES := cmocka:libcmocka-dev
+# the schema of ONNX, and what makes C of it
+ONNX_PROTO ?= /usr/include/onnx/onnx.proto
+PROTOC_C   ?= protoc-c
 pc_names  = $(foreach l,$(1),$(firstword $(subst :, ,$(l))))
 
 CFLAGS_release := -O2 -g
@@ -30,14 +33,16 @@ OUT      := build/$(MODE)
 SOURCES  := $(wildcard core/*.c proto/*.c server/*.c)
 # files that the program carries inside
 EMBEDDED := proto/openapi.yaml server/web/docs.html
-OBJECTS  := $(SOURCES:%.c=$(OUT)/%.o) $(EMBEDDED:%=$(OUT)/%.o)
+# made from the schema, the same for every MODE
+GENERATED := build/generated
+OBJECTS  := $(SOURCES:%.c=$(OUT)/%.o) $(EMBEDDED:%=$(OUT)/%.o) $(OUT)/onnx.pb-c.o
 LIB_OBJECTS := $(filter-out $(OUT)/server/main.o,$(OBJECTS))
 TEST_SOURCES := $(wildcard tests/unit/test_*.c)
 TEST_PROGRAMS := $(TEST_SOURCES:%.c=$(OUT)/%)
 BENCH_PROGRAMS := $(patsubst %.c,$(OUT)/%,$(wildcard tests/bench/*.c))
 BINARY   := $(if $(filter release,$(MODE)),build/dgld,$(OUT)/dgld)
 
-BUILD_FLAGS = -std=c17 -D_POSIX_C_SOURCE=200809L $(WARNINGS) $(CFLAGS_$(MODE)) -I. -MMD -MP \
+BUILD_FLAGS = -std=c17 -D_POSIX_C_SOURCE=200809L $(WARNINGS) $(CFLAGS_$(MODE)) -I. -isystem $(GENERATED) -MMD -MP \
               $(shell pkg-config --cflags $(call pc_names,$(LIBRARIES))) $(CFLAGS)
 BUILD_LIBS  = $(shell pkg-config --libs $(call pc_names,$(LIBRARIES))) -lm -lpthread $(LDFLAGS)
 
@@ -75,6 +80,10 @@ endef
 
 check-libraries:
 	$(call require_libraries,$(LIBRARIES))
+	$(Q)command -v $(PROTOC_C) >/dev/null || \
+	    { echo "protoc-c is missing: apt-get install protobuf-c-compiler, or make deps" >&2; exit 1; }
+	$(Q)test -r $(ONNX_PROTO) || \
+	    { echo "$(ONNX_PROTO) is missing: apt-get install libonnx-dev, or make deps" >&2; exit 1; }
 
 check-test-libraries: check-libraries
 	$(call require_libraries,$(TEST_LIBRARIES))
@@ -92,6 +101,16 @@ $(OUT)/libdgld.a: $(LIB_OBJECTS)
 $(OUT)/%.o: %.c Makefile
 	@echo "  CC    $<"
 	$(Q)mkdir -p $(@D) && $(CC) $(BUILD_FLAGS) -c -o $@ $<
+
+$(GENERATED)/onnx.pb-c.c $(GENERATED)/onnx.pb-c.h &: $(ONNX_PROTO) Makefile
+	@echo "  PROTO $<"
+	$(Q)mkdir -p $(GENERATED) && $(PROTOC_C) --c_out=$(GENERATED) -I$(dir $(ONNX_PROTO)) $(notdir $(ONNX_PROTO))
+
+$(OUT)/onnx.pb-c.o: $(GENERATED)/onnx.pb-c.c Makefile
+	@echo "  CC    $<"
+	$(Q)mkdir -p $(@D) && $(CC) $(BUILD_FLAGS) -w -c -o $@ $<
+
+$(OUT)/proto/onnx.o $(OUT)/tests/unit/test_onnx.o: $(GENERATED)/onnx.pb-c.h
 
 # a text file, terminated, under the symbol embedded_<name>
 embedded_name = embedded_$(subst .,_,$(notdir $(1)))
@@ -148,11 +167,13 @@ format-check:
 lint: deps-lint ## format, include arrows, documented keys, cppcheck, clang-tidy
 	$(Q)$(MAKE) --no-print-directory format-check
 	$(Q)$(PYTHON) tests/support/lint.py
+	$(Q)$(MAKE) --no-print-directory $(GENERATED)/onnx.pb-c.h
 	$(Q)cppcheck --quiet --std=c11 --language=c --error-exitcode=1 -I. -j2 \
 	    --enable=warning,performance,portability --inline-suppr --suppress=missingIncludeSystem \
 	    core proto server
 	$(Q)clang-tidy --quiet --warnings-as-errors='*' $(SOURCES) -- -std=c17 \
-	    -D_POSIX_C_SOURCE=200809L -I. $(shell pkg-config --cflags $(call pc_names,$(LIBRARIES))) \
+	    -D_POSIX_C_SOURCE=200809L -I. -isystem $(GENERATED) \
+	    $(shell pkg-config --cflags $(call pc_names,$(LIBRARIES))) \
 	    2>&1 | grep -vE '^[0-9]+ warnings? (generated|treated)|^Suppressed|^Use -' ; \
 	    exit $${PIPESTATUS[0]}
 lint: SHELL := /bin/bash

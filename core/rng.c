@@ -2,9 +2,9 @@
 
 #include <assert.h>
 
-static uint64_t splitmix64(uint64_t *state)
+uint64_t rng_at(uint64_t key, uint64_t i)
 {
-    uint64_t z = (*state += UINT64_C(0x9e3779b97f4a7c15));
+    uint64_t z = key + (i + 1) * UINT64_C(0x9e3779b97f4a7c15); /* splitmix64's i-th state */
 
     z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
     z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
@@ -14,7 +14,7 @@ static uint64_t splitmix64(uint64_t *state)
 void rng_init(struct rng *rng, uint64_t seed)
 {
     for (size_t i = 0; i < 4; i++) {
-        rng->state[i] = splitmix64(&seed);
+        rng->state[i] = rng_at(seed, i);
     }
 }
 

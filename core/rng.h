@@ -25,4 +25,8 @@ size_t rng_below(struct rng *rng, size_t n);
 /* Fisher-Yates shuffle of `items` (n) in place. */
 void rng_shuffle(struct rng *rng, size_t *items, size_t n);
 
+/* Number i of the sequence that `key` names (splitmix64), without those before it: for values that
+ * are drawn in any order, or twice. */
+uint64_t rng_at(uint64_t key, uint64_t i);
+
 #endif

@@ -35,6 +35,8 @@ struct space_features {
     void (*compute)(const int32_t *genes, double *log_nominal, double *features);
 };
 
+struct graph;
+
 struct space {
     const char *name;
     const char *about;    /* one sentence */
@@ -58,6 +60,9 @@ struct space {
     /* Adds the costs of the network; the genes are countable, `cost` starts as zeroes. */
     void (*count)(const int32_t *genes, struct cost *cost);
     const struct space_features *features;
+    /* Appends the network's nodes (core/graph.h); the genes are countable. ERR_INVALID where such a
+     * network cannot be built. What is built agrees with count() in MACs and parameters. */
+    enum err (*build_graph)(const int32_t *genes, struct graph *graph, struct error *err);
 };
 
 #define SPACE_TEXT_BYTES 256

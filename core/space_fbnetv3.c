@@ -7,14 +7,7 @@
 
 #include "core/space.h"
 
-enum {
-    IMAGE_SIDE = 224,
-    N_CLASSES = 1000,
-    HEAD_EXPANSION = 6,
-    HEAD_CHANNELS = 1984,
-    SQUEEZE_RATIO = 4,
-    STAGE_HEAD = FBNETV3_N_STAGES + 1,
-};
+enum { STAGE_HEAD = FBNETV3_N_STAGES + 1 };
 
 /* What is fixed of a stage, and where its genes are. Position FIXED means the fixed value. */
 enum { FIXED = -1 };
@@ -111,22 +104,54 @@ static enum err check_countable(const int32_t *genes, struct error *err)
     return ERR_OK;
 }
 
-/* One inverted bottleneck: expand, depthwise, squeeze-and-excitation where there is, project, and
- * at stride 1 a shortcut. */
-struct block {
+static uint32_t expansion_of(const struct stage_plan *plan, const int32_t *genes, int at)
+{
+    return (uint32_t)(at == FIXED ? plan->fixed_expansion : genes[at]);
+}
+
+void fbnetv3_read_stage(const int32_t *genes, unsigned stage, struct fbnetv3_stage *out)
+{
+    const struct stage_plan *plan = &plans[stage - 1];
+
+    out->n_blocks = plan->n_blocks_at == FIXED ? 1 : (uint32_t)genes[plan->n_blocks_at];
+    out->first = (struct fbnetv3_block){
+        .c_in = (uint32_t)genes[CHANNELS_AT + stage - 2], /* gene 14, the stem, for stage 1 */
+        .c_out = (uint32_t)genes[CHANNELS_AT + stage - 1],
+        .expansion = expansion_of(plan, genes, plan->first_expansion_at),
+        .kernel = (uint32_t)genes[KERNEL_AT + stage - 1],
+        .stride = (uint32_t)plan->stride,
+        .has_squeeze = plan->has_squeeze,
+    };
+    out->later = out->first;
+    out->later.c_in = out->first.c_out;
+    out->later.expansion = expansion_of(plan, genes, plan->later_expansion_at);
+    out->later.stride = 1;
+}
+
+uint32_t fbnetv3_stem_channels(const int32_t *genes)
+{
+    return (uint32_t)genes[STEM_CHANNELS_AT];
+}
+
+uint32_t fbnetv3_last_channels(const int32_t *genes)
+{
+    return (uint32_t)genes[CHANNELS_AT + FBNETV3_N_STAGES - 1];
+}
+
+/* Where an operator stands, and how often the network holds it. */
+struct place {
     unsigned stage;
     uint32_t times;
-    uint32_t c_in, c_out, expansion, kernel, stride, side_in;
-    bool has_squeeze;
 };
 
-static void add_conv(struct cost *cost, const struct block *b, enum cost_kind kind, uint32_t c_in,
+/* A 1x1 convolution with batch normalisation. */
+static void add_conv(struct cost *cost, const struct place *at, enum cost_kind kind, uint32_t c_in,
                      uint32_t c_out, uint32_t side)
 {
     const struct cost_conv conv = {
         .kind = kind,
-        .stage = b->stage,
-        .times = b->times,
+        .stage = at->stage,
+        .times = at->times,
         .c_in = c_in,
         .c_out = c_out,
         .kernel = 1,
@@ -138,85 +163,71 @@ static void add_conv(struct cost *cost, const struct block *b, enum cost_kind ki
     cost_add_conv(cost, &conv);
 }
 
-static void add_block(struct cost *cost, const struct block *b)
+/* Expand, depthwise, squeeze-and-excitation where there is, project, and at stride 1 a shortcut.
+ * Returns the side of the output. */
+static uint32_t add_block(struct cost *cost, const struct place *at, const struct fbnetv3_block *b,
+                          uint32_t side_in)
 {
     const uint32_t c_mid = b->c_in * b->expansion;
-    const uint32_t side_out = (b->side_in + b->stride - 1) / b->stride;
+    const uint32_t side_out = (side_in + b->stride - 1) / b->stride;
     const uint64_t pixels_out = (uint64_t)side_out * side_out;
     const struct cost_conv depthwise = {
         .kind = COST_DEPTHWISE,
-        .stage = b->stage,
-        .times = b->times,
+        .stage = at->stage,
+        .times = at->times,
         .c_in = c_mid,
         .c_out = c_mid,
         .kernel = b->kernel,
         .groups = c_mid,
-        .side_in = b->side_in,
+        .side_in = side_in,
         .side_out = side_out,
         .has_norm = true,
     };
 
-    add_conv(cost, b, COST_EXPAND, b->c_in, c_mid, b->side_in);
+    add_conv(cost, at, COST_EXPAND, b->c_in, c_mid, side_in);
     cost_add_conv(cost, &depthwise);
     if (b->has_squeeze) {
-        uint32_t c_squeezed = c_mid / SQUEEZE_RATIO;
-        cost_add_linear(cost, COST_SQUEEZE_EXCITE, b->stage, b->times, c_mid, c_squeezed, false);
-        cost_add_linear(cost, COST_SQUEEZE_EXCITE, b->stage, b->times, c_squeezed, c_mid, false);
+        uint32_t c_squeezed = c_mid / FBNETV3_SQUEEZE_RATIO;
+        cost_add_linear(cost, COST_SQUEEZE_EXCITE, at->stage, at->times, c_mid, c_squeezed, false);
+        cost_add_linear(cost, COST_SQUEEZE_EXCITE, at->stage, at->times, c_squeezed, c_mid, false);
         /* the global pool reads the map; the scaling reads it again and writes it */
-        cost_add_traffic(cost, COST_SQUEEZE_EXCITE, b->stage, b->times, 3 * pixels_out * c_mid);
+        cost_add_traffic(cost, COST_SQUEEZE_EXCITE, at->stage, at->times, 3 * pixels_out * c_mid);
     }
-    add_conv(cost, b, COST_PROJECT, c_mid, b->c_out, side_out);
+    add_conv(cost, at, COST_PROJECT, c_mid, b->c_out, side_out);
     if (b->stride == 1) {
         if (b->c_in != b->c_out) {
-            add_conv(cost, b, COST_SHORTCUT, b->c_in, b->c_out, side_out);
+            add_conv(cost, at, COST_SHORTCUT, b->c_in, b->c_out, side_out);
         }
-        cost_add_traffic(cost, COST_ADD, b->stage, b->times, 3 * pixels_out * b->c_out);
+        cost_add_traffic(cost, COST_ADD, at->stage, at->times, 3 * pixels_out * b->c_out);
     }
+    return side_out;
 }
 
 /* Returns the side of the stage's output. */
-static uint32_t add_stage(struct cost *cost, const int32_t *genes, unsigned stage, uint32_t side)
+static uint32_t add_stage(struct cost *cost, const int32_t *genes, unsigned number, uint32_t side)
 {
-    const struct stage_plan *plan = &plans[stage - 1];
-    const uint32_t fixed = (uint32_t)plan->fixed_expansion;
-    const uint32_t n_blocks = plan->n_blocks_at == FIXED ? 1 : (uint32_t)genes[plan->n_blocks_at];
-    struct block b = {
-        .stage = stage,
-        .times = 1,
-        .c_in = (uint32_t)genes[CHANNELS_AT + stage - 2], /* gene 14, the stem, for stage 1 */
-        .c_out = (uint32_t)genes[CHANNELS_AT + stage - 1],
-        .expansion =
-            plan->first_expansion_at == FIXED ? fixed : (uint32_t)genes[plan->first_expansion_at],
-        .kernel = (uint32_t)genes[KERNEL_AT + stage - 1],
-        .stride = (uint32_t)plan->stride,
-        .side_in = side,
-        .has_squeeze = plan->has_squeeze,
-    };
+    struct fbnetv3_stage stage;
+    struct place at = {.stage = number, .times = 1};
 
-    add_block(cost, &b);
-    side = (side + b.stride - 1) / b.stride;
-    if (n_blocks > 1) { /* the later blocks are all alike */
-        b.times = n_blocks - 1;
-        b.c_in = b.c_out;
-        b.expansion =
-            plan->later_expansion_at == FIXED ? fixed : (uint32_t)genes[plan->later_expansion_at];
-        b.stride = 1;
-        b.side_in = side;
-        add_block(cost, &b);
+    fbnetv3_read_stage(genes, number, &stage);
+    side = add_block(cost, &at, &stage.first, side);
+    if (stage.n_blocks > 1) {
+        at.times = stage.n_blocks - 1;
+        (void)add_block(cost, &at, &stage.later, side);
     }
     return side;
 }
 
 static void add_head(struct cost *cost, uint32_t c_in, uint32_t side)
 {
-    const uint32_t c_mid = c_in * HEAD_EXPANSION;
-    const struct block place = {.stage = STAGE_HEAD, .times = 1};
+    const uint32_t c_mid = c_in * FBNETV3_HEAD_EXPANSION;
+    const struct place place = {.stage = STAGE_HEAD, .times = 1};
     const struct cost_conv wide = {
         .kind = COST_POINTWISE,
         .stage = STAGE_HEAD,
         .times = 1,
         .c_in = c_mid,
-        .c_out = HEAD_CHANNELS,
+        .c_out = FBNETV3_WIDE_CHANNELS,
         .kernel = 1,
         .groups = 1,
         .side_in = 1,
@@ -227,21 +238,22 @@ static void add_head(struct cost *cost, uint32_t c_in, uint32_t side)
     add_conv(cost, &place, COST_POINTWISE, c_in, c_mid, side);
     cost_add_traffic(cost, COST_POOL, STAGE_HEAD, 1, (uint64_t)side * side * c_mid + c_mid);
     cost_add_conv(cost, &wide);
-    cost_add_linear(cost, COST_LINEAR, STAGE_HEAD, 1, HEAD_CHANNELS, N_CLASSES, true);
+    cost_add_linear(cost, COST_LINEAR, STAGE_HEAD, 1, FBNETV3_WIDE_CHANNELS, FBNETV3_N_CLASSES,
+                    true);
 }
 
 static void count_network(const int32_t *genes, struct cost *cost)
 {
-    uint32_t side = IMAGE_SIDE / 2;
+    uint32_t side = FBNETV3_IMAGE_SIDE / 2;
     const struct cost_conv stem = {
         .kind = COST_CONV,
         .stage = 0,
         .times = 1,
         .c_in = 3,
-        .c_out = (uint32_t)genes[STEM_CHANNELS_AT],
+        .c_out = fbnetv3_stem_channels(genes),
         .kernel = 3,
         .groups = 1,
-        .side_in = IMAGE_SIDE,
+        .side_in = FBNETV3_IMAGE_SIDE,
         .side_out = side,
         .has_norm = true,
     };
@@ -250,7 +262,7 @@ static void count_network(const int32_t *genes, struct cost *cost)
     for (unsigned stage = 1; stage <= FBNETV3_N_STAGES; stage++) {
         side = add_stage(cost, genes, stage, side);
     }
-    add_head(cost, (uint32_t)genes[CHANNELS_AT + FBNETV3_N_STAGES - 1], side);
+    add_head(cost, fbnetv3_last_channels(genes), side);
 }
 
 const struct space space_fbnetv3 = {
@@ -270,4 +282,5 @@ const struct space space_fbnetv3 = {
     .check_countable = check_countable,
     .count = count_network,
     .features = &fbnetv3_features,
+    .build_graph = fbnetv3_build_graph,
 };

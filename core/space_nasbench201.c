@@ -8,9 +8,7 @@
 
 #include "core/space.h"
 
-enum { IMAGE_SIDE = 224, N_CLASSES = 100, N_CELLS_PER_STAGE = 5, N_STAGES = 3, STEM_CHANNELS = 16 };
-
-enum { STAGE_STEM = 0, STAGE_HEAD = N_STAGES + 1 };
+enum { STAGE_STEM = 0, STAGE_HEAD = NASBENCH201_N_STAGES + 1 };
 
 const struct nasbench201_edge nasbench201_edges[NASBENCH201_N_EDGES] = {
     {0, 1},
@@ -161,30 +159,31 @@ static void add_cells(struct cost *cost, const int32_t *genes, unsigned stage, u
                       uint32_t side)
 {
     const uint64_t n_values = (uint64_t)side * side * channels;
-    uint32_t n_inputs[4] = {0};
+    uint32_t n_inputs[NASBENCH201_N_NODES] = {0};
     uint32_t n_sums = 0;
 
     for (size_t e = 0; e < NASBENCH201_N_EDGES; e++) {
         switch (genes[e]) {
         case NASBENCH201_CONV1:
-            add_conv(cost, COST_POINTWISE, stage, N_CELLS_PER_STAGE, channels, channels, 1, side,
-                     side);
+            add_conv(cost, COST_POINTWISE, stage, NASBENCH201_CELLS_PER_STAGE, channels, channels,
+                     1, side, side);
             break;
         case NASBENCH201_CONV3:
-            add_conv(cost, COST_CONV, stage, N_CELLS_PER_STAGE, channels, channels, 3, side, side);
+            add_conv(cost, COST_CONV, stage, NASBENCH201_CELLS_PER_STAGE, channels, channels, 3,
+                     side, side);
             break;
         case NASBENCH201_POOL:
-            cost_add_traffic(cost, COST_POOL, stage, N_CELLS_PER_STAGE, 2 * n_values);
+            cost_add_traffic(cost, COST_POOL, stage, NASBENCH201_CELLS_PER_STAGE, 2 * n_values);
             break;
         default:
             break;
         }
         n_inputs[nasbench201_edges[e].to] += genes[e] != NASBENCH201_NONE ? 1U : 0U;
     }
-    for (size_t node = 1; node < 4; node++) {
+    for (size_t node = 1; node < NASBENCH201_N_NODES; node++) {
         n_sums += n_inputs[node] > 1 ? n_inputs[node] - 1 : 0;
     }
-    cost_add_traffic(cost, COST_ADD, stage, N_CELLS_PER_STAGE * n_sums, 3 * n_values);
+    cost_add_traffic(cost, COST_ADD, stage, NASBENCH201_CELLS_PER_STAGE * n_sums, 3 * n_values);
 }
 
 /* The residual block of stride 2 that opens stages 2 and 3. */
@@ -217,11 +216,12 @@ static void add_reduction(struct cost *cost, unsigned stage, uint32_t c_in, uint
 
 static void count_network(const int32_t *genes, struct cost *cost)
 {
-    uint32_t channels = STEM_CHANNELS;
-    uint32_t side = IMAGE_SIDE;
+    uint32_t channels = NASBENCH201_STEM_CHANNELS;
+    uint32_t side = NASBENCH201_IMAGE_SIDE;
 
-    add_conv(cost, COST_CONV, STAGE_STEM, 1, 3, STEM_CHANNELS, 3, IMAGE_SIDE, IMAGE_SIDE);
-    for (unsigned stage = 1; stage <= N_STAGES; stage++) {
+    add_conv(cost, COST_CONV, STAGE_STEM, 1, 3, NASBENCH201_STEM_CHANNELS, 3,
+             NASBENCH201_IMAGE_SIDE, NASBENCH201_IMAGE_SIDE);
+    for (unsigned stage = 1; stage <= NASBENCH201_N_STAGES; stage++) {
         if (stage > 1) {
             add_reduction(cost, stage, channels, side);
             channels *= 2;
@@ -231,7 +231,7 @@ static void count_network(const int32_t *genes, struct cost *cost)
     }
     cost->params += 2 * (uint64_t)channels; /* the batch normalisation before the global pool */
     cost_add_traffic(cost, COST_POOL, STAGE_HEAD, 1, (uint64_t)side * side * channels + channels);
-    cost_add_linear(cost, COST_LINEAR, STAGE_HEAD, 1, channels, N_CLASSES, true);
+    cost_add_linear(cost, COST_LINEAR, STAGE_HEAD, 1, channels, NASBENCH201_N_CLASSES, true);
 }
 
 const struct space space_nasbench201 = {
@@ -244,7 +244,7 @@ const struct space space_nasbench201 = {
     .batch = 1,
     .genes = genes_of_space,
     .n_genes = NASBENCH201_N_EDGES,
-    .n_stages = N_STAGES + 2,
+    .n_stages = NASBENCH201_N_STAGES + 2,
     .stage_names = stage_names,
     .n_architectures = 15625,
     .constraint_unit_ms = 100.0,
@@ -253,4 +253,5 @@ const struct space space_nasbench201 = {
     .check_countable = check_countable,
     .count = count_network,
     .features = &nasbench201_features,
+    .build_graph = nasbench201_build_graph,
 };

@@ -1,10 +1,20 @@
-/* What other modules of core need to know of the NAS-Bench-201 cell: its operators and edges. */
+/* What other modules of core need to know of the NAS-Bench-201 network: its sizes, the cell's
+ * operators and edges. */
 #ifndef DGLD_CORE_SPACE_NASBENCH201_H
 #define DGLD_CORE_SPACE_NASBENCH201_H
 
 #include "core/space.h"
 
-enum { NASBENCH201_N_EDGES = 6, NASBENCH201_N_OPERATORS = 5 };
+enum { NASBENCH201_N_EDGES = 6, NASBENCH201_N_OPERATORS = 5, NASBENCH201_N_NODES = 4 };
+
+/* The network around the cells. Channels double and sides halve from stage to stage. */
+enum {
+    NASBENCH201_IMAGE_SIDE = 224,
+    NASBENCH201_N_CLASSES = 100,
+    NASBENCH201_N_STAGES = 3,
+    NASBENCH201_CELLS_PER_STAGE = 5,
+    NASBENCH201_STEM_CHANNELS = 16,
+};
 
 /* Values of a gene. */
 enum nasbench201_operator {
@@ -24,5 +34,10 @@ extern const struct nasbench201_edge nasbench201_edges[NASBENCH201_N_EDGES];
 
 /* Features for the predictor `cost`: core/features_nasbench201.c. */
 extern const struct space_features nasbench201_features;
+
+struct graph;
+
+/* The network's nodes: core/graph_nasbench201.c. */
+enum err nasbench201_build_graph(const int32_t *genes, struct graph *graph, struct error *err);
 
 #endif

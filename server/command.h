@@ -21,6 +21,7 @@ enum err command_costs(const struct options *options, struct error *err);
 enum err command_config(const struct options *options, struct error *err);
 enum err command_routes(const struct options *options, struct error *err);
 enum err command_jobs(const struct options *options, struct error *err);
+enum err command_export(const struct options *options, struct error *err);
 
 /* The space that --search_space names; ERR_USAGE where it is missing or unknown. */
 enum err command_space(const struct options *options, const struct space **out, struct error *err);

@@ -2,25 +2,18 @@
 #include <stdio.h>
 
 #include "core/mem.h"
+#include "proto/msg_architecture.h"
 #include "server/command.h"
 
-static void print_json(const struct space *space, const int32_t *genes, const struct cost *cost)
+/* One line of JSON for each architecture. */
+static enum err print_json(const struct space *space, const int32_t *genes, const struct cost *cost,
+                           struct error *err)
 {
-    char notation[SPACE_TEXT_BYTES];
+    struct text text = {0};
 
-    space->print(genes, notation);
-    (void)printf("{\"search_space\":\"%s\",\"architecture\":\"%s\",\"macs\":%" PRIu64
-                 ",\"params\":%" PRIu64 ",\"traffic_bytes\":%" PRIu64 ",\"macs_by_kind\":{",
-                 space->name, notation, cost_total_macs(cost), cost->params,
-                 cost_total_traffic_bytes(cost));
-    for (unsigned kind = 0; kind < COST_N_KINDS; kind++) {
-        (void)printf("%s\"%s\":[", kind > 0 ? "," : "", cost_kind_name((enum cost_kind)kind));
-        for (size_t stage = 0; stage < space->n_stages; stage++) {
-            (void)printf("%s%" PRIu64, stage > 0 ? "," : "", cost->macs[kind][stage]);
-        }
-        (void)printf("]");
-    }
-    (void)printf("}}\n");
+    msg_architecture_encode(space, genes, cost, &text);
+    text_puts(&text, "\n");
+    return command_print(&text, err);
 }
 
 static void print_table(const struct space *space, const int32_t *genes, const struct cost *cost)
@@ -58,8 +51,10 @@ enum err command_costs(const struct options *options, struct error *err)
         const int32_t *row = genes + i * space->n_genes;
         struct cost cost;
         rc = space_count(space, row, &cost, err);
-        if (rc == ERR_OK) {
-            (options->is_json ? print_json : print_table)(space, row, &cost);
+        if (rc == ERR_OK && options->is_json) {
+            rc = print_json(space, row, &cost, err);
+        } else if (rc == ERR_OK) {
+            print_table(space, row, &cost);
         }
     }
     mem_free(genes);

@@ -120,8 +120,9 @@ void compress_reply(struct context *context)
 
 /* ---- streams --------------------------------------------------------------------------------- */
 
-/* What the kernel holds of a stream for a client that does not read. */
-enum { STREAM_SEND_BYTES = 16 << 10, STREAM_BLOCK_BYTES = 4096 };
+/* What the kernel holds of an endless stream for a client that does not read; what is read of a
+ * stream at a time, which takes the I/O thread microseconds; and that of one whose size is known. */
+enum { STREAM_SEND_BYTES = 16 << 10, STREAM_BLOCK_BYTES = 4096, SIZED_BLOCK_BYTES = 64 << 10 };
 
 /* MHD_ContentReaderCallback: called when all that was read before is in the socket. */
 static ssize_t read_stream(void *cls, uint64_t position, char *bytes, size_t size)
@@ -135,7 +136,8 @@ static ssize_t read_stream(void *cls, uint64_t position, char *bytes, size_t siz
     if (n < 0) {
         return MHD_CONTENT_READER_END_OF_STREAM;
     }
-    if (!connection_wait(context->connection, WAIT_REPLY_READ, clock_ms(), limit_ms)) {
+    if (stream->size == 0 &&
+        !connection_wait(context->connection, WAIT_REPLY_READ, clock_ms(), limit_ms)) {
         return MHD_CONTENT_READER_END_WITH_ERROR;
     }
     if (n == 0) {
@@ -165,11 +167,13 @@ static struct MHD_Response *make_stream(struct context *context)
     struct MHD_Response *response;
 
     stream->context = context;
-    if (context->connection != NULL) {
+    if (context->connection != NULL && stream->size == 0) {
         (void)setsockopt(context->connection->fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
     }
-    response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK_BYTES, read_stream,
-                                                 stream, close_stream);
+    response =
+        MHD_create_response_from_callback(stream->size > 0 ? stream->size : MHD_SIZE_UNKNOWN,
+                                          stream->size > 0 ? SIZED_BLOCK_BYTES : STREAM_BLOCK_BYTES,
+                                          read_stream, stream, close_stream);
     if (response != NULL) {
         context->reply.stream = NULL;
     }
@@ -236,7 +240,9 @@ enum MHD_Result send_reply(struct context *context)
     struct reply *reply = &context->reply;
     struct MHD_Response *response;
     unsigned status = reply->status;
-    uint64_t size = reply->has_file ? reply->file_size : reply->body_size;
+    uint64_t size = reply->has_file         ? reply->file_size
+                    : reply->stream != NULL ? reply->stream->size
+                                            : reply->body_size;
     enum MHD_Result ok = MHD_NO;
 
     if (connection_wait(context->connection, WAIT_REPLY_READ, clock_ms(),

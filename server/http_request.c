@@ -367,6 +367,15 @@ static enum MHD_Result receive(struct context *context, const char *bytes, size_
 
 /* ---- answering ------------------------------------------------------------------------------- */
 
+/* Memory that a reply takes until it is sent. */
+static size_t bytes_held_by(const struct reply *reply)
+{
+    if (reply->stream != NULL) {
+        return reply->stream->held_bytes;
+    }
+    return reply->is_static ? 0 : reply->body_size;
+}
+
 /* Runs the handler, and makes its reply ready to be sent. */
 static void run_handler(struct context *context)
 {
@@ -382,7 +391,7 @@ static void run_handler(struct context *context)
     }
     context->is_answered = true;
     compress_reply(context);
-    if (!hold_bytes(server, context, context->reply.is_static ? 0 : context->reply.body_size)) {
+    if (!hold_bytes(server, context, bytes_held_by(&context->reply))) {
         refuse_too_much(context);
     }
 }

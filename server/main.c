@@ -24,6 +24,7 @@ static const struct {
     {COMMAND_ROUTES,  command_routes },
     {COMMAND_TOKEN,   command_token  },
     {COMMAND_JOBS,    command_jobs   },
+    {COMMAND_EXPORT,  command_export },
 };
 
 static enum err run(const struct options *options, struct error *err)

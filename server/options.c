@@ -21,11 +21,12 @@ enum {
     ROUTES = 1 << COMMAND_ROUTES,
     TOKEN = 1 << COMMAND_TOKEN,
     JOBS = 1 << COMMAND_JOBS,
+    EXPORT = 1 << COMMAND_EXPORT,
     RUNS = TRAIN | TEST,
     SERVICE = SERVE | CONFIG,                          /* these take the settings too */
     ROOTED = SERVICE | RUNS | PREDICT | COSTS | TOKEN, /* these look at the root's files */
-    ALL = ROOTED | ROUTES | JOBS,
-    WORDS = PREDICT | COSTS | JOBS, /* these take positional arguments */
+    ALL = ROOTED | ROUTES | JOBS | EXPORT,
+    WORDS = PREDICT | COSTS | JOBS | EXPORT, /* these take positional arguments */
 };
 
 static const struct {
@@ -38,6 +39,7 @@ static const struct {
     {COMMAND_TEST, "test", "", "compare predictions with what was measured on unseen devices"},
     {COMMAND_PREDICT, "predict", "[ARCHITECTURE ...]", "predict latencies on one device"},
     {COMMAND_COSTS, "costs", "[ARCHITECTURE ...]", "count MACs, parameters and memory traffic"},
+    {COMMAND_EXPORT, "export", "ARCHITECTURE", "write the network of an architecture as a file"},
     {COMMAND_CONFIG, "config", "", "print the settings that serve would run with, and their origins"},
     {COMMAND_ROUTES, "routes", "", "list the service's addresses, and the role that each demands"},
     {COMMAND_TOKEN, "token", "", "draw a token for a client of the service"},
@@ -71,7 +73,7 @@ struct flag {
 
 /* clang-format off */
 static const struct flag flags[] = {
-    {"search-space", FLAG_TEXT, AT(search_space), RUNS | PREDICT | COSTS, 0, 0, "NAME",
+    {"search-space", FLAG_TEXT, AT(search_space), RUNS | PREDICT | COSTS | EXPORT, 0, 0, "NAME",
      "nasbench201 or fbnetv3"},
     {"mode", FLAG_MODE, 0, RUNS, 0, 0, "MODE", "train or test, instead of the command's name"},
     {"root", FLAG_PATH, AT(root), ROOTED, 0, 0, "DIR",
@@ -98,7 +100,7 @@ static const struct flag flags[] = {
      "of a model to write beside the served one, which stays as it is; of a token: who holds it"},
     {"model", FLAG_TEXT, AT(model), TEST | PREDICT, 0, 0, "NAME",
      "a named model or a version, instead of the served one"},
-    {"seed", FLAG_WHOLE, AT(seed), RUNS, 0, INT64_MAX, "N",
+    {"seed", FLAG_WHOLE, AT(seed), RUNS | EXPORT, 0, INT64_MAX, "N",
      "of whatever is drawn at random; default: 0"},
     {"holdout", FLAG_SWITCH, AT(is_holdout), TEST, 0, 0, "",
      "predict each architecture by a model that never saw it (10-fold)"},
@@ -109,8 +111,9 @@ static const struct flag flags[] = {
      "architectures one a line; - reads standard input"},
     {"role", FLAG_TEXT, AT(role), TOKEN, 0, 0, "ROLE",
      "predict, or operator, who may also change things"},
-    {"file", FLAG_PATH, AT(file), TOKEN, 0, 0, "FILE",
-     "tokens file to add the token to, relative to the root; default: its entry is printed"},
+    {"file", FLAG_PATH, AT(file), TOKEN | EXPORT, 0, 0, "FILE",
+     "of token: the tokens file to add it to, relative to the root; default: its entry is printed; "
+     "of export: the file to write, whose ending names the format: .onnx"},
     {"url", FLAG_TEXT, AT(url), JOBS, 0, 0, "URL",
      "of the service; default: DGLD_URL of the environment, or http://127.0.0.1:8080"},
     {"token-file", FLAG_PATH, AT(token_file), JOBS, 0, 0, "FILE",
@@ -122,7 +125,8 @@ static const struct flag flags[] = {
     {"kind", FLAG_TEXT, AT(kind), JOBS, 0, 0, "KIND", "to list: train, test or nas"},
     {"limit", FLAG_WHOLE, AT(limit), JOBS, 1, 10000000, "N",
      "how many jobs to list, the newest first; default: 100"},
-    {"json", FLAG_SWITCH, AT(is_json), RUNS | PREDICT | COSTS | CONFIG | TOKEN | JOBS, 0, 0,
+    {"json", FLAG_SWITCH, AT(is_json), RUNS | PREDICT | COSTS | CONFIG | TOKEN | JOBS | EXPORT,
+     0, 0,
      "", "answer in JSON"},
     {"markdown", FLAG_SWITCH, AT(is_markdown), CONFIG, 0, 0, "",
      "print the table of all settings, as config/README.md has it"},
@@ -433,8 +437,9 @@ enum err options_parse(int argc, char **argv, struct options *out, struct error 
     }
     if (rc == ERR_OK && options.command == COMMAND_NONE && !options.is_help &&
         !options.is_version) {
-        rc = error_set(err, ERR_USAGE,
-                       "say what to do: serve, train, test, predict, costs, config, token or jobs");
+        rc = error_set(
+            err, ERR_USAGE,
+            "say what to do: serve, train, test, predict, costs, export, config, token or jobs");
     }
     if (rc == ERR_OK && options.command != COMMAND_NONE) {
         rc = check_flags(&options, seen, err);

@@ -22,6 +22,7 @@ enum command {
     COMMAND_ROUTES,
     COMMAND_TOKEN,
     COMMAND_JOBS,
+    COMMAND_EXPORT,
 };
 
 /* Texts are borrowed from argv. A text that was not given is NULL, unless the table has a default.
@@ -39,12 +40,12 @@ struct options {
     double learning_rate; /* likewise */
     const char *name, *model;
     const char *target, *accuracy_data;                    /* of train */
-    const char *role, *file;                               /* of token */
+    const char *role, *file;                               /* of token; `file` of export too */
     const char *url, *token_file, *ca_file, *state, *kind; /* of jobs */
     int64_t limit;                                         /* 0 where it was not given */
     bool is_holdout, is_json, is_markdown, is_defaults;
     const char *without_effect; /* the first flag given that is read and has no effect */
-    const char **words; /* (n_words), owned; positional arguments of predict, costs and jobs */
+    const char **words;         /* (n_words), owned; positional arguments */
     size_t n_words;
 };
 

@@ -17,6 +17,8 @@
 #include "core/mem.h"
 #include "server/path.h"
 
+enum { WRITE_BYTES = 32 << 10 };
+
 /* Removes the directories of `path` that are longer than `n_kept` bytes, deepest first; they were
  * made for it and are left in place where something else is in them by now. */
 static void remove_directories(const char *path, size_t n_kept)
@@ -81,7 +83,21 @@ static int write_all(int fd, const char *bytes, size_t size)
     return 0;
 }
 
-static enum err write_synced(const char *path, const char *bytes, size_t size, struct error *err)
+/* Writes all of a source; -1 with errno where that fails. */
+static int write_from(int fd, result_read *read, void *source)
+{
+    char bytes[WRITE_BYTES];
+    size_t n;
+
+    while ((n = read(source, bytes, sizeof bytes)) > 0) {
+        if (write_all(fd, bytes, n) != 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static enum err write_synced(const char *path, result_read *read, void *source, struct error *err)
 {
     int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     int failed;
@@ -89,7 +105,7 @@ static enum err write_synced(const char *path, const char *bytes, size_t size, s
     if (fd < 0) {
         return error_sys(err, errno, "cannot create %s", path);
     }
-    failed = write_all(fd, bytes, size) != 0 || fsync(fd) != 0 ? errno : 0;
+    failed = write_from(fd, read, source) != 0 || fsync(fd) != 0 ? errno : 0;
     if (close(fd) != 0 && failed == 0) {
         failed = errno;
     }
@@ -139,8 +155,8 @@ static void sweep_stale(const char *path)
     }
 }
 
-enum err result_stage(struct result_batch *batch, const char *path, const char *bytes, size_t size,
-                      struct error *err)
+enum err result_stage_from(struct result_batch *batch, const char *path, result_read *read,
+                           void *source, struct error *err)
 {
     char temporary[PATH_BYTES];
     struct staged_file *files;
@@ -166,7 +182,7 @@ enum err result_stage(struct result_batch *batch, const char *path, const char *
     if (file.temporary == NULL || file.path == NULL) {
         rc = error_set(err, ERR_NOMEM, "no memory to write %s", path);
     } else {
-        rc = write_synced(temporary, bytes, size, err);
+        rc = write_synced(temporary, read, source, err);
     }
     if (rc != ERR_OK) {
         remove_directories(path, file.n_kept);
@@ -176,6 +192,31 @@ enum err result_stage(struct result_batch *batch, const char *path, const char *
     }
     batch->files[batch->n_files++] = file;
     return ERR_OK;
+}
+
+/* Bytes in memory as a source. */
+struct block {
+    const char *bytes;
+    size_t size;
+};
+
+static size_t read_block(void *source, char *bytes, size_t size)
+{
+    struct block *block = source;
+    size_t n = block->size < size ? block->size : size;
+
+    memcpy(bytes, block->bytes, n);
+    block->bytes += n;
+    block->size -= n;
+    return n;
+}
+
+enum err result_stage(struct result_batch *batch, const char *path, const char *bytes, size_t size,
+                      struct error *err)
+{
+    struct block block = {bytes, size};
+
+    return result_stage_from(batch, path, read_block, &block, err);
 }
 
 static void sync_directory(const char *path)

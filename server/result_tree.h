@@ -25,6 +25,13 @@ struct result_batch {
 enum err result_stage(struct result_batch *batch, const char *path, const char *bytes, size_t size,
                       struct error *err);
 
+/* Hands out the next `size` bytes of a file, fewer only where it ends. */
+typedef size_t result_read(void *source, char *bytes, size_t size);
+
+/* The same for a file that is made while it is written. */
+enum err result_stage_from(struct result_batch *batch, const char *path, result_read *read,
+                           void *source, struct error *err);
+
 /* Puts all staged files in place. Each rename is atomic; where one fails, the files before it stay.
  */
 enum err result_commit(struct result_batch *batch, struct error *err);

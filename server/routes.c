@@ -22,6 +22,8 @@ const struct route routes[] = {
      spaces_get_all,         ROLE_PREDICT,  BODY_NONE,  ON_POOL},
     {"GET",    "/v1/spaces/{space}",
      spaces_get,             ROLE_PREDICT,  BODY_NONE,  ON_POOL},
+    {"GET",    "/v1/spaces/{space}/architectures/{notation}",
+     architectures_get,      ROLE_PREDICT,  BODY_NONE,  ON_POOL},
     {"GET",    "/v1/devices",
      devices_get_all,        ROLE_PREDICT,  BODY_NONE,  ON_POOL},
     {"GET",    "/v1/devices/{device}",

@@ -42,8 +42,8 @@ const char *request_query(const struct request *request, const char *name);
  * any thread; the request is the caller's no more. */
 void request_resume(const struct request *request);
 
-/* A body that is made while it is sent, for as long as the client listens. The functions are called
- * in the I/O thread. */
+/* A body that is made while it is sent: one of a known size, or one that lasts for as long as the
+ * client listens. The functions are called in the I/O thread. */
 struct reply_stream {
     /* Writes at most `size` (at least 1) bytes. Returns how many; 0 where there are none yet, then
      * wait() is called; -1 at the end. */
@@ -51,8 +51,13 @@ struct reply_stream {
     /* Arranges that stream_resume() is called once, from any thread, at once or later. */
     void (*wait)(struct reply_stream *stream);
     void (*close)(struct reply_stream *stream); /* ends and frees it; nothing waits then */
-    int64_t write_timeout_ms; /* a client that does not take what was read within that is dropped */
-    struct context *context;  /* the HTTP server's */
+    uint64_t
+        size; /* of the whole, which read() then gives without waiting; 0 where it is unknown */
+    size_t held_bytes; /* memory that counts to transfer_max_bytes */
+    /* A client that does not take what was read within that is dropped. One that is sent a known
+     * size has reply_timeout_s for all of it instead, as for any reply. */
+    int64_t write_timeout_ms;
+    struct context *context; /* the HTTP server's */
 };
 
 void stream_resume(struct reply_stream *stream);
@@ -131,6 +136,7 @@ route_handler models_get_all, models_get, models_activate;
 route_handler jobs_post, jobs_get_all, jobs_get_one, jobs_get_events, jobs_post_cancel, jobs_delete;
 route_handler results_get_top, results_get;
 route_handler spaces_get_all, spaces_get;
+route_handler architectures_get;
 route_handler devices_get_all, devices_get, devices_put, devices_delete;
 route_handler measurements_get, measurements_put, measurements_delete;
 route_handler infer_post, infer_get_server, infer_get_live, infer_get_ready, infer_get_model,

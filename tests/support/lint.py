@@ -16,6 +16,7 @@ ONLY_IN = {
     "jansson.h": {"proto/", "server/command_serve.c"},
     "curl/curl.h": {"server/http_client."},
     "pthread.h": {"server/"},
+    "onnx.pb-c.h": {"proto/onnx.c"},
     "gnutls/abstract.h": {"server/tls."},
     "gnutls/gnutls.h": {"server/tls."},
     "gnutls/x509.h": {"server/tls."},

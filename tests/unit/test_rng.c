@@ -31,6 +31,15 @@ static void the_first_values_of_a_seed_are_the_recorded_ones(void **state)
     }
 }
 
+/* The sequence of splitmix64 from 0, as its authors publish it, in any order. */
+static void numbers_of_a_sequence_need_no_other(void **state)
+{
+    (void)state;
+    assert_true(rng_at(0, 2) == 0x06c45d188009454f);
+    assert_true(rng_at(0, 0) == 0xe220a8397b1dcdaf);
+    assert_true(rng_at(0, 1) == 0x6e789e6aa1b965f4);
+}
+
 static void uniform_is_the_upper_53_bits(void **state)
 {
     struct rng rng;
@@ -112,6 +121,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_first_values_of_a_seed_are_the_recorded_ones),
+        cmocka_unit_test(numbers_of_a_sequence_need_no_other),
         cmocka_unit_test(uniform_is_the_upper_53_bits),
         cmocka_unit_test(below_reaches_every_value_and_none_beyond),
         cmocka_unit_test(below_is_not_biased_where_the_bound_is_no_power_of_two),
