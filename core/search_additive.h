@@ -33,8 +33,8 @@ void search_additive_learn(struct search_additive *model, const uint8_t *codes, 
 struct search_effect search_additive_estimate(const struct search_additive *model,
                                               const uint8_t *codes);
 
-static inline const struct search_effect *search_additive_effect(const struct search_additive *model,
-                                                                 size_t gene, uint8_t code)
+static inline const struct search_effect *
+search_additive_effect(const struct search_additive *model, size_t gene, uint8_t code)
 {
     return &model->effects[model->first[gene] + code];
 }

@@ -14,11 +14,11 @@
 struct search_archive {
     size_t n_genes;
     size_t n, capacity;
-    uint8_t *codes;             /* (capacity, n_genes), owned */
-    double *accuracy;           /* (capacity), owned */
-    double *cost;               /* (capacity), owned */
-    uint32_t *slots; /* (n_slots), owned: hash table of row + 1, 0 where free */
-    size_t n_slots;  /* a power of two, at least twice the capacity */
+    uint8_t *codes;   /* (capacity, n_genes), owned */
+    double *accuracy; /* (capacity), owned */
+    double *cost;     /* (capacity), owned */
+    uint32_t *slots;  /* (n_slots), owned: hash table of row + 1, 0 where free */
+    size_t n_slots;   /* a power of two, at least twice the capacity */
 };
 
 /* `archive` starts as zeroes but for n_genes. */
