@@ -5,12 +5,12 @@
 #include "core/search_genetic_state.h"
 
 enum {
-    TRIALS = 4,       /* children of which one is evaluated */
+    TRIALS = 8,       /* children of which one is evaluated */
     MUTANTS_MAX = 16, /* changes of a child that was seen before, until something fresh is taken */
 };
 
 /* Chance of those at the base or below, as a share of the best's. */
-static const double SMALL_CHANCE = 0.05;
+static const double SMALL_CHANCE = 0.3;
 
 static void random_codes(struct genetic *s, uint8_t *codes)
 {

@@ -6,7 +6,7 @@
 #include "core/mem.h"
 #include "core/search_genetic_state.h"
 
-enum { STALE_GENERATIONS = 4 }; /* without a better one, until the neighbourhood is searched */
+enum { STALE_GENERATIONS = 8 }; /* without a better one, until the neighbourhood is searched */
 
 bool genetic_is_better(double accuracy, double cost, double than_accuracy, double than_cost)
 {
