@@ -7,16 +7,28 @@
 
 enum { FEWEST_ROWS = 256 };
 
-/* Where the architecture is, or the free slot where it would be. The hash is FNV-1a. */
-static size_t find_slot(const struct search_archive *archive, const uint8_t *codes)
+/* FNV-1a, but of eight codes at a time. */
+static uint64_t hash_codes(const uint8_t *codes, size_t n)
 {
     uint64_t hash = UINT64_C(0xcbf29ce484222325);
-    size_t slot;
 
-    for (size_t g = 0; g < archive->n_genes; g++) {
-        hash = (hash ^ codes[g]) * UINT64_C(0x100000001b3);
+    while (n > 0) {
+        const size_t n_taken = n < sizeof hash ? n : sizeof hash;
+        uint64_t word = 0;
+        memcpy(&word, codes, n_taken);
+        hash = (hash ^ word) * UINT64_C(0x9e3779b97f4a7c15);
+        hash ^= hash >> 32;
+        codes += n_taken;
+        n -= n_taken;
     }
-    slot = (size_t)(hash ^ (hash >> 32)) & (archive->n_slots - 1);
+    return hash;
+}
+
+/* Where the architecture is, or the free slot where it would be. */
+static size_t find_slot(const struct search_archive *archive, const uint8_t *codes)
+{
+    size_t slot = (size_t)hash_codes(codes, archive->n_genes) & (archive->n_slots - 1);
+
     while (archive->slots[slot] != 0 &&
            memcmp(search_archive_row(archive, archive->slots[slot] - 1), codes, archive->n_genes) !=
                0) {

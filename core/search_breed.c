@@ -109,45 +109,68 @@ static void mutate_gene(struct genetic *s, uint8_t *codes, size_t g)
     }
 }
 
-static void make_child(struct genetic *s, uint8_t *child)
+/* Mutates each gene with the probability asked for. A random number decides on four genes. */
+static void mutate(struct genetic *s, uint8_t *codes)
+{
+    const uint64_t below = (uint64_t)(s->options->mutation_rate * 0x1p16 + 0.5);
+    uint64_t bits = 0;
+
+    for (size_t g = 0; g < s->space->n_genes; g++, bits >>= 16) {
+        bits = g % 4 == 0 ? rng_u64(&s->rng) : bits;
+        if ((bits & 0xffff) < below) {
+            mutate_gene(s, codes, g);
+        }
+    }
+}
+
+/* A child of two rows of the archive, which stay as they are. */
+static void make_child(struct genetic *s, const uint8_t *father, const uint8_t *mother,
+                       uint8_t *child)
 {
     const struct genetic_options *o = s->options;
     const size_t n_genes = s->space->n_genes;
 
-    memcpy(child, search_archive_row(&s->archive, spin(s)), n_genes);
+    memcpy(child, father, n_genes);
     if (o->crossover_rate >= 1 || rng_uniform(&s->rng) < o->crossover_rate) {
-        const uint8_t *mother = search_archive_row(&s->archive, spin(s));
         uint64_t is_mothers = rng_u64(&s->rng);
-        for (size_t g = 0; g < n_genes; g++, is_mothers >>= 1) {
-            child[g] = (is_mothers & 1) != 0 ? mother[g] : child[g];
+        for (size_t g = 0; g < n_genes;
+             g++, is_mothers >>= 1) { /* no branch: it is a coin's toss */
+            const uint8_t mask = (uint8_t) - (int)(is_mothers & 1);
+            child[g] = (uint8_t)(child[g] ^ ((child[g] ^ mother[g]) & mask));
         }
     }
-    for (size_t g = 0; g < n_genes; g++) {
-        if (rng_uniform(&s->rng) < o->mutation_rate) {
-            mutate_gene(s, child, g);
-        }
-    }
+    mutate(s, child);
     for (size_t k = 0; k < MUTANTS_MAX && search_archive_has(&s->archive, child); k++) {
         mutate_gene(s, child, rng_below(&s->rng, n_genes));
     }
+}
+
+/* Adds the most promising of some children of the same parents. */
+static void add_child(struct genetic *s)
+{
+    const uint8_t *father = search_archive_row(&s->archive, spin(s));
+    const uint8_t *mother = search_archive_row(&s->archive, spin(s));
+    uint8_t children[2][SPACE_MAX_GENES];
+    struct search_effect promise = {0};
+    size_t best = 0;
+
+    for (size_t k = 0; k < TRIALS; k++) {
+        const size_t at = k == 0 ? best : 1 - best;
+        struct search_effect e;
+        make_child(s, father, mother, children[at]);
+        e = search_additive_estimate(&s->model, children[at]);
+        if (k == 0 || genetic_is_better(e.accuracy, e.cost, promise.accuracy, promise.cost)) {
+            best = at;
+            promise = e;
+        }
+    }
+    add_next_unseen(s, children[best]);
 }
 
 void genetic_add_children(struct genetic *s, size_t n)
 {
     set_chances(s);
     for (; n > 0 && s->archive.n < s->n_architectures; n--) {
-        uint8_t child[SPACE_MAX_GENES];
-        struct search_effect promise = {0};
-        for (size_t k = 0; k < TRIALS; k++) {
-            uint8_t trial[SPACE_MAX_GENES];
-            struct search_effect e;
-            make_child(s, trial);
-            e = search_additive_estimate(&s->model, trial);
-            if (k == 0 || genetic_is_better(e.accuracy, e.cost, promise.accuracy, promise.cost)) {
-                memcpy(child, trial, s->space->n_genes);
-                promise = e;
-            }
-        }
-        add_next_unseen(s, child);
+        add_child(s);
     }
 }
