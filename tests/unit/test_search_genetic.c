@@ -343,6 +343,8 @@ static void an_optimum_that_is_known_and_elsewhere_is_found(void **state)
     }
 }
 
+static const uint64_t RECORDED_DIGEST = UINT64_C(0xa98467fd721eeae5);
+
 /* ---- bounds ---------------------------------------------------------------------------------- */
 
 static void the_same_seed_gives_the_same_search(void **state)
@@ -371,6 +373,22 @@ static void the_same_seed_gives_the_same_search(void **state)
     }
     for (size_t i = 0; i < 3; i++) {
         genetic_result_close(&results[i]);
+    }
+}
+
+/* On every machine: what was evaluated, in order, is on record. It changes with the method alone. */
+static void the_search_is_the_same_on_every_machine(void **state)
+{
+    struct genetic_result result;
+
+    (void)state;
+    set_optimum(1);
+    watch_begin(&space_fbnetv3, closeness, mega_macs, 500);
+    result = found(&reference_options);
+    genetic_result_close(&result);
+    assert_int_equal(result.n_evaluated, 10000);
+    if (watch.digest != RECORDED_DIGEST) {
+        fail_msg("the digest of what was evaluated is %#llx", (unsigned long long)watch.digest);
     }
 }
 
@@ -480,7 +498,7 @@ static void the_most_evaluations_are_kept(void **state)
 
 /* Three genes of which one has nothing to choose, six architectures. */
 static const struct gene few_genes[] = {
-    {"a", 5, -5, 2},
+    {"a", 0, 5,  2},
     {"b", 7, 1,  1},
     {"c", 0, 10, 3},
 };
@@ -589,6 +607,7 @@ int main(void)
         counted_test(the_exhaustive_optimum_of_the_true_accuracies_is_found),
         counted_test(an_optimum_that_is_known_and_elsewhere_is_found),
         counted_test(the_same_seed_gives_the_same_search),
+        counted_test(the_search_is_the_same_on_every_machine),
         counted_test(a_search_stops_at_any_report),
         counted_test(an_error_of_the_evaluation_ends_the_search),
         counted_test(a_limit_that_none_keeps_gives_the_lowest_cost),
