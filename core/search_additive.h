@@ -1,6 +1,6 @@
 /* What a search learns on the way about which gene values are good and which are dear: for accuracy
- * and cost each, a model that adds an effect of every gene's value. It is rough, and cheap: it chooses
- * which of several children is worth an evaluation. Belongs to one thread. */
+ * and cost each, a model that adds an effect of every gene's value. It is rough, and cheap: it
+ * chooses which of several children is worth an evaluation. Belongs to one thread. */
 #ifndef DGLD_CORE_SEARCH_ADDITIVE_H
 #define DGLD_CORE_SEARCH_ADDITIVE_H
 

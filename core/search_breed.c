@@ -19,8 +19,8 @@ static void random_codes(struct genetic *s, uint8_t *codes)
     }
 }
 
-/* Goes on from `codes` in the order of the space until there is one that is not in the archive, which
- * the caller knows to exist. */
+/* Goes on from `codes` in the order of the space until there is one that is not in the archive,
+ * which the caller knows to exist. */
 static void add_next_unseen(struct genetic *s, uint8_t *codes)
 {
     while (!search_archive_add(&s->archive, codes)) {

@@ -55,8 +55,8 @@ static enum err check_options(const struct genetic_options *o, struct error *err
     for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++) {
         if (!(ranges[i].value >= ranges[i].min && ranges[i].value <= ranges[i].max)) {
             return error_set(err, ERR_INVALID,
-                             "%s of the genetic search is %g; allowed is %g to %g", ranges[i].name,
-                             ranges[i].value, ranges[i].min, ranges[i].max);
+                             "%s of the genetic search is %.10g; allowed is %.10g to %.10g",
+                             ranges[i].name, ranges[i].value, ranges[i].min, ranges[i].max);
         }
     }
     return ERR_OK;

@@ -4,8 +4,8 @@
  * A generation is a population of parents, chosen by roulette on accuracy, and their children, by
  * crossover and mutation. What is added to the textbook's: no architecture is evaluated twice;
  * children are chosen by a rough model of what the search has seen (core/search_additive.h); when
- * the best no longer improves, its neighbourhood is searched; when that is exhausted, the population
- * starts anew and only the best of all is kept.
+ * the best no longer improves, its neighbourhood is searched; when that is exhausted, the
+ * population starts anew and only the best of all is kept.
  *
  * The same space, options and values give the same result on every machine. Reentrant: searches in
  * several threads do not meet. */
@@ -34,8 +34,9 @@ struct genetic_options {
     /* 0 .. population_size: parents sure to stay where they are among the best. 0 keeps the best
      * alone, since a search must not lose it. */
     size_t n_elite;
-    /* Chances to be a parent are as the accuracy above this. Those below it, and all where none is
-     * above, have a small one. Any finite number; the reference's is 70. */
+    /* Chances to be a parent are as the accuracy above this, or above that of the worst feasible
+     * parent where all are better than this or none is. Those below, and the infeasible, have a
+     * small one. Any scale will do; the reference's is 70. */
     double accuracy_base;
     uint64_t seed;
     size_t evaluations_max; /* 0: GENETIC_MAX_EVALUATIONS */
@@ -54,10 +55,10 @@ struct genetic_progress {
 
 struct genetic_hooks {
     void *context; /* the caller's own */
-    /* Says what `n` architectures, genes (n, n_genes), are worth: all new ones of a generation, none
-     * ever a second time, at most population_size. accuracy (n): the higher the better. cost (n):
-     * at most 1 where the architecture keeps all limits, else how many times it is beyond. Both
-     * finite. An error ends the search. */
+    /* Says what `n` architectures, genes (n, n_genes), are worth: all new ones of a generation,
+     * none ever a second time, at most population_size. accuracy (n): the higher the better. cost
+     * (n): at most 1 where the architecture keeps all limits, else how many times it is beyond.
+     * Both finite. An error ends the search. */
     enum err (*evaluate)(void *context, const int32_t *genes, size_t n, double *accuracy,
                          double *cost, struct error *err);
     /* Called after every generation; returns false to end the search with ERR_CANCELED. May be
@@ -85,13 +86,15 @@ struct genetic_result {
 };
 
 /* Ends when the generations or the evaluations are used up or the whole space is evaluated. On
- * success the caller ends `out` with genetic_result_close(). ERR_INVALID names the option that is out
- * of range; ERR_NUMERIC where a value is not finite; ERR_CANCELED; ERR_NOMEM; what evaluate gave. */
+ * success the caller ends `out` with genetic_result_close(). ERR_INVALID names the option that is
+ * out of range; ERR_NUMERIC where a value is not finite; ERR_CANCELED; ERR_NOMEM; what evaluate
+ * gave. */
 enum err search_genetic(const struct space *space, const struct genetic_options *options,
                         const struct genetic_hooks *hooks, struct genetic_result *out,
                         struct error *err);
 
-/* Whether these values are better than those, by what makes a genetic_result. Equal ones are not. */
+/* Whether these values are better than those, by what makes a genetic_result. Equal ones are
+ * not. */
 bool genetic_is_better(double accuracy, double cost, double than_accuracy, double than_cost);
 
 /* Accepts a zeroed struct. */

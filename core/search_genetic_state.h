@@ -1,5 +1,6 @@
 /* What the parts of the genetic search share: core/search_genetic.c runs the generations,
- * core/search_breed.c makes children, core/search_nearby.c looks around the best. Not for others. */
+ * core/search_breed.c makes children, core/search_nearby.c looks around the best. Not for
+ * others. */
 #ifndef DGLD_CORE_SEARCH_GENETIC_STATE_H
 #define DGLD_CORE_SEARCH_GENETIC_STATE_H
 
@@ -39,15 +40,15 @@ struct genetic {
 /* Whether row i is better than row j. */
 bool genetic_row_is_better(const struct genetic *s, size_t i, size_t j);
 
-/* The following add up to `n` architectures to the archive, none of which was there; fewer only where
- * they know of no more. There is room. */
+/* The following add up to `n` architectures to the archive, none of which was there; fewer only
+ * where they know of no more. There is room. */
 
 /* Random ones, from anywhere in the space. */
 void genetic_add_random(struct genetic *s, size_t n);
 /* Children of the population, which is not empty. */
 void genetic_add_children(struct genetic *s, size_t n);
-/* What differs from the best of this run in one gene; where all that has been seen, in two genes, as
- * far as the model promises more. */
+/* What differs from the best of this run in one gene; where all that has been seen, in two genes,
+ * as far as the model promises more. */
 void genetic_add_nearby(struct genetic *s, size_t n);
 
 #endif

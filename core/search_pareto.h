@@ -14,9 +14,10 @@
 enum err search_pareto(const double *accuracy, const double *latency_ms, size_t n, size_t *front,
                        size_t *n_front, struct error *err);
 
-/* The area that the front (as above) dominates, up to the reference point: the integral over latency
- * of accuracy above `reference_accuracy`, from the fastest of the front to `reference_latency_ms`.
- * Unit: that of accuracy times ms. What does not reach the reference point adds nothing. */
+/* The area that the front (as above) dominates, up to the reference point: the integral over
+ * latency of accuracy above `reference_accuracy`, from the fastest of the front to
+ * `reference_latency_ms`. Unit: that of accuracy times ms. What does not reach the reference point
+ * adds nothing. */
 double search_hypervolume(const double *accuracy, const double *latency_ms, const size_t *front,
                           size_t n_front, double reference_accuracy, double reference_latency_ms);
 

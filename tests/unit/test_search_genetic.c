@@ -376,7 +376,8 @@ static void the_same_seed_gives_the_same_search(void **state)
     }
 }
 
-/* On every machine: what was evaluated, in order, is on record. It changes with the method alone. */
+/* On every machine: what was evaluated, in order, is on record. It changes with the method
+ * alone. */
 static void the_search_is_the_same_on_every_machine(void **state)
 {
     struct genetic_result result;
