@@ -9,6 +9,7 @@ CC      := $(if $(filter default,$(origin CC)),gcc,$(CC))
 PYTHON  ?= python3
 T       ?=
 FROM    ?=
+ACCURACY_FROM ?=
 BENCH_FLAGS ?=
 
 # pkg-config name and the Debian package that brings it
@@ -189,11 +190,15 @@ bench: ## measure speed beside nginx (a report, not a test); BENCH_FLAGS=--quick
 data: ## FROM=DIR links a copy of the reference's data into data/
 	$(Q)deploy/link-data.sh "$(FROM)"
 
-pretrained: build ## train the shipped predictors; FROM=DIR names the data (default ../shared/data/dgl)
+pretrained: build ## train the shipped predictors; FROM=DIR and ACCURACY_FROM=DIR name the data (../shared/data/dgl, ../shared/data)
 	$(Q)for s in nasbench201 fbnetv3; do \
 	    ./build/dgld train --search_space $$s --data_path "$(or $(FROM),../shared/data/dgl)" && \
 	    ./build/dgld train --search_space $$s --data_path "$(or $(FROM),../shared/data/dgl)" \
 	        --predictor mlp --name mlp || exit 1; done
+	$(Q)./build/dgld train --target accuracy --search_space nasbench201 \
+	    --accuracy_data "$(or $(ACCURACY_FROM),../shared/data)/nasbench201_full"
+	$(Q)./build/dgld train --target accuracy --search_space fbnetv3 \
+	    --accuracy_data "$(or $(ACCURACY_FROM),../shared/data)"
 
 reproduce: build ## print the README's comparison with the paper; FROM=DIR names the data; some minutes
 	$(Q)$(PYTHON) tests/support/reproduce.py $(if $(FROM),--data "$(FROM)")

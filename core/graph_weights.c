@@ -170,15 +170,14 @@ static void imitate(struct graph *graph, const struct graph_node *node, const do
 
 bool graph_estimate_norms(struct graph *graph)
 {
-    double *samples = mem_calloc(graph->n_nodes, N_SAMPLES * sizeof *samples);
+    double(*samples)[N_SAMPLES] = mem_calloc(graph->n_nodes, sizeof *samples);
 
     if (samples == NULL) {
         return false;
     }
     for (size_t i = 0; i < graph->n_nodes; i++) {
         const struct graph_node *node = &graph->nodes[i];
-        imitate(graph, node, samples + N_SAMPLES * node->inputs[0],
-                samples + N_SAMPLES * node->inputs[1], samples + N_SAMPLES * i);
+        imitate(graph, node, samples[node->inputs[0]], samples[node->inputs[1]], samples[i]);
     }
     mem_free(samples);
     return true;

@@ -57,6 +57,13 @@ void matrix_times_lower_transposed(double *x, size_t n, const double *l, size_t 
                 1.0, l, (int)p, x, (int)p);
 }
 
+void matrix_times_transposed(const double *x, size_t n, const double *z, size_t m, size_t p,
+                             double *y)
+{
+    cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)n, (int)m, (int)p, 1.0, x, (int)p, z,
+                (int)p, 0.0, y, (int)m);
+}
+
 void matrix_times_vector(const double *x, size_t n, size_t p, const double *b, double *y)
 {
     cblas_dgemv(CblasRowMajor, CblasNoTrans, (int)n, (int)p, 1.0, x, (int)p, b, 1, 0.0, y, 1);

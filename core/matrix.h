@@ -26,6 +26,10 @@ enum err matrix_invert_lower(double *l, size_t p, struct error *err);
 /* In place: x (n, p) := x * transpose(l), where l is a lower triangle (p, p). */
 void matrix_times_lower_transposed(double *x, size_t n, const double *l, size_t p);
 
+/* y (n, m) := x * transpose(z), where x is (n, p) and z (m, p). */
+void matrix_times_transposed(const double *x, size_t n, const double *z, size_t m, size_t p,
+                             double *y);
+
 /* y (n) := x * b, where x is (n, p) and b (p). */
 void matrix_times_vector(const double *x, size_t n, size_t p, const double *b, double *y);
 

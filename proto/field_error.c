@@ -39,6 +39,19 @@ void field_errors_add(struct field_errors *errors, size_t index, const char *poi
     errors->n++;
 }
 
+enum err field_errors_conclude(const struct field_errors *errors, const char *what,
+                               struct error *err)
+{
+    const struct field_error *first = errors->items;
+
+    if (errors->has_failed) {
+        return error_set(err, ERR_NOMEM, "no memory to read %s", what);
+    }
+    return errors->n == 0 ? ERR_OK
+                          : error_set(err, ERR_INVALID, "%s%s%s", first->pointer,
+                                      first->pointer[0] != '\0' ? ": " : "", first->detail);
+}
+
 void field_errors_close(struct field_errors *errors)
 {
     for (size_t i = 0; i < errors->n; i++) {

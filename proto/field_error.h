@@ -6,6 +6,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "core/error.h"
+
 struct field_error {
     size_t index; /* of the architecture concerned, where the error is one of those */
     char *pointer, *detail;
@@ -20,6 +22,11 @@ struct field_errors {
 /* `pointer` and the formatted detail are copied. */
 void field_errors_add(struct field_errors *errors, size_t index, const char *pointer,
                       const char *format, ...) __attribute__((format(printf, 4, 5)));
+
+/* What a list comes to: ERR_OK where it is empty, ERR_INVALID with the first one's pointer and
+ * detail, ERR_NOMEM ("no memory to read <what>") where the list is incomplete. */
+enum err field_errors_conclude(const struct field_errors *errors, const char *what,
+                               struct error *err);
 
 /* Accepts a zeroed struct. */
 void field_errors_close(struct field_errors *errors);

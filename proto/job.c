@@ -76,11 +76,17 @@ bool job_id_is_valid(const char *id)
 
 /* ---- JSON ------------------------------------------------------------------------------------ */
 
-/* Appends a number with so many decimals where it is known; "," before all but the first member. */
+/* Begins a member of an object; "," before all but the first. */
+static void put_name(struct text *out, const char *name)
+{
+    text_printf(out, "%s\"%s\":", out->bytes[out->size - 1] == '{' ? "" : ",", name);
+}
+
+/* Appends a number with so many decimals where it is known. */
 static void put_known(struct text *out, const char *name, const char *format, double value)
 {
     if (isfinite(value)) {
-        text_printf(out, "%s\"%s\":", out->bytes[out->size - 1] == '{' ? "" : ",", name);
+        put_name(out, name);
         text_printf(out, format, value); // NOLINT(clang-diagnostic-format-nonliteral)
     }
 }
@@ -93,11 +99,12 @@ void msg_job_put_progress(const struct job_progress *progress, struct text *out)
     }
     put_known(out, "percent", "%.1f", progress->percent);
     if (progress->stage != NULL) {
-        text_puts(out, out->bytes[out->size - 1] == '{' ? "\"stage\":" : ",\"stage\":");
+        put_name(out, "stage");
         text_put_json_string(out, progress->stage);
     }
     if (progress->n_epochs > 0) {
-        text_printf(out, ",\"epoch\":%zu,\"n_epochs\":%zu", progress->epoch, progress->n_epochs);
+        put_name(out, "epoch");
+        text_printf(out, "%zu,\"n_epochs\":%zu", progress->epoch, progress->n_epochs);
         put_known(out, "loss", "%.7g", progress->loss);
     }
     put_known(out, "seconds_left", "%.1f", progress->seconds_left);

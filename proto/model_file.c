@@ -1,6 +1,5 @@
 #include "proto/model_file.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -11,6 +10,7 @@
 
 #include "core/device.h"
 #include "core/mem.h"
+#include "proto/model_meta.h"
 #include "proto/safetensors.h"
 #include "proto/text.h"
 
@@ -20,18 +20,9 @@ static const char format_name[] = "dgld-predictor-1";
 void model_version(const struct predictor *predictor, char version[MODEL_VERSION_BYTES])
 {
     struct tensor tensors[PREDICTOR_MAX_TENSORS];
-    struct digest_part parts[PREDICTOR_MAX_TENSORS];
     size_t n = predictor->kind->weights(predictor, tensors);
-    char digest[DIGEST_HEX_BYTES];
 
-    for (size_t i = 0; i < n; i++) {
-        size_t count = 0;
-        (void)tensor_count(&tensors[i], &count);
-        parts[i].bytes = tensors[i].data;
-        parts[i].size = count * tensor_type_bytes(tensors[i].type);
-    }
-    digest_hex(parts, n, digest);
-    (void)snprintf(version, MODEL_VERSION_BYTES, "%.16s-%.12s", predictor->kind->name, digest);
+    model_meta_version(predictor->kind->name, tensors, n, version);
 }
 
 enum err model_name_validate(const char *name, struct error *err)
@@ -128,41 +119,6 @@ enum err model_encode(const struct model *model, char **bytes, size_t *size, str
     return rc;
 }
 
-static enum err decode_text(const struct safetensors *st, const char *key, char *out, size_t size,
-                            struct error *err)
-{
-    const char *value = safetensors_meta(st, key);
-
-    if (value == NULL || strlen(value) == 0 || strlen(value) >= size) {
-        return error_set(err, ERR_INVALID, "the metadata's %s must be 1 to %zu characters", key,
-                         size - 1);
-    }
-    for (const char *c = value; *c != '\0'; c++) {
-        if (strchr("abcdefghijklmnopqrstuvwxyz0123456789.-", *c) == NULL) {
-            return error_set(err, ERR_INVALID,
-                             "the metadata's %s may hold a-z, 0-9, dot and dash only", key);
-        }
-    }
-    memcpy(out, value, strlen(value) + 1);
-    return ERR_OK;
-}
-
-static enum err decode_whole(const struct safetensors *st, const char *key, uint64_t *out,
-                             struct error *err)
-{
-    const char *value = safetensors_meta(st, key);
-    char *end = NULL;
-
-    errno = 0;
-    if (value != NULL && value[0] >= '0' && value[0] <= '9') {
-        *out = strtoull(value, &end, 10);
-    }
-    if (end == NULL || *end != '\0' || errno != 0) {
-        return error_set(err, ERR_INVALID, "the metadata's %s must be a whole number", key);
-    }
-    return ERR_OK;
-}
-
 static enum err decode_devices(const struct safetensors *st, struct model_info *info,
                                struct error *err)
 {
@@ -195,17 +151,17 @@ static enum err decode_info(const struct safetensors *st, struct model_info *inf
 {
     const char *r = safetensors_meta(st, "r_held_out");
     uint64_t n_rows = 0;
-    enum err rc = decode_text(st, "version", info->version, sizeof info->version, err);
+    enum err rc = model_meta_text(st, "version", info->version, sizeof info->version, err);
 
-    rc = rc != ERR_OK ? rc : decode_text(st, "source", info->source, sizeof info->source, err);
+    rc = rc != ERR_OK ? rc : model_meta_text(st, "source", info->source, sizeof info->source, err);
     rc = rc != ERR_OK
              ? rc
-             : decode_text(st, "validation", info->validation, sizeof info->validation, err);
+             : model_meta_text(st, "validation", info->validation, sizeof info->validation, err);
     rc = rc != ERR_OK
              ? rc
-             : decode_text(st, "data_sha256", info->data_sha256, sizeof info->data_sha256, err);
-    rc = rc != ERR_OK ? rc : decode_whole(st, "n_rows", &n_rows, err);
-    rc = rc != ERR_OK ? rc : decode_whole(st, "seed", &info->seed, err);
+             : model_meta_text(st, "data_sha256", info->data_sha256, sizeof info->data_sha256, err);
+    rc = rc != ERR_OK ? rc : model_meta_whole(st, "n_rows", &n_rows, err);
+    rc = rc != ERR_OK ? rc : model_meta_whole(st, "seed", &info->seed, err);
     rc = rc != ERR_OK ? rc : decode_devices(st, info, err);
     info->n_rows = (size_t)n_rows;
     info->r_held_out = r != NULL ? strtod(r, NULL) : NAN;

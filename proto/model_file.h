@@ -10,10 +10,9 @@
 #include "core/error.h"
 #include "core/predictor.h"
 #include "proto/digest.h"
+#include "proto/model_meta.h"
 
 enum {
-    MODEL_VERSION_BYTES = 40,
-    MODEL_TEXT_BYTES = 16,
     MODEL_NAME_BYTES = 65,
     MODEL_MAX_DEVICES = 256,
 };

@@ -102,6 +102,28 @@ void msg_hardware_read(const struct json_reader *reader, struct json_view value,
     }
 }
 
+bool msg_device_name_read(const struct json_reader *reader, struct json_view value,
+                          char out[DEVICE_NAME_BYTES])
+{
+    struct error why;
+    char name[512]; /* room for more than any name */
+
+    if (json_view_kind(value) != JSON_KIND_STRING) {
+        field_errors_add(reader->errors, 0, reader->pointer, "must be a device's name, not %s",
+                         json_view_kind_name(value));
+        return false;
+    }
+    if (!json_view_text(value, name, sizeof name) && strlen(name) < DEVICE_NAME_BYTES) {
+        name[0] = '\x01'; /* a NUL cut it: as little welcome as any control character */
+    }
+    if (device_name_validate(name, &why) != ERR_OK) {
+        field_errors_add(reader->errors, 0, reader->pointer, "%s", why.text);
+        return false;
+    }
+    (void)snprintf(out, DEVICE_NAME_BYTES, "%.*s", DEVICE_NAME_BYTES - 1, name);
+    return true;
+}
+
 static void read_hardware(const struct json_reader *reader, struct json_view value)
 {
     struct device_sheet *sheet = reader->out;
@@ -159,12 +181,9 @@ enum err msg_device_decode_body(const char *bytes, size_t size, struct device_sh
     }
     json_spec_read(root, sheet_fields, sizeof sheet_fields / sizeof *sheet_fields, "", &sheet,
                    errors);
-    if (errors->has_failed) {
-        return error_set(err, ERR_NOMEM, "no memory to read the device sheet");
-    }
-    if (errors->n > 0) {
-        return error_set(err, ERR_INVALID, "%s%s%s", errors->items[0].pointer,
-                         errors->items[0].pointer[0] != '\0' ? ": " : "", errors->items[0].detail);
+    rc = field_errors_conclude(errors, "the device sheet", err);
+    if (rc != ERR_OK) {
+        return rc;
     }
     memcpy(sheet.name, out->name, sizeof sheet.name);
     *out = sheet;

@@ -28,6 +28,11 @@ void msg_hardware_read(const struct json_reader *reader, struct json_view value,
 /* Appends the object, on one line; reading it gives the same hardware. */
 void msg_hardware_put(const struct hardware *hardware, struct text *out);
 
+/* Reads a device's name into `out`, which stays as it is where it is none: false, and added to the
+ * reader's errors. */
+bool msg_device_name_read(const struct json_reader *reader, struct json_view value,
+                          char out[DEVICE_NAME_BYTES]);
+
 /* Reads the body of a PUT, {"hardware", "chip", "estimated", "source"}, where chip and source may be
  * null. ERR_SYNTAX where it is no JSON; ERR_INVALID where it is not acceptable: then `errors` says
  * why by pointer. The caller ends `errors` in every case; `name` is left as it is. */

@@ -509,18 +509,6 @@ static void check_whole(struct decoder *decoder)
     }
 }
 
-static enum err tell_errors(const struct field_errors *errors, struct error *err)
-{
-    if (errors->has_failed) {
-        return error_set(err, ERR_NOMEM, "no memory to read the request");
-    }
-    if (errors->n > 0) {
-        return error_set(err, ERR_INVALID, "%s%s%s", errors->items[0].pointer,
-                         errors->items[0].pointer[0] != '\0' ? ": " : "", errors->items[0].detail);
-    }
-    return ERR_OK;
-}
-
 enum err msg_infer_decode(const struct space *space, const char *bytes, size_t size,
                           const char *header_length, struct infer_request *out, struct error *err)
 {
@@ -548,7 +536,7 @@ enum err msg_infer_decode(const struct space *space, const char *bytes, size_t s
     out->n = out->architecture.n_rows;
     out->is_binary =
         decoder.output_binary >= 0 ? decoder.output_binary == 1 : decoder.is_output_binary;
-    rc = tell_errors(&decoder.errors, err);
+    rc = field_errors_conclude(&decoder.errors, "the request", err);
     field_errors_close(&decoder.errors);
     return rc;
 }

@@ -9,6 +9,8 @@
 #include "proto/job.h"
 #include "proto/json_spec.h"
 #include "proto/msg_device.h"
+#include "proto/msg_model.h"
+#include "proto/msg_space.h"
 
 enum { NAME_BYTES = 128 };
 
@@ -22,7 +24,9 @@ static bool read_whole(const struct json_reader *reader, struct json_view value,
 {
     int64_t whole;
 
-    if (!json_view_whole(value, &whole) || whole < min || whole > max) {
+    /* a number that is too large arrives cut to the largest there is, and would pass for it */
+    if (!json_view_whole(value, &whole) || whole < min || whole > max ||
+        (whole == INT64_MAX && json_view_number(value) > 0x1p63)) {
         field_errors_add(reader->errors, 0, reader->pointer,
                          "must be a whole number from %" PRId64 " to %" PRId64, min, max);
         return false;
@@ -69,21 +73,6 @@ static bool read_text(const struct json_reader *reader, struct json_view value, 
     return true;
 }
 
-static bool read_device_name(const struct json_reader *reader, struct json_view value,
-                             char out[NAME_BYTES])
-{
-    struct error why;
-
-    if (!read_text(reader, value, "a device's name", out)) {
-        return false;
-    }
-    if (device_name_validate(out, &why) != ERR_OK) {
-        field_errors_add(reader->errors, 0, reader->pointer, "%s", why.text);
-        return false;
-    }
-    return true;
-}
-
 /* Whether a name stands among the first `n`, case and likenesses apart. */
 static bool is_repeated(char *const *names, size_t n, const char *name)
 {
@@ -118,10 +107,10 @@ static void read_device_names(const struct json_reader *reader, struct json_view
     for (bool more = *names != NULL && json_view_first(value, &item); more;
          more = json_view_next(&item), i++) {
         char at[JSON_POINTER_BYTES];
-        char name[NAME_BYTES];
+        char name[DEVICE_NAME_BYTES];
         const struct json_reader inner = {reader->out, reader->errors, at};
         (void)snprintf(at, sizeof at, "%.*s/%zu", JSON_POINTER_BYTES - 24, reader->pointer, i);
-        if (!read_device_name(&inner, item, name)) {
+        if (!msg_device_name_read(&inner, item, name)) {
             continue;
         }
         if (is_repeated(*names, *n_names, name)) {
@@ -233,18 +222,7 @@ static void test_holdout(const struct json_reader *reader, struct json_view valu
 
 static void test_version(const struct json_reader *reader, struct json_view value)
 {
-    char name[NAME_BYTES];
-    struct error why;
-
-    if (!read_text(reader, value, "a version or the name of a model", name)) {
-        return;
-    }
-    if (model_name_validate(name, &why) != ERR_OK) {
-        field_errors_add(reader->errors, 0, reader->pointer, "%s", why.text);
-        return;
-    }
-    (void)snprintf(TEST(reader)->version, sizeof TEST(reader)->version, "%.*s",
-                   MODEL_NAME_BYTES - 1, name);
+    (void)msg_model_name_read(reader, value, TEST(reader)->version);
 }
 
 /* Without holdout nothing is trained: what belongs to training would promise what is not done. */
@@ -273,13 +251,8 @@ static void test_seed(const struct json_reader *reader, struct json_view value)
 
 static void nas_device(const struct json_reader *reader, struct json_view value)
 {
-    char name[NAME_BYTES];
-
     DRAFT(reader)->has_device = true;
-    if (read_device_name(reader, value, name)) {
-        (void)snprintf(NAS(reader)->device, sizeof NAS(reader)->device, "%.*s",
-                       DEVICE_NAME_BYTES - 1, name);
-    }
+    (void)msg_device_name_read(reader, value, NAS(reader)->device);
 }
 
 static void nas_hardware(const struct json_reader *reader, struct json_view value)
@@ -506,17 +479,7 @@ static void read_kind(const struct json_reader *reader, struct json_view value)
 
 static void read_space(const struct json_reader *reader, struct json_view value)
 {
-    struct job_order *order = SUBMISSION(reader)->order;
-    char name[NAME_BYTES];
-
-    if (read_text(reader, value, "the name of a search space", name)) {
-        order->space = space_find(name);
-        if (order->space == NULL) {
-            field_errors_add(reader->errors, 0, reader->pointer,
-                             "there is no search space \"%.64s\"; there are %s", name,
-                             space_names());
-        }
-    }
+    SUBMISSION(reader)->order->space = msg_space_read(reader, value);
 }
 
 static void read_submitted_params(const struct json_reader *reader, struct json_view value)
@@ -560,14 +523,12 @@ static void read_no_params(struct submission *submission, struct field_errors *e
 static enum err conclude(struct job_order *order, const struct field_errors *errors,
                          struct error *err)
 {
-    if (errors->n == 0 && !errors->has_failed) {
-        return ERR_OK;
+    enum err rc = field_errors_conclude(errors, "the job", err);
+
+    if (rc != ERR_OK) {
+        job_order_close(order);
     }
-    job_order_close(order);
-    if (errors->has_failed) {
-        return error_set(err, ERR_NOMEM, "no memory to read the job");
-    }
-    return error_set(err, ERR_INVALID, "%s: %s", errors->items[0].pointer, errors->items[0].detail);
+    return rc;
 }
 
 static bool has_member(struct json_view object, const char *name)

@@ -40,19 +40,6 @@ static bool is_latency(double ms)
 
 #define LATENCY_DOMAIN "latency_ms must be a positive number of milliseconds, at most 1e7"
 
-/* The error of a body whose fields are wrong: the first of them. */
-static enum err first_error(const struct field_errors *errors, struct error *err)
-{
-    const struct field_error *first = errors->items;
-
-    if (errors->has_failed) {
-        return error_set(err, ERR_NOMEM, "no memory to read the measurements");
-    }
-    return errors->n == 0 ? ERR_OK
-                          : error_set(err, ERR_INVALID, "%s%s%s", first->pointer,
-                                      first->pointer[0] != '\0' ? ": " : "", first->detail);
-}
-
 /* ---- JSON ------------------------------------------------------------------------------------ */
 
 struct json_body {
@@ -155,7 +142,7 @@ enum err msg_measurements_decode_json(const struct space *space, const char *byt
     if (body.rc != ERR_OK) {
         rc = error_set(err, body.rc, "%s", body.err.text);
     } else {
-        rc = first_error(errors, err);
+        rc = field_errors_conclude(errors, "the measurements", err);
     }
     if (rc != ERR_OK) {
         measurements_close(&body.rows);
@@ -394,7 +381,7 @@ static enum err scan_csv(const struct space *space, const char *bytes, size_t si
     if (rc == ERR_OK && *n_rows == 0) {
         field_errors_add(errors, 1, "", "line 1: there is no row; the form is %s", header);
     }
-    return rc != ERR_OK ? rc : first_error(errors, err);
+    return rc != ERR_OK ? rc : field_errors_conclude(errors, "the measurements", err);
 }
 
 enum err msg_measurements_decode_csv(const struct space *space, const char *bytes, size_t size,

@@ -70,23 +70,34 @@ void msg_model_encode(const struct model_view *view, struct text *out)
     text_puts(out, "}");
 }
 
-static void read_version(const struct json_reader *reader, struct json_view value)
+bool msg_model_name_read(const struct json_reader *reader, struct json_view value,
+                         char out[MODEL_NAME_BYTES])
 {
-    struct activate_request *request = reader->out;
+    char name[MODEL_NAME_BYTES];
     struct error why;
 
     if (json_view_kind(value) != JSON_KIND_STRING) {
         field_errors_add(reader->errors, 0, reader->pointer,
                          "must be a version or the name of a model, not %s",
                          json_view_kind_name(value));
-        return;
+        return false;
     }
-    if (!json_view_text(value, request->version, sizeof request->version)) {
-        request->version[0] = '\0'; /* too long, or cut by a NUL: no name either way */
+    if (!json_view_text(value, name, sizeof name)) {
+        name[0] = '\0'; /* too long, or cut by a NUL: no name either way */
     }
-    if (model_name_validate(request->version, &why) != ERR_OK) {
+    if (model_name_validate(name, &why) != ERR_OK) {
         field_errors_add(reader->errors, 0, reader->pointer, "%s", why.text);
+        return false;
     }
+    memcpy(out, name, MODEL_NAME_BYTES);
+    return true;
+}
+
+static void read_version(const struct json_reader *reader, struct json_view value)
+{
+    struct activate_request *request = reader->out;
+
+    (void)msg_model_name_read(reader, value, request->version);
 }
 
 enum err msg_activate_decode(const char *bytes, size_t size, struct activate_request *out,
@@ -104,12 +115,5 @@ enum err msg_activate_decode(const char *bytes, size_t size, struct activate_req
         return rc;
     }
     json_spec_read(body, fields, sizeof fields / sizeof *fields, "", out, errors);
-    if (errors->has_failed) {
-        return error_set(err, ERR_NOMEM, "no memory to read the request");
-    }
-    if (errors->n > 0) {
-        return error_set(err, ERR_INVALID, "%s: %s", errors->items[0].pointer,
-                         errors->items[0].detail);
-    }
-    return ERR_OK;
+    return field_errors_conclude(errors, "the request", err);
 }

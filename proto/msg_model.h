@@ -15,6 +15,7 @@
 #include <time.h>
 
 #include "proto/field_error.h"
+#include "proto/json_spec.h"
 #include "proto/model_file.h"
 #include "proto/text.h"
 
@@ -33,6 +34,11 @@ struct model_view {
 
 /* Appends the object; without `view` (NULL) null. */
 void msg_model_encode(const struct model_view *view, struct text *out);
+
+/* Reads a model's version or name into `out`, which stays as it is where it is none: false, and
+ * added to the reader's errors. */
+bool msg_model_name_read(const struct json_reader *reader, struct json_view value,
+                         char out[MODEL_NAME_BYTES]);
 
 struct activate_request {
     char version[MODEL_NAME_BYTES]; /* of a model, or the name of one; valid by

@@ -7,6 +7,8 @@
 #include "core/mem.h"
 #include "proto/json_spec.h"
 #include "proto/msg_device.h"
+#include "proto/msg_model.h"
+#include "proto/msg_space.h"
 
 /* A call that is wrong throughout is not answered with a sentence for every architecture. */
 enum { MOST_REPORTED = 64 };
@@ -26,18 +28,8 @@ static void report_memory(const struct json_reader *reader)
 static void read_search_space(const struct json_reader *reader, struct json_view value)
 {
     struct predict_request *request = reader->out;
-    char name[TEXT_BYTES];
 
-    if (json_view_kind(value) != JSON_KIND_STRING) {
-        field_errors_add(reader->errors, 0, reader->pointer, "must be a string, not %s",
-                         json_view_kind_name(value));
-        return;
-    }
-    request->space = json_view_text(value, name, sizeof name) ? space_find(name) : NULL;
-    if (request->space == NULL) {
-        field_errors_add(reader->errors, 0, reader->pointer,
-                         "there is no search space \"%.64s\"; there are %s", name, space_names());
-    }
+    request->space = msg_space_read(reader, value);
 }
 
 static void read_on_error(const struct json_reader *reader, struct json_view value)
@@ -77,24 +69,10 @@ static bool begin_targets(const struct json_reader *reader, size_t n)
 static void read_target_name(const struct json_reader *reader, struct json_view value,
                              struct predict_target *target)
 {
-    struct error why;
-    char name[TEXT_BYTES];
-
-    if (json_view_kind(value) != JSON_KIND_STRING) {
-        field_errors_add(reader->errors, 0, reader->pointer, "must be a device's name, not %s",
-                         json_view_kind_name(value));
-        return;
+    if (msg_device_name_read(reader, value, target->name)) {
+        target->is_named = true;
+        (void)snprintf(target->pointer, sizeof target->pointer, "%s", reader->pointer);
     }
-    if (!json_view_text(value, name, sizeof name) && strlen(name) < DEVICE_NAME_BYTES) {
-        name[0] = '\x01'; /* a NUL cut it: as little welcome as any control character */
-    }
-    if (device_name_validate(name, &why) != ERR_OK) {
-        field_errors_add(reader->errors, 0, reader->pointer, "%s", why.text);
-        return;
-    }
-    target->is_named = true;
-    (void)snprintf(target->name, sizeof target->name, "%.*s", DEVICE_NAME_BYTES - 1, name);
-    (void)snprintf(target->pointer, sizeof target->pointer, "%s", reader->pointer);
 }
 
 static void read_hardware(const struct json_reader *reader, struct json_view value)
@@ -289,22 +267,8 @@ static void read_architectures(const struct json_reader *reader, struct json_vie
 static void read_model(const struct json_reader *reader, struct json_view value)
 {
     struct predict_request *request = reader->out;
-    char name[TEXT_BYTES];
-    struct error why;
 
-    if (json_view_kind(value) != JSON_KIND_STRING) {
-        field_errors_add(reader->errors, 0, reader->pointer, "must be a model's name, not %s",
-                         json_view_kind_name(value));
-        return;
-    }
-    if (!json_view_text(value, name, sizeof name)) {
-        name[0] = '\0'; /* too long, or with a NUL */
-    }
-    if (model_name_validate(name, &why) != ERR_OK) {
-        field_errors_add(reader->errors, 0, reader->pointer, "%s", why.text);
-        return;
-    }
-    (void)snprintf(request->model, sizeof request->model, "%.*s", MODEL_NAME_BYTES - 1, name);
+    (void)msg_model_name_read(reader, value, request->model);
 }
 
 static const struct json_field fields[] = {

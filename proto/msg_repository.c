@@ -85,12 +85,7 @@ static enum err read_body(const char *bytes, size_t size, const struct json_fiel
         return rc;
     }
     json_spec_read_open(root, field, 1, "", out, &errors);
-    if (errors.has_failed) {
-        rc = error_set(err, ERR_NOMEM, "no memory to read the request");
-    } else if (errors.n > 0) {
-        rc = error_set(err, ERR_INVALID, "%s%s%s", errors.items[0].pointer,
-                       errors.items[0].pointer[0] != '\0' ? ": " : "", errors.items[0].detail);
-    }
+    rc = field_errors_conclude(&errors, "the request", err);
     field_errors_close(&errors);
     return rc;
 }

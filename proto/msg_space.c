@@ -56,3 +56,21 @@ void msg_space_encode(const struct space *space, const char *model, struct text 
     text_puts(out, model);
     text_puts(out, "}");
 }
+
+const struct space *msg_space_read(const struct json_reader *reader, struct json_view value)
+{
+    const struct space *space = NULL;
+    char name[512]; /* enough of a wrong one to tell it by */
+
+    if (json_view_kind(value) != JSON_KIND_STRING) {
+        field_errors_add(reader->errors, 0, reader->pointer, "must be a string, not %s",
+                         json_view_kind_name(value));
+        return NULL;
+    }
+    space = json_view_text(value, name, sizeof name) ? space_find(name) : NULL;
+    if (space == NULL) {
+        field_errors_add(reader->errors, 0, reader->pointer,
+                         "there is no search space \"%.64s\"; there are %s", name, space_names());
+    }
+    return space;
+}

@@ -426,7 +426,9 @@ enum err onnx_open(const struct graph *graph, struct onnx *out, struct error *er
     put_ends(graph, &nodes);
     put_model(graph, &head);
     put_frame(&onnx__model_proto__descriptor, "graph", nodes.size + weights_bytes, &head);
-    text_put(&head, nodes.bytes, nodes.size);
+    if (!nodes.has_failed) {
+        text_put(&head, nodes.bytes, nodes.size);
+    }
     size = head.size + weights_bytes;
     if (nodes.has_failed || head.has_failed) {
         rc = error_set(err, ERR_NOMEM, "no memory for the nodes of an ONNX file");

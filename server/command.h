@@ -12,6 +12,8 @@
 
 enum err command_serve(const struct options *options, struct error *err);
 enum err command_train(const struct options *options, struct error *err);
+/* `dgld train --target accuracy`, which command_train() hands over to. */
+enum err command_train_accuracy(const struct options *options, struct error *err);
 enum err command_test(const struct options *options, struct error *err);
 enum err command_predict(const struct options *options, struct error *err);
 enum err command_token(const struct options *options, struct error *err);

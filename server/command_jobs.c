@@ -358,7 +358,7 @@ static void put_progress(struct text *out, struct json_view job)
     }
     percent = read_number(progress, "percent");
     epoch = read_number(progress, "epoch");
-    epochs = read_number(progress, "epochs");
+    epochs = read_number(progress, "n_epochs");
     loss = read_number(progress, "loss");
     left = read_number(progress, "seconds_left");
     if (percent >= 0.0 && percent <= 100.0) {
@@ -371,7 +371,7 @@ static void put_progress(struct text *out, struct json_view job)
     if (isfinite(loss)) {
         text_printf(out, ", loss %.5g", loss);
     }
-    if (left >= 0.0 && isfinite(left)) {
+    if (left > 0.0 && isfinite(left)) {
         text_printf(out, ", %.0f s left", left);
     }
 }

@@ -165,6 +165,21 @@ static enum err train_and_save(const struct options *options, const struct train
     return rc;
 }
 
+/* Whether --target says accuracy. ERR_USAGE for a word that is none, and where what it is to learn
+ * from goes with the other target. */
+static enum err read_target(const struct options *options, bool *is_accuracy, struct error *err)
+{
+    *is_accuracy = options->target != NULL && strcmp(options->target, "accuracy") == 0;
+    if (options->target != NULL && !*is_accuracy && strcmp(options->target, "latency") != 0) {
+        return error_set(err, ERR_USAGE, "--target must be latency or accuracy, not \"%.60s\"",
+                         options->target);
+    }
+    if (options->accuracy_data != NULL && !*is_accuracy) {
+        return error_set(err, ERR_USAGE, "--accuracy_data goes with --target accuracy");
+    }
+    return ERR_OK;
+}
+
 enum err command_train(const struct options *options, struct error *err)
 {
     const struct predictor_kind *kind;
@@ -173,8 +188,13 @@ enum err command_train(const struct options *options, struct error *err)
     struct data_tree tree;
     struct names devices = {0};
     struct training_set set = {0};
-    enum err rc = command_space(options, &space, err);
+    bool is_accuracy;
+    enum err rc = read_target(options, &is_accuracy, err);
 
+    if (rc == ERR_OK && is_accuracy) {
+        return command_train_accuracy(options, err);
+    }
+    rc = rc != ERR_OK ? rc : command_space(options, &space, err);
     rc = rc != ERR_OK ? rc : command_fit_options(options, NULL, &kind, &fit_options, err);
     if (rc == ERR_OK && options->name != NULL &&
         model_name_validate(options->name, err) != ERR_OK) {

@@ -85,7 +85,7 @@ const struct config_key config_keys[] = {
     TEXT(job_store, "result/.jobs.sqlite", "path",
          "file that jobs are kept in, relative to the root; with none there are no jobs"),
     WHOLE(job_workers, FIXED, 0, 256, 0, "threads",
-          "threads that run jobs, at idle priority; 0 is one a core; at least one for each kind of job"),
+          "threads that run jobs, at idle priority; one is left to each kind of job; 0 is one a core and two"),
     WHOLE(job_queue_max, LIVE, 1, 1000000, 10000, "jobs",
           "jobs that wait; one beyond them is answered 503"),
     WHOLE(job_attempts_max, LIVE, 1, 1000, 20, "attempts",

@@ -39,7 +39,7 @@ struct config {
     _Atomic int64_t compression_min_bytes; /* 0: never */
     _Atomic int64_t model_poll_ms;
     char job_store[CONFIG_TEXT_BYTES]; /* path, relative to the root; "": no jobs */
-    _Atomic int64_t job_workers;       /* 0: one a core */
+    _Atomic int64_t job_workers;       /* 0: one a core and two */
     _Atomic int64_t job_queue_max;
     _Atomic int64_t job_attempts_max;
     _Atomic int64_t job_lease_ms;

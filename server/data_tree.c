@@ -75,21 +75,14 @@ static enum err missing_data(const char *path, struct error *err)
                      path);
 }
 
-/* Reads architectures from `file` of the space's directory. */
-static enum err load_rows(const struct data_tree *tree, const struct space *space, const char *file,
-                          struct dataset *out, struct error *err)
-{
-    char path[PATH_BYTES];
-    enum err rc = space_file(tree, space, file, path, err);
-
-    rc = rc != ERR_OK ? rc : dataset_load(space, path, out, err);
-    return rc == ERR_NOT_FOUND ? missing_data(path, err) : rc;
-}
-
 enum err data_load_architectures(const struct data_tree *tree, const struct space *space,
                                  struct dataset *out, struct error *err)
 {
-    return load_rows(tree, space, "net.txt", out, err);
+    char path[PATH_BYTES];
+    enum err rc = space_file(tree, space, "net.txt", path, err);
+
+    rc = rc != ERR_OK ? rc : dataset_load(space, path, out, err);
+    return rc == ERR_NOT_FOUND ? missing_data(path, err) : rc;
 }
 
 /* What a place's directory is below of. */
@@ -358,22 +351,20 @@ static enum err average_repeated(struct accuracy_table *table, struct error *err
     return rc;
 }
 
-enum err data_load_accuracy(const struct data_tree *tree, const struct space *space,
-                            struct accuracy_table *out, struct error *err)
+enum err data_read_accuracy(const struct space *space, const char *net_path,
+                            const char *accuracy_path, struct accuracy_table *out,
+                            struct error *err)
 {
     struct accuracy_table table = {0};
-    char path[PATH_BYTES];
-    enum err rc = load_rows(tree, space, "NAS/net.txt", &table.architectures, err);
+    enum err rc = dataset_load(space, net_path, &table.architectures, err);
 
-    rc = rc != ERR_OK ? rc : space_file(tree, space, "NAS/acc.txt", path, err);
-    if (rc == ERR_OK) {
-        rc = table_read_positive(path, table.architectures.n_rows, &table.accuracy, NULL, err);
-        rc = rc == ERR_NOT_FOUND ? missing_data(path, err) : rc;
-    }
+    rc = rc != ERR_OK ? rc
+                      : table_read_positive(accuracy_path, table.architectures.n_rows,
+                                            &table.accuracy, NULL, err);
     for (size_t i = 0; rc == ERR_OK && i < table.architectures.n_rows; i++) {
         if (table.accuracy[i] > 100.0) {
-            rc = error_set(err, ERR_INVALID, "%s:%zu: an accuracy is at most 100 %%, not %g", path,
-                           i + 1, table.accuracy[i]);
+            rc = error_set(err, ERR_INVALID, "%s:%zu: an accuracy is at most 100 %%, not %g",
+                           accuracy_path, i + 1, table.accuracy[i]);
         }
     }
     rc = rc != ERR_OK ? rc : average_repeated(&table, err);
@@ -383,6 +374,18 @@ enum err data_load_accuracy(const struct data_tree *tree, const struct space *sp
     }
     *out = table;
     return ERR_OK;
+}
+
+enum err data_load_accuracy(const struct data_tree *tree, const struct space *space,
+                            struct accuracy_table *out, struct error *err)
+{
+    char net[PATH_BYTES];
+    char accuracy[PATH_BYTES];
+    enum err rc = space_file(tree, space, "NAS/net.txt", net, err);
+
+    rc = rc != ERR_OK ? rc : space_file(tree, space, "NAS/acc.txt", accuracy, err);
+    rc = rc != ERR_OK ? rc : data_read_accuracy(space, net, accuracy, out, err);
+    return rc == ERR_NOT_FOUND ? missing_data(path_is_file(net) ? accuracy : net, err) : rc;
 }
 
 void accuracy_table_close(struct accuracy_table *table)

@@ -103,6 +103,11 @@ struct accuracy_table {
     double *accuracy;             /* (n_rows), owned; of equal architectures equal: their mean */
 };
 
+/* Reads architectures and their accuracies, row for row. ERR_NOT_FOUND where a file is missing. */
+enum err data_read_accuracy(const struct space *space, const char *net_path,
+                            const char *accuracy_path, struct accuracy_table *out,
+                            struct error *err);
+
 /* Reads NAS/net.txt and NAS/acc.txt. Where there are none, the message tells how to get the data. */
 enum err data_load_accuracy(const struct data_tree *tree, const struct space *space,
                             struct accuracy_table *out, struct error *err);

@@ -4,8 +4,11 @@
  * An ONNX file is made while it is sent, in the I/O thread: a block of 64 KiB takes some 50
  * microseconds, which is what others wait for meanwhile. A client that stops reading holds the
  * nodes' descriptions and no weights; they count to transfer_max_bytes. */
+#include <ctype.h>
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/mem.h"
@@ -15,7 +18,6 @@
 #include "server/accept.h"
 #include "server/conditional.h"
 #include "server/data_request.h"
-#include "server/job_request.h"
 #include "server/respond.h"
 
 enum form { FORM_JSON, FORM_ONNX, N_FORMS };
@@ -186,9 +188,15 @@ static bool read_form(const struct request *request, enum form *out, struct repl
 static bool read_seed(const struct request *request, int64_t *out, struct reply *reply)
 {
     const char *text = request_query(request, "seed");
+    char *end = NULL;
 
     *out = 0;
-    if (text != NULL && !digits_parse(text, out)) {
+    if (text == NULL) {
+        return true;
+    }
+    errno = 0;
+    *out = strtoll(text, &end, 10);
+    if (!isdigit((unsigned char)text[0]) || *end != '\0' || errno != 0) {
         respond_problem(reply, request, 422, "seed must be a whole number of 0 to 2^63 - 1", NULL);
         return false;
     }

@@ -151,14 +151,34 @@ static void begin_submitting(struct app *app, const struct request *request, str
     }
 }
 
+static const struct model *acquire_served(void *context, const struct space *space)
+{
+    struct app *app = context;
+
+    return model_registry_acquire(&app->models, space);
+}
+
+static void release_served(void *context, const struct model *model)
+{
+    struct app *app = context;
+
+    model_registry_release(&app->models, model);
+}
+
 static void check_order(struct app *app, const struct request *request, struct reply *reply)
 {
+    const struct job_env env = {
+        .tree = &app->tree,
+        .context = app,
+        .acquire_served = acquire_served,
+        .release_served = release_served,
+    };
     struct job_order order = {0};
     struct field_errors errors = {0};
     struct error err;
     enum err rc = msg_job_decode(request->body, request->body_size, &order, &errors, &err);
 
-    rc = rc != ERR_OK ? rc : job_kinds[order.kind].check(&app->tree, &order, &errors, &err);
+    rc = rc != ERR_OK ? rc : job_kinds[order.kind].check(&env, &order, &errors, &err);
     if (rc == ERR_OK) {
         begin_submitting(app, request, reply, &order);
     } else {

@@ -213,7 +213,7 @@ void models_activate(struct app *app, const struct request *request, struct repl
         field_errors_close(&errors);
         return;
     }
-    (void)serving_version(app, space, previous, NULL);
+    serving_version(app, space, previous);
     if (serving_activate(app, space, order.version, &model, &err) == ERR_OK) {
         log_activation(request, &model, previous);
         confirm(app, &model, reply);

@@ -19,16 +19,6 @@ const struct job_kind_entry job_kinds[] = {
 
 /* ---- checks ---------------------------------------------------------------------------------- */
 
-enum err job_check_conclude(const struct field_errors *errors, struct error *err)
-{
-    if (errors->has_failed) {
-        return error_set(err, ERR_NOMEM, "no memory to check the job");
-    }
-    return errors->n == 0 ? ERR_OK
-                          : error_set(err, ERR_INVALID, "%s: %s", errors->items[0].pointer,
-                                      errors->items[0].detail);
-}
-
 enum err job_check_blame(const struct data_tree *tree, const char *pointer,
                          struct field_errors *errors, struct error *err)
 {

@@ -22,10 +22,10 @@ struct job_env {
     /* To be asked once, right before files are put in place. False: put none, ERR_CANCELED. From a
      * true on the job will not be cancelled any more. */
     bool (*may_commit)(void *context);
-    /* The model that is served of the space: its version and R of held-out A (NaN: unknown). False
-     * where there is none. */
-    bool (*get_served)(void *context, const struct space *space, char version[MODEL_VERSION_BYTES],
-                       double *r_held_out);
+    /* The model that is served of the space, or NULL; to be given back. Where there are no such
+     * functions nothing is served, and the space's file is loaded instead. */
+    const struct model *(*acquire_served)(void *context, const struct space *space);
+    void (*release_served)(void *context, const struct model *model);
     /* Serves a model, by version or name. */
     enum err (*activate)(void *context, const struct space *space, const char *name,
                          struct error *err);
@@ -36,11 +36,13 @@ struct job_kind_entry {
      * is wrong with the order to `errors` with its pointer (from the submission's top:
      * "/params/train_devices/3"); else an error of its own (ERR_IO, ERR_NOMEM). ERR_INVALID where
      * there are field errors. */
-    enum err (*check)(const struct data_tree *tree, const struct job_order *order,
+    enum err (*check)(const struct job_env *env, const struct job_order *order,
                       struct field_errors *errors, struct error *err);
     /* Runs it, and writes its result, one JSON object. ERR_CANCELED where it was told to stop; then
-     * and after any other error none of its files is there. The same order on the same data gives
-     * the same files, and may be run again after a run that was killed at any point. */
+     * none of its results is there. The same order on the same data gives the same files, and may be
+     * run again after a run that was killed or stopped at any point: what such a run leaves, a
+     * checkpoint, the next one goes on from. Whoever does not run it again calls
+     * job_files_remove(). */
     enum err (*run)(const struct job_env *env, const struct job_order *order, struct text *result,
                     struct error *err);
 };
@@ -48,15 +50,15 @@ struct job_kind_entry {
 extern const struct job_kind_entry job_kinds[JOB_N_KINDS];
 
 /* One file a kind. */
-enum err job_train_check(const struct data_tree *tree, const struct job_order *order,
+enum err job_train_check(const struct job_env *env, const struct job_order *order,
                          struct field_errors *errors, struct error *err);
 enum err job_train_run(const struct job_env *env, const struct job_order *order,
                        struct text *result, struct error *err);
-enum err job_test_check(const struct data_tree *tree, const struct job_order *order,
+enum err job_test_check(const struct job_env *env, const struct job_order *order,
                         struct field_errors *errors, struct error *err);
 enum err job_test_run(const struct job_env *env, const struct job_order *order, struct text *result,
                       struct error *err);
-enum err job_nas_check(const struct data_tree *tree, const struct job_order *order,
+enum err job_nas_check(const struct job_env *env, const struct job_order *order,
                        struct field_errors *errors, struct error *err);
 enum err job_nas_run(const struct job_env *env, const struct job_order *order, struct text *result,
                      struct error *err);
@@ -64,9 +66,6 @@ enum err job_nas_run(const struct job_env *env, const struct job_order *order, s
 /* For those: <root>/result/<space>/jobs/<id> into `out` (PATH_BYTES). */
 enum err job_directory(const char *root, const struct space *space, const char *id, char *out,
                        struct error *err);
-
-/* What a check concludes: ERR_INVALID with the first field error where there is one. */
-enum err job_check_conclude(const struct field_errors *errors, struct error *err);
 
 /* Adds what an error says to the field errors where it is one of the order, which names something
  * that is missing or wrong; ERR_OK then. Else gives the error back. */

@@ -1,5 +1,6 @@
 /* The job that searches for the most accurate architecture under a latency limit: among those whose
  * accuracy is known, all of which it looks at. */
+#include <assert.h>
 #include <math.h>
 
 #include "core/mem.h"
@@ -15,18 +16,23 @@
 
 /* What a check looks at and a run works on. */
 struct search {
+    const struct job_env *env;
     const struct data_tree *tree;
     const struct job_order *order;
     struct device_sheet sheet; /* its name is "" where the order gives the hardware alone */
     struct accuracy_table table;
-    struct model model;
-    double *latency_ms; /* (n_rows), owned */
+    struct model loaded;       /* where nothing is served */
+    const struct model *model; /* that predicts */
+    double *latency_ms;        /* (n_rows), owned */
 };
 
 static void search_close(struct search *s)
 {
     accuracy_table_close(&s->table);
-    model_close(&s->model);
+    if (s->model != NULL && s->model != &s->loaded) {
+        s->env->release_served(s->env->context, s->model);
+    }
+    model_close(&s->loaded);
     mem_free(s->latency_ms);
 }
 
@@ -45,48 +51,63 @@ static enum err find_device(struct search *s, struct field_errors *errors, struc
                : job_check_blame(s->tree, "/params/device", errors, err);
 }
 
-/* What belongs to the space: the served model, and architectures with their accuracy. */
-static enum err load_space(struct search *s, struct error *err)
+/* The model that is served, in the service that of its memory. */
+static enum err find_model(struct search *s, struct error *err)
 {
     const struct space *space = s->order->space;
     char path[PATH_BYTES];
-    enum err rc = model_store_path(s->tree->root, space, path, err);
+    enum err rc = ERR_OK;
 
-    rc = rc != ERR_OK ? rc : model_store_load(path, space, &s->model, NULL, err);
-    if (rc == ERR_NOT_FOUND) {
-        rc = error_set(err, rc,
+    if (s->env->acquire_served != NULL) {
+        s->model = s->env->acquire_served(s->env->context, space);
+    } else {
+        rc = model_store_path(s->tree->root, space, path, err);
+        rc = rc != ERR_OK ? rc : model_store_load(path, space, &s->loaded, NULL, err);
+        s->model = rc == ERR_OK ? &s->loaded : NULL;
+    }
+    if (rc == ERR_NOT_FOUND || (rc == ERR_OK && s->model == NULL)) {
+        rc = error_set(err, ERR_NOT_FOUND,
                        "there is no served model of %s to predict latencies with; train one",
                        space->name);
     }
-    return rc != ERR_OK ? rc : data_load_accuracy(s->tree, space, &s->table, err);
+    return rc;
+}
+
+/* What belongs to the space: the model, and architectures with their accuracy. */
+static enum err load_space(struct search *s, struct error *err)
+{
+    enum err rc = find_model(s, err);
+
+    return rc != ERR_OK ? rc : data_load_accuracy(s->tree, s->order->space, &s->table, err);
 }
 
 /* ERR_INVALID where there are field errors. */
-static enum err prepare(const struct data_tree *tree, const struct job_order *order,
-                        struct search *s, struct field_errors *errors, struct error *err)
+static enum err prepare(const struct job_env *env, const struct job_order *order, struct search *s,
+                        struct field_errors *errors, struct error *err)
 {
     enum err rc;
 
-    s->tree = tree;
+    s->env = env;
+    s->tree = env->tree;
     s->order = order;
     if (order->space != &space_nasbench201) {
         field_errors_add(errors, 0, "/search_space",
                          "search over %s comes with a later version; %s can be searched",
                          order->space->name, space_nasbench201.name);
-        return job_check_conclude(errors, err);
+        return field_errors_conclude(errors, "the job", err);
     }
     rc = find_device(s, errors, err);
     if (rc == ERR_OK && load_space(s, err) != ERR_OK) {
-        rc = job_check_blame(tree, "/search_space", errors, err);
+        rc = job_check_blame(env->tree, "/search_space", errors, err);
     }
-    return rc != ERR_OK ? rc : job_check_conclude(errors, err);
+    return rc != ERR_OK ? rc : field_errors_conclude(errors, "the job", err);
 }
 
-enum err job_nas_check(const struct data_tree *tree, const struct job_order *order,
+enum err job_nas_check(const struct job_env *env, const struct job_order *order,
                        struct field_errors *errors, struct error *err)
 {
     struct search s = {0};
-    enum err rc = prepare(tree, order, &s, errors, err);
+    enum err rc = prepare(env, order, &s, errors, err);
 
     search_close(&s);
     return rc;
@@ -101,12 +122,13 @@ static enum err predict(struct search *s, const struct fit_hooks *hooks, struct 
     struct fit_part predicting;
     enum err rc;
 
+    assert(s->model != NULL); /* what prepare() lets pass has one */
     s->latency_ms = mem_calloc(rows->n_rows, sizeof *s->latency_ms);
     if (s->latency_ms == NULL) {
         return error_set(err, ERR_NOMEM, "no memory for %zu predictions", rows->n_rows);
     }
     fit_part_init(&predicting, hooks, NULL, 0.0, PREDICTED_PERCENT);
-    rc = predictor_predict_told(s->model.predictor, rows->genes, rows->n_rows, &predicting.hooks,
+    rc = predictor_predict_told(s->model->predictor, rows->genes, rows->n_rows, &predicting.hooks,
                                 s->latency_ms, NULL, err);
     for (size_t i = 0; rc == ERR_OK && i < rows->n_rows; i++) {
         s->latency_ms[i] *= factor; /* A so far */
@@ -136,8 +158,8 @@ static void search(const struct search *s, struct search_report *report)
         .seed = params->seed,
         .lowest_latency_ms = found.lowest_latency_ms,
         .n_evaluated = rows->n_rows,
-        .predictor = s->model.predictor->kind->name,
-        .version = s->model.info.version,
+        .predictor = s->model->predictor->kind->name,
+        .version = s->model->info.version,
     };
     if (found.is_feasible) {
         report->architecture = rows->genes + found.best * s->order->space->n_genes;
@@ -189,7 +211,7 @@ enum err job_nas_run(const struct job_env *env, const struct job_order *order, s
 
     /* what a run that was killed has left */
     rc = rc != ERR_OK ? rc : job_files_remove(env->tree->root, order->space, env->id, err);
-    rc = rc != ERR_OK ? rc : prepare(env->tree, order, &s, &errors, err);
+    rc = rc != ERR_OK ? rc : prepare(env, order, &s, &errors, err);
     rc = rc != ERR_OK ? rc : predict(&s, &hooks, err);
     if (rc == ERR_OK) {
         search(&s, &report);

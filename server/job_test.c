@@ -171,14 +171,14 @@ static enum err prepare(const struct data_tree *tree, const struct job_order *or
         rc = job_check_training(tree, order->space, &subject->train_devices,
                                 holdout_kind(order, subject), errors, err);
     }
-    return rc != ERR_OK ? rc : job_check_conclude(errors, err);
+    return rc != ERR_OK ? rc : field_errors_conclude(errors, "the job", err);
 }
 
-enum err job_test_check(const struct data_tree *tree, const struct job_order *order,
+enum err job_test_check(const struct job_env *env, const struct job_order *order,
                         struct field_errors *errors, struct error *err)
 {
     struct test_subject subject = {0};
-    enum err rc = prepare(tree, order, &subject, errors, err);
+    enum err rc = prepare(env->tree, order, &subject, errors, err);
 
     test_subject_close(&subject);
     return rc;

@@ -42,7 +42,7 @@ bool job_totals_count(struct app *app, const struct request *request)
         count(app);
         return true;
     }
-    if (pool_n_busy(pool) == 0) {
+    if (pool_n_queued(pool) == 0) {
         return false;
     }
     if (!atomic_exchange(&totals->is_recounting, true)) {

@@ -1,6 +1,6 @@
 /* How many jobs there are of each kind and state, for GET /metrics. Counting reads the disk, and
- * metrics are wanted most where all threads that may do that are busy: then the figures are those
- * of the last count, and the next one is under way. Thread-safe. */
+ * metrics are wanted most where the threads that may do that have more than they can do: then the
+ * figures are those of the last count, and the next one is under way. Thread-safe. */
 #ifndef DGLD_SERVER_JOB_TOTALS_H
 #define DGLD_SERVER_JOB_TOTALS_H
 
@@ -21,7 +21,7 @@ struct job_totals {
     atomic_size_t counts[JOB_N_KINDS][JOB_N_STATES];
 };
 
-/* Counts, where the request runs on the pool. Else false where the pool has nothing to do, and the
+/* Counts, where the request runs on the pool. Else false where nobody waits for the pool, and the
  * request had better run there. */
 bool job_totals_count(struct app *app, const struct request *request);
 

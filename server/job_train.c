@@ -61,15 +61,15 @@ static enum err check_data(const struct data_tree *tree, const struct job_order 
     return rc;
 }
 
-enum err job_train_check(const struct data_tree *tree, const struct job_order *order,
+enum err job_train_check(const struct job_env *env, const struct job_order *order,
                          struct field_errors *errors, struct error *err)
 {
-    enum err rc = check_devices(tree, order, errors, err);
+    enum err rc = check_devices(env->tree, order, errors, err);
 
     if (rc == ERR_OK && errors->n == 0) {
-        rc = check_data(tree, order, errors, err);
+        rc = check_data(env->tree, order, errors, err);
     }
-    return rc != ERR_OK ? rc : job_check_conclude(errors, err);
+    return rc != ERR_OK ? rc : field_errors_conclude(errors, "the job", err);
 }
 
 /* ---- run ------------------------------------------------------------------------------------- */
@@ -189,13 +189,29 @@ static void drop_checkpoint(struct training *t)
     }
 }
 
+/* The version that is served, and its R of held-out A (NaN: unknown). False where there is none. */
+static bool note_served(const struct training *t, char version[MODEL_VERSION_BYTES],
+                        double *r_held_out)
+{
+    const struct model *served =
+        t->env->acquire_served != NULL ? t->env->acquire_served(t->env->context, t->space) : NULL;
+
+    if (served == NULL) {
+        return false;
+    }
+    memcpy(version, served->info.version, MODEL_VERSION_BYTES);
+    *r_held_out = served->info.r_held_out;
+    t->env->release_served(t->env->context, served);
+    return true;
+}
+
 /* Serves the version where that was asked for, and it is no worse than what is served. */
 static enum err activate(struct training *t, struct error *err)
 {
-    char served[MODEL_VERSION_BYTES];
+    char served[MODEL_VERSION_BYTES] = "";
     double r_served = NAN;
     double r = t->model.info.r_held_out;
-    bool has_served = t->env->get_served(t->env->context, t->space, served, &r_served);
+    bool has_served = note_served(t, served, &r_served);
     enum err rc;
 
     if (!t->params->activate) {

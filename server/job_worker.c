@@ -129,12 +129,18 @@ static bool env_may_commit(void *context)
     return job_run_may_commit(work->run);
 }
 
-static bool env_get_served(void *context, const struct space *space,
-                           char version[MODEL_VERSION_BYTES], double *r_held_out)
+static const struct model *env_acquire_served(void *context, const struct space *space)
 {
     struct work *work = context;
 
-    return serving_version(work->place->app, space, version, r_held_out);
+    return model_registry_acquire(&work->place->app->models, space);
+}
+
+static void env_release_served(void *context, const struct model *model)
+{
+    struct work *work = context;
+
+    model_registry_release(&work->place->app->models, model);
 }
 
 static enum err env_activate(void *context, const struct space *space, const char *name,
@@ -160,7 +166,8 @@ static enum err run_kind(struct work *work)
         .context = work,
         .report = env_report,
         .may_commit = env_may_commit,
-        .get_served = env_get_served,
+        .acquire_served = env_acquire_served,
+        .release_served = env_release_served,
         .activate = env_activate,
     };
     struct job_order order = {0};

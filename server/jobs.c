@@ -543,11 +543,13 @@ static void sweep(const struct app *app)
     }
 }
 
+/* Where none are asked for, as many as keep every core busy with jobs of one kind, while a worker is
+ * left to each of the others. */
 static unsigned n_workers(const struct config *config)
 {
     long n = config->job_workers;
 
-    n = n > 0 ? n : sysconf(_SC_NPROCESSORS_ONLN);
+    n = n > 0 ? n : sysconf(_SC_NPROCESSORS_ONLN) + JOB_N_KINDS - 1;
     return n < 1 ? 1 : n > JOB_WORKERS_MAX ? JOB_WORKERS_MAX : (unsigned)n;
 }
 

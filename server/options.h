@@ -39,6 +39,7 @@ struct options {
     int64_t epoch;        /* 0 where it was not given */
     double learning_rate; /* likewise */
     const char *name, *model;
+    const char *target, *accuracy_data;                    /* of train */
     const char *role, *file;                               /* of token; `file` of export too */
     const char *url, *token_file, *ca_file, *state, *kind; /* of jobs */
     int64_t limit;                                         /* 0 where it was not given */

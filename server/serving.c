@@ -99,21 +99,15 @@ enum err serving_activate(struct app *app, const struct space *space, const char
     return rc;
 }
 
-bool serving_version(struct app *app, const struct space *space, char version[MODEL_VERSION_BYTES],
-                     double *r_held_out)
+void serving_version(struct app *app, const struct space *space, char version[MODEL_VERSION_BYTES])
 {
     const struct model *served = model_registry_acquire(&app->models, space);
 
     version[0] = '\0';
-    if (served == NULL) {
-        return false;
+    if (served != NULL) {
+        memcpy(version, served->info.version, MODEL_VERSION_BYTES);
+        model_registry_release(&app->models, served);
     }
-    memcpy(version, served->info.version, MODEL_VERSION_BYTES);
-    if (r_held_out != NULL) {
-        *r_held_out = served->info.r_held_out;
-    }
-    model_registry_release(&app->models, served);
-    return true;
 }
 
 void serving_unload(struct app *app, const struct space *space)

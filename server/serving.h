@@ -40,10 +40,8 @@ enum err serving_load(struct app *app, const struct space *space, struct error *
 enum err serving_activate(struct app *app, const struct space *space, const char *name,
                           struct model *out, struct error *err);
 
-/* The version that is served now, "" where there is none, and (may be NULL) its R of held-out A, NaN
- * where that is unknown. False where there is none. */
-bool serving_version(struct app *app, const struct space *space, char version[MODEL_VERSION_BYTES],
-                     double *r_held_out);
+/* The version that is served now, "" where there is none. */
+void serving_version(struct app *app, const struct space *space, char version[MODEL_VERSION_BYTES]);
 
 /* Serves nothing for the space until serving_load(). */
 void serving_unload(struct app *app, const struct space *space);

@@ -84,6 +84,11 @@ def make_root(path):
 @pytest.fixture
 def small(root):
     """A root with data of our own: 80 cells, their A, and the phones "Near" (measured) and "Far" (not)."""
+    make_small(root)
+    return root
+
+
+def make_small(root):
     generator = numpy.random.default_rng(7)
     genes = generator.integers(1, 6, (80, 6))
     a = 2000 + numpy.array([0, 100, 500, 2500, 300])[genes - 1].sum(axis=1) * generator.lognormal(0, 0.02, 80)
@@ -95,7 +100,6 @@ def small(root):
     (space / "hardware" / "Near.txt").write_text("2 3 1 7.46\n")
     (space / "hardware" / "Far.txt").write_text("2.2 10 4 34.1\n")
     write_rows(space / "latency" / "Near.txt", a * factor(A53) * generator.lognormal(0, 0.03, 80))
-    return root
 
 
 def write_rows(path, rows):

@@ -130,6 +130,28 @@ class Daemon:
         return job
 
 
+def events_of(lines):
+    """Parses server-sent events; comments come as ("comment", None, text)."""
+    event = {}
+    for line in lines:
+        line = line.decode() if isinstance(line, bytes) else line
+        if line == "" and "data" in event:
+            yield event["event"], int(event["id"]), json.loads(event["data"])
+            event = {}
+        elif line.startswith(":"):
+            yield "comment", None, line[1:].strip()
+        elif ":" in line:
+            name, value = line.split(":", 1)
+            event[name] = value.removeprefix(" ")
+
+
+def follow(daemon, id, **keywords):
+    reply = daemon.request("GET", f"/v1/jobs/{id}/events", stream=True, **keywords)
+    assert reply.status_code == 200 and reply.headers["Content-Type"] == "text/event-stream"
+    assert reply.headers["Cache-Control"] == "no-store" and "Content-Encoding" not in reply.headers
+    return events_of(reply.iter_lines(chunk_size=1))
+
+
 def files_of(root, id):
     """Every file below the root that is named after a job."""
     return sorted(str(path.relative_to(root)) for path in root.rglob(f"*{id}*"))

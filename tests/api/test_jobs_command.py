@@ -10,12 +10,13 @@ import subprocess
 import threading
 
 import pytest
-from conftest import BINARY, ROOT, refused
+from conftest import BINARY, ROOT, refused, run
+from test_tls import make_certificate
 
 ID = "0193a1b2-0000-7000-8000-000000000001"
 JOB = {
     "id": ID, "kind": "train", "search_space": "nasbench201", "state": "running", "attempt": 2, "priority": 0,
-    "progress": {"percent": 42.4, "stage": "training", "epoch": 12, "epochs": 200, "loss": 0.5, "seconds_left": 9.6},
+    "progress": {"percent": 42.4, "stage": "training", "epoch": 12, "n_epochs": 200, "loss": 0.5, "seconds_left": 9.6},
     "submitted_at": "2026-01-31T12:00:00.000Z", "started_at": "2026-01-31T12:00:01.000Z", "ended_at": None,
     "deadline_at": None, "params": {"predictor": "mlp"}, "result": None, "error": None,
 }
@@ -150,6 +151,56 @@ def test_variables_of_the_command_do_not_stop_the_service(root, monkeypatch, sta
     assert code == 0
 
 
+# ---- against the real one ----------------------------------------------------------------------------
+
+
+def test_a_job_is_submitted_awaited_shown_and_listed(small, start):
+    url = start(small).url
+    body = '{"kind": "train", "search_space": "nasbench201", "params": {"predictor": "cost"}}'
+    id = done("submit", "-", "--url", url, stdin=body).strip()
+    assert done("wait", id, "--url", url) == "succeeded\n"
+    shown = json.loads(done("show", id, "--json", "--url", url))
+    assert (shown["id"], shown["state"]) == (id, "succeeded")
+    assert shown["result"]["version"] in done("show", id, "--url", url)
+    assert done("list", "--url", url, "--kind", "train", "--state", "succeeded").split()[0] == id
+    assert json.loads(done("list", "--json", "--url", url)) == {"jobs": [shown]}
+    assert "succeeded" in failed("cancel", id, "--url", url)
+
+
+def test_a_running_job_is_cancelled_and_its_wait_ends(small, start):
+    url = start(small).url
+    body = '{"kind": "train", "search_space": "nasbench201", "params": {"predictor": "mlp", "epoch": 100000000}}'
+    id = done("submit", "-", "--url", url, stdin=body).strip()
+    with subprocess.Popen([BINARY, "jobs", "wait", id, "--url", url], stderr=subprocess.PIPE, text=True) as waiting:
+        assert done("cancel", id, "--url", url) == "cancelled\n"
+        assert (waiting.communicate(timeout=30)[1], waiting.returncode) == ("dgld: the job was cancelled\n", 1)
+
+
+def test_refusals_of_the_service_are_told_by_pointer(small, start):
+    url = start(small).url
+    body = '{"kind": "train", "search_space": "nasbench201", "params": {"epochs": 3}}'
+    assert "/params/epochs" in failed("submit", "-", "--url", url, stdin=body)
+    assert "422" in failed("list", "--state", "asleep", "--url", url)
+    assert "404" in failed("show", ID, "--url", url)
+
+
+def test_tls_and_tokens_of_the_service_are_honoured(small, start, tmp_path_factory):
+    path = tmp_path_factory.mktemp("certificates")
+    make_certificate(path, "one")
+    drawn = [run("token", "--name", role, "--role", role, "--file", path / "tokens.json") for role in ("predict", "operator")]
+    flags = ("--tls-certificate-file", path / "one.pem", "--tls-key-file", path / "one.key", "--tokens-file", path / "tokens.json")
+    url = start(small, *flags).url
+    reader, operator = (token.stdout.strip() for token in drawn)
+    trusted = ("--url", url, "--cacert", path / "one.pem")
+    assert "cannot be believed" in failed("list", "--url", url, DGLD_TOKEN=reader)
+    assert "no such jobs" in jobs("list", *trusted, DGLD_TOKEN=reader).stderr
+    assert "--token-file" in failed("list", *trusted)
+    body = '{"kind": "train", "search_space": "nasbench201"}'
+    assert "403" in failed("submit", "-", *trusted, stdin=body, DGLD_TOKEN=reader)
+    assert len(done("submit", "-", *trusted, stdin=body, DGLD_TOKEN=operator)) == 37
+    assert "cannot be believed" in failed("list", "--url", url, "--cacert", path / "none.pem", DGLD_TOKEN=reader)
+
+
 # ---- tokens ------------------------------------------------------------------------------------------
 
 
@@ -228,7 +279,7 @@ HOSTILE = "a\x1b[2J\x07\x7f\x9b31m\u202eb\u2066c\nd\re\0f\x08"
 def test_no_control_character_of_the_service_reaches_the_terminal(action, mode, fake):
     fields = ("id", "kind", "search_space", "submitted_at", "error", "result", "params", HOSTILE)
     job = dict.fromkeys(fields, HOSTILE) | {"state": "succeeded" if action[0] == "wait" else "cancelled"}
-    job["progress"] = {"percent": 1e308, "stage": HOSTILE, "epoch": -1, "loss": -1e308, "epochs": HOSTILE}
+    job["progress"] = {"percent": 1e308, "stage": HOSTILE, "epoch": -1, "loss": -1e308, "n_epochs": HOSTILE}
     reply = {"jobs": [job, 7, HOSTILE], "next": None} if action[0] == "list" else job
     ran = jobs(*action, *mode, "--url", fake((200, reply)).url, stdin="{}")
     assert ran.returncode == 0, ran

@@ -1,6 +1,7 @@
 """What the README shows is what happens."""
 
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -42,7 +43,8 @@ def tree(tmp_path_factory):
     return path
 
 
-COMMANDS = re.findall(r"^build/dgld [^#\n]*", README, re.M)
+# those of jobs need a service, and are run below
+COMMANDS = re.findall(r"^build/dgld (?!jobs)[^#\n]*", README, re.M)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -50,6 +52,15 @@ def test_a_command_of_the_readme_runs(tree, command):
     done = subprocess.run(shlex.split(command), cwd=tree, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert done.stdout
+
+
+def test_the_commands_of_jobs_run_against_a_service(tree, start):
+    block = next(block for block in blocks("sh") if "dgld jobs submit" in block)
+    done = subprocess.run(
+        ["sh", "-ec", block], cwd=tree, env=os.environ | {"DGLD_URL": start(tree).url}, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"^[0-9a-f-]{36} .*succeeded", done.stdout, re.M), done.stdout
 
 
 def test_there_are_commands_to_run():

@@ -25,6 +25,7 @@ import re
 import shutil
 import signal
 import socket
+import sqlite3
 import statistics
 import struct
 import subprocess
@@ -80,10 +81,12 @@ class Plan:
     batch_rounds: int = 3
     batch_s: int = 3
     loop_s: int = 4
+    ended_jobs: int = 100_000
+    polls: int = 1000
     limit_s: int = 600
 
 
-QUICK = Plan(core_runs=5, starts=5, rounds=2, round_s=1, batch_rounds=1, batch_s=1, loop_s=1, limit_s=180)
+QUICK = Plan(core_runs=5, starts=5, rounds=2, round_s=1, batch_rounds=1, batch_s=1, loop_s=1, ended_jobs=2000, polls=100, limit_s=180)
 
 
 @dataclasses.dataclass
@@ -366,21 +369,27 @@ def open_loop(port, rate, seconds, request_file):
     return {key: float(value) for key, value in re.findall(r"(\w+)=([\d.]+)", output)}
 
 
-def measure_beside_batches(plan, folder, port):
-    """Single predictions at a fifth of capacity, alone and beside a connection that posts the whole space in a loop."""
+def fifth_of_capacity(folder, port):
+    """Single predictions: (a fifth of as many a second as can be answered, the file of such a request)."""
     body = predict_body(1)
-    single, batch = folder / "single.json", folder / "batch15625.json"
+    single, request_file = folder / "single.json", folder / "request"
     single.write_text(body)
-    batch.write_text(predict_body(15625))
-    request_file = folder / "request"
     request_file.write_text(
         f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}"
     )
     url = f"http://127.0.0.1:{port}{PATH}"
-    wrk = ["wrk", "-t1", "-d60s", "-s", HERE / "post.lua", "-c1", url, "--", batch]
     output = run(["wrk", "-t1", "-c32", "-d2s", "-s", HERE / "post.lua", url, "--", single], timeout_s=30)
     capacity = re.search(r"requests=(\d+) us=(\d+)", output)
-    rate = int(int(capacity[1]) / int(capacity[2]) * 1e6 / 5)
+    return int(int(capacity[1]) / int(capacity[2]) * 1e6 / 5), request_file
+
+
+def measure_beside_batches(plan, folder, port):
+    """Single predictions at a fifth of capacity, alone and beside a connection that posts the whole space in a loop."""
+    batch = folder / "batch15625.json"
+    batch.write_text(predict_body(15625))
+    url = f"http://127.0.0.1:{port}{PATH}"
+    wrk = ["wrk", "-t1", "-d60s", "-s", HERE / "post.lua", "-c1", url, "--", batch]
+    rate, request_file = fifth_of_capacity(folder, port)
     idle, busy = [], []
     for _ in range(plan.rounds):
         idle.append(open_loop(port, rate, plan.loop_s, request_file))
@@ -425,6 +434,186 @@ def measure_http(plan):
         yield from measure_batch(plan, folder, daemon, port, 15625, 4)
         yield from measure_one_core(plan, folder)
         yield from measure_infer(plan, folder, daemon, port)
+
+
+# ---- jobs --------------------------------------------------------------------------------------------
+
+ENDLESS = 100_000_000  # epochs
+
+
+def ask(port, method, path, body=None, **headers):
+    """One request on a connection of its own; returns the reply's JSON."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    try:
+        headers |= {"Content-Type": "application/json"} if body else {}
+        connection.request(method, path, json.dumps(body) if body else None, headers)
+        response = connection.getresponse()
+        reply = response.read()
+    finally:
+        connection.close()
+    if response.status not in (200, 202):
+        raise BenchError(f"{method} {path} answered {response.status}: {reply[:500]}")
+    return json.loads(reply)
+
+
+def training(seed=0, **params):
+    return {"kind": "train", "search_space": "nasbench201", "params": {"seed": seed, **params}}
+
+
+def endless(seed=0):
+    return training(seed, predictor="mlp", epoch=ENDLESS)
+
+
+def wait_for_job(port, id, is_there, limit_s=60):
+    deadline = time.monotonic() + limit_s
+    while not is_there(job := ask(port, "GET", f"/v1/jobs/{id}")):
+        if time.monotonic() > deadline:
+            raise BenchError(f"the job is {job['state']} still: {job}")
+        time.sleep(0.02)
+    return job
+
+
+def is_training(job):
+    return (job["progress"] or {}).get("stage") == "training"
+
+
+@contextlib.contextmanager
+def job_daemon(root, data, workers):
+    """A daemon with a root of its own, so that jobs leave nothing in the checkout; yields (process, port)."""
+    port = free_port()
+    flags = ["--data-path", data, "--job-workers", workers, "--job-queue-max", 1000000, "--job-ended-max", 1000000]
+    command = [BINARY, "serve", "--root", root, "--port", port, *flags]
+    with started(command, stderr=subprocess.DEVNULL) as daemon:
+        wait_for_200(daemon, port, "/readyz")
+        yield daemon, port
+
+
+def measure_submissions(plan, folder, root, data):
+    """Durable ones, while a training that does not end keeps those before them in the queue."""
+    body_file = folder / "job.json"
+    body_file.write_text(json.dumps(training(predictor="cost")))
+    with job_daemon(root, data, 3) as (daemon, port):
+        id = ask(port, "POST", "/v1/jobs", endless())["id"]
+        wait_for_job(port, id, is_training)
+        loads = [drive(daemon, port, body_file, plan.round_s, 64, "/v1/jobs") for _ in range(plan.rounds)]
+    yield Figure.of("jobs_submitted", "jobs/s", "higher", [load.rate for load in loads], aim=2000)
+    yield Figure.of("jobs_submitted_p99", "us", "lower", [load.p99_us for load in loads])
+    errors = [load.errors for load in loads]
+    yield Figure("jobs_submitted_errors", "requests", "lower", sum(errors), min(errors), max(errors), len(errors), 0)
+
+
+def fill_store(root, n):
+    """Makes `n` ended jobs of the one that is there; returns their ids."""
+    with contextlib.closing(sqlite3.connect(root / "result" / ".jobs.sqlite")) as store:
+        columns = [row[1] for row in store.execute("PRAGMA table_info(jobs)") if row[1] not in ("seq", "id")]
+        rest = ", ".join(columns)
+        store.execute(f"""
+            WITH RECURSIVE counter(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM counter WHERE i < {n - 1})
+            INSERT INTO jobs (id, {rest})
+            SELECT printf('0193a1b2-0000-7000-8000-%012x', i), {rest} FROM counter, (SELECT {rest} FROM jobs LIMIT 1)""")
+        store.commit()
+        return [row[0] for row in store.execute("SELECT id FROM jobs")]
+
+
+def time_requests(port, paths):
+    """Milliseconds of each, one after another on one connection."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    took = []
+    for path in paths:
+        begin = time.perf_counter()
+        connection.request("GET", path)
+        response = connection.getresponse()
+        body = response.read()
+        took.append(1e3 * (time.perf_counter() - begin))
+        if response.status != 200:
+            raise BenchError(f"GET {path} answered {response.status}: {body[:500]}")
+    connection.close()
+    return took
+
+
+def measure_full_store(plan, root, data):
+    """Polling and listing where many jobs have ended: the 99th percentile of each round."""
+    with job_daemon(root, data, 3) as (_, port):
+        job = ask(port, "POST", "/v1/jobs", training(predictor="cost"))
+        wait_for_job(port, job["id"], lambda job: job["state"] == "succeeded")
+    ids = fill_store(root, plan.ended_jobs)
+    chance = random.Random(1)
+    queries = ["", "?state=succeeded", "?kind=train&state=succeeded", "?search_space=nasbench201", "?state=failed"]
+    with job_daemon(root, data, 3) as (_, port):
+        deep = ask(port, "GET", "/v1/jobs?limit=1000")["next"]
+        queries += [f"?cursor={deep}", f"?state=succeeded&cursor={deep}"]
+        rounds = {"polled": [], "listed": []}
+        for _ in range(plan.rounds):
+            polls = [f"/v1/jobs/{chance.choice(ids)}" for _ in range(plan.polls)]
+            lists = [f"/v1/jobs{chance.choice(queries)}" for _ in range(plan.polls // 4)]
+            for name, paths in (("polled", polls), ("listed", lists)):
+                rounds[name].append(statistics.quantiles(time_requests(port, paths), n=100)[98])
+    for name, values in rounds.items():
+        yield Figure.of(f"jobs_{name}_p99_of_{plan.ended_jobs}", "ms", "lower", values, aim=5)
+
+
+def seconds_of(action):
+    begun = time.monotonic()
+    action()
+    return time.monotonic() - begun
+
+
+def measure_waits(plan, root, data):
+    """What a client waits for: a search with Prefer: wait, and a training that is cancelled while it runs or waits."""
+    limits = {"hardware": [2, 3, 1, 7.46], "latency_constraint_ms": 4000}
+    search = {"kind": "nas", "search_space": "nasbench201", "params": limits}
+    with job_daemon(root, data, 3) as (_, port):
+        searches = [seconds_of(lambda: ask(port, "POST", "/v1/jobs", search, Prefer="wait=10")) for _ in range(plan.polls // 5)]
+        running, queued = [], []
+        for i in range(plan.polls // 10):
+            ids = [ask(port, "POST", "/v1/jobs", endless(i + k))["id"] for k in range(2)]
+            wait_for_job(port, ids[0], is_training)
+            queued.append(seconds_of(lambda: ask(port, "POST", f"/v1/jobs/{ids[1]}/cancel")))
+            running.append(seconds_of(lambda: ask(port, "POST", f"/v1/jobs/{ids[0]}/cancel")))
+    for name, values, aim in (("search_waited", searches, None), ("cancel_queued", queued, 100), ("cancel_running", running, 100)):
+        yield Figure.of(f"jobs_{name}", "ms", "lower", [1000 * value for value in values], aim=aim)
+
+
+def measure_beside_training(plan, folder, root, data):
+    """Single predictions at a fifth of capacity, alone and beside trainings of mlp on every core.
+
+    By default there are two workers more than cores: one is left to each kind of job that does not run."""
+    n = os.cpu_count()
+    with job_daemon(root, data, 0) as (_, port):
+        rate, request_file = fifth_of_capacity(folder, port)
+        idle, busy = [], []
+        for i in range(plan.rounds):
+            idle.append(open_loop(port, rate, plan.loop_s, request_file))
+            ids = [ask(port, "POST", "/v1/jobs", endless(i * n + k))["id"] for k in range(n)]
+            for id in ids:
+                wait_for_job(port, id, is_training)
+            busy.append(open_loop(port, rate, plan.loop_s, request_file))
+            for id in ids:
+                ask(port, "POST", f"/v1/jobs/{id}/cancel")
+    yield Figure.of("open_loop_p99_before_training", "us", "lower", [seen["p99_us"] for seen in idle])
+    limit_us = max(5000, 2 * statistics.median(seen["p99_us"] for seen in idle))
+    yield Figure.of("open_loop_p99_beside_training", "us", "lower", [seen["p99_us"] for seen in busy], aim=limit_us)
+    errors = [seen["errors"] for seen in idle + busy]
+    yield Figure("training_errors", "requests", "lower", sum(errors), min(errors), max(errors), len(errors), 0)
+
+
+def measure_jobs(plan):
+    data = find_data()
+    if data is None:
+        return
+    with tempfile.TemporaryDirectory(prefix="dgld-bench-") as name:
+        folder = pathlib.Path(name)
+        for i, measure_one in enumerate((
+            lambda root: measure_submissions(plan, folder, root, data),
+            lambda root: measure_waits(plan, root, data),
+            lambda root: measure_full_store(plan, root, data),
+            lambda root: measure_beside_training(plan, folder, root, data),
+        )):
+            root = folder / f"root{i}"
+            shutil.copytree(ROOT / "data" / "devices", root / "data" / "devices")
+            (root / "result" / "nasbench201").mkdir(parents=True)
+            shutil.copy(ROOT / "result" / "nasbench201" / "pretrainmodel.safetensors", root / "result" / "nasbench201")
+            yield from measure_one(root)
 
 
 # ---- what is told ------------------------------------------------------------------------------------
@@ -517,7 +706,7 @@ def measure(plan, output):
     print(f"{about['commit']}, {about['date']}, {about['cores']} cores of {about['cpu']}")
     print_heading()
     figures = []
-    for figure in itertools.chain(measure_core(plan), measure_start(plan), measure_http(plan)):
+    for figure in itertools.chain(measure_core(plan), measure_start(plan), measure_http(plan), measure_jobs(plan)):
         print_figure(figure)
         figures.append(figure)
     path = output or ROOT / "build" / "bench" / f"{about['commit']}.csv"

@@ -82,7 +82,15 @@ struct job_watch {
     size_t stop_at, n_reports; /* the report, from 1, that is answered by a stop; 0: none is */
     bool is_commit_refused;
     size_t n_commits;
-    double percent; /* the last one that was told */
+    double percent;                 /* the last one that was told */
+    size_t stop_epoch, first_epoch; /* the epoch that is answered by a stop; the first one told */
+    const char *served;             /* the version that is served, NULL: there is none ... */
+    double r_served;                /* ... and its R */
+    struct model model;             /* that one, as far as it is told */
+    int n_acquired;                 /* and not given back */
+    enum err activation;            /* what serving another one ends with */
+    size_t n_activations;
+    char activated[MODEL_NAME_BYTES]; /* the last one */
 };
 
 static inline bool job_watch_report(void *context, const struct job_progress *progress)
@@ -93,7 +101,9 @@ static inline bool job_watch_report(void *context, const struct job_progress *pr
     assert_non_null(progress->stage);
     assert_int_equal(watch->n_commits, 0); /* what may not be stopped any more tells nothing */
     watch->percent = progress->percent;
-    return ++watch->n_reports != watch->stop_at;
+    watch->first_epoch = watch->first_epoch > 0 ? watch->first_epoch : progress->epoch;
+    return ++watch->n_reports != watch->stop_at &&
+           (progress->epoch == 0 || progress->epoch != watch->stop_epoch);
 }
 
 static inline bool job_watch_commit(void *context)
@@ -104,6 +114,39 @@ static inline bool job_watch_commit(void *context)
     return !watch->is_commit_refused;
 }
 
+static inline const struct model *job_watch_acquire(void *context, const struct space *space)
+{
+    struct job_watch *watch = context;
+
+    assert_ptr_equal(space, &space_nasbench201);
+    (void)snprintf(watch->model.info.version, sizeof watch->model.info.version, "%s",
+                   watch->served);
+    watch->model.info.r_held_out = watch->r_served;
+    watch->n_acquired++;
+    return &watch->model;
+}
+
+static inline void job_watch_release(void *context, const struct model *model)
+{
+    struct job_watch *watch = context;
+
+    assert_ptr_equal(model, &watch->model);
+    watch->n_acquired--;
+}
+
+static inline enum err job_watch_activate(void *context, const struct space *space,
+                                          const char *name, struct error *err)
+{
+    struct job_watch *watch = context;
+
+    assert_ptr_equal(space, &space_nasbench201);
+    assert_int_equal(watch->n_commits, 1); /* what is served is in place */
+    watch->n_activations++;
+    (void)snprintf(watch->activated, sizeof watch->activated, "%s", name);
+    return watch->activation == ERR_OK ? ERR_OK
+                                       : error_set(err, watch->activation, "no room to serve it");
+}
+
 static inline struct job_env job_watch_env(struct job_watch *watch, const struct data_tree *tree)
 {
     return (struct job_env){
@@ -112,6 +155,9 @@ static inline struct job_env job_watch_env(struct job_watch *watch, const struct
         .context = watch,
         .report = job_watch_report,
         .may_commit = job_watch_commit,
+        .acquire_served = watch->served != NULL ? job_watch_acquire : NULL,
+        .release_served = job_watch_release,
+        .activate = job_watch_activate,
     };
 }
 
@@ -129,12 +175,13 @@ static inline void job_read(const char *json, struct job_order *order)
 static inline void job_refused(const struct data_tree *tree, const char *json, const char *pointer,
                                const char *phrase)
 {
+    const struct job_env env = {.tree = tree};
     struct job_order order = {0};
     struct field_errors errors = {0};
     struct error err = {0};
 
     job_read(json, &order);
-    assert_error(job_kinds[order.kind].check(tree, &order, &errors, &err), ERR_INVALID, &err,
+    assert_error(job_kinds[order.kind].check(&env, &order, &errors, &err), ERR_INVALID, &err,
                  phrase);
     assert_int_equal(errors.n, 1);
     assert_string_equal(errors.items[0].pointer, pointer);
@@ -146,12 +193,13 @@ static inline void job_refused(const struct data_tree *tree, const char *json, c
 
 static inline void job_accepted(const struct data_tree *tree, const char *json)
 {
+    const struct job_env env = {.tree = tree};
     struct job_order order = {0};
     struct field_errors errors = {0};
     struct error err = {0};
 
     job_read(json, &order);
-    assert_ok(job_kinds[order.kind].check(tree, &order, &errors, &err), &err);
+    assert_ok(job_kinds[order.kind].check(&env, &order, &errors, &err), &err);
     assert_int_equal(errors.n, 0);
     field_errors_close(&errors);
     job_order_close(&order);
@@ -182,14 +230,14 @@ static inline void job_succeeds(const struct data_tree *tree, const char *json, 
     assert_null(strchr(result->bytes, '\n'));
 }
 
-/* Stops it at its 1st, 2nd, ... report, and then where it asks whether it may commit: it must leave
- * no file below `directory` each time. */
-static inline void job_stops_everywhere(const struct data_tree *tree, const char *json,
-                                        const char *directory)
+/* Stops it at its 1st report, at some or all of the following, and then where it asks whether it may
+ * commit: it must leave no file below `directory` each time. */
+static inline void job_stops(const struct data_tree *tree, const char *json, const char *directory,
+                             bool is_everywhere)
 {
     size_t n_reports = 0;
 
-    for (size_t at = 1;; at++) {
+    for (size_t at = 1;; at += is_everywhere ? 1 : 1 + at / 2) {
         struct job_watch watch = {.stop_at = at, .is_commit_refused = true};
         struct text result = {0};
         struct error err = {0};
@@ -204,6 +252,12 @@ static inline void job_stops_everywhere(const struct data_tree *tree, const char
         assert_int_equal(n_reports, at);
     }
     assert_true(n_reports > 2);
+}
+
+static inline void job_stops_everywhere(const struct data_tree *tree, const char *json,
+                                        const char *directory)
+{
+    job_stops(tree, json, directory, true);
 }
 
 #endif

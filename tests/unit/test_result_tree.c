@@ -24,6 +24,41 @@ static void staged_files_appear_at_the_commit_all_with_their_content(void **stat
     assert_int_equal(count_files(check_directory), 2); /* no temporary is left */
 }
 
+enum { MADE_BYTES = 100000 };
+
+/* Byte i is i modulo 251, `*source` of them made so far. */
+static size_t make_bytes(void *source, char *bytes, size_t size)
+{
+    size_t *n_made = source;
+    size_t n = MADE_BYTES - *n_made < size ? MADE_BYTES - *n_made : size;
+
+    for (size_t i = 0; i < n; i++) {
+        bytes[i] = (char)((*n_made + i) % 251);
+    }
+    *n_made += n;
+    return n;
+}
+
+static void a_file_may_be_made_while_it_is_written(void **state)
+{
+    static char held[MADE_BYTES + 1];
+    struct result_batch batch = {0};
+    struct error err = {0};
+    size_t n_made = 0;
+    FILE *fp;
+    (void)state;
+    assert_ok(result_stage_from(&batch, own_path("a/made"), make_bytes, &n_made, &err), &err);
+    assert_ok(result_commit(&batch, &err), &err);
+    result_close(&batch);
+    fp = fopen(own_path("a/made"), "rb");
+    assert_non_null(fp);
+    assert_int_equal(fread(held, 1, sizeof held, fp), MADE_BYTES);
+    (void)fclose(fp);
+    for (size_t i = 0; i < MADE_BYTES; i++) {
+        assert_int_equal(held[i], (char)(i % 251));
+    }
+}
+
 static void a_batch_that_is_not_committed_leaves_nothing(void **state)
 {
     struct result_batch batch = {0};
@@ -136,6 +171,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         directory_test(staged_files_appear_at_the_commit_all_with_their_content),
+        directory_test(a_file_may_be_made_while_it_is_written),
         directory_test(a_batch_that_is_not_committed_leaves_nothing),
         directory_test(a_commit_replaces_what_was_there),
         directory_test(what_is_staged_is_no_result_by_its_name),

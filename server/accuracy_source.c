@@ -1,0 +1,252 @@
+#include "server/accuracy_source.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "core/file.h"
+#include "core/mem.h"
+#include "server/accuracy_data.h"
+#include "server/path.h"
+#include "server/result_tree.h"
+
+/* ---- the file of the result tree ------------------------------------------------------------- */
+
+enum err accuracy_store_path(const char *root, const struct space *space, char *out,
+                             struct error *err)
+{
+    return path_format(out, err, "%s/result/%s/accuracymodel.safetensors", root, space->name);
+}
+
+enum err accuracy_store_load(const char *root, const struct space *space,
+                             struct accuracy_model *out, struct error *err)
+{
+    char path[PATH_BYTES];
+    char *bytes = NULL;
+    size_t size;
+    enum err rc = accuracy_store_path(root, space, path, err);
+
+    rc = rc != ERR_OK ? rc : file_read(path, SAFETENSORS_MAX_FILE_BYTES, &bytes, &size, err);
+    if (rc != ERR_OK) {
+        return rc;
+    }
+    rc = accuracy_model_decode(bytes, size, space, out, err);
+    mem_free(bytes);
+    return rc == ERR_OK ? rc : error_wrap(err, "%s", path);
+}
+
+enum err accuracy_store_save(const char *root, const struct accuracy_model *model, char *path,
+                             struct error *err)
+{
+    struct result_batch batch = {0};
+    char *bytes = NULL;
+    size_t size = 0;
+    enum err rc = accuracy_store_path(root, model->predictor->kind->space, path, err);
+
+    rc = rc != ERR_OK ? rc : accuracy_model_encode(model, &bytes, &size, err);
+    rc = rc != ERR_OK ? rc : result_stage(&batch, path, bytes, size, err);
+    rc = rc != ERR_OK ? rc : result_commit(&batch, err);
+    result_close(&batch);
+    mem_free(bytes);
+    return rc;
+}
+
+/* ---- opening --------------------------------------------------------------------------------- */
+
+/* A predictor of the user's networks: the one in the result tree where it learned from the very
+ * same, else a new one, which is not kept. */
+static enum err open_networks(const struct data_tree *tree, const struct space *space,
+                              const char *directory, struct accuracy_model *out, struct error *err)
+{
+    struct accuracy_data data = {0};
+    struct accuracy_model kept = {0};
+    enum err rc = accuracy_data_load(space, directory, &data, err);
+
+    if (rc != ERR_OK) {
+        return rc;
+    }
+    if (accuracy_store_load(tree->root, space, &kept, NULL) == ERR_OK &&
+        strcmp(kept.info.data_sha256, data.sha256) == 0) {
+        *out = kept;
+    } else {
+        accuracy_model_close(&kept);
+        rc = accuracy_data_train(&data, 0, out, NULL, err);
+        if (rc != ERR_OK) {
+            rc = error_wrap(err, "%s", directory);
+        }
+    }
+    accuracy_data_close(&data);
+    return rc;
+}
+
+static enum err open_stored(const struct data_tree *tree, const struct space *space,
+                            struct accuracy_model *out, struct error *err)
+{
+    enum err rc = accuracy_store_load(tree->root, space, out, err);
+
+    if (rc == ERR_NOT_FOUND) {
+        return error_set(err, rc,
+                         "there is nothing to tell the accuracy of %s by: neither NAS/net.txt with "
+                         "NAS/acc.txt or NAS/dataxy.txt in its data, nor an accuracy predictor in "
+                         "result/%s; train one with: dgld train --target accuracy",
+                         space->name, space->name);
+    }
+    return rc;
+}
+
+static enum err number_table(struct accuracy_source *source, struct error *err)
+{
+    const struct space *space = source->space;
+    const struct dataset *rows = &source->table.architectures;
+
+    if (space->n_architectures == 0) {
+        return ERR_OK;
+    }
+    source->by_number = mem_calloc(space->n_architectures, sizeof *source->by_number);
+    if (source->by_number == NULL) {
+        return error_set(err, ERR_NOMEM, "no memory for %zu accuracies", space->n_architectures);
+    }
+    for (size_t i = 0; i < space->n_architectures; i++) {
+        source->by_number[i] = NAN;
+    }
+    for (size_t i = 0; i < rows->n_rows; i++) {
+        size_t number = space_rank(space, rows->genes + i * space->n_genes);
+        source->by_number[number] = source->table.accuracy[i];
+    }
+    return ERR_OK;
+}
+
+enum err accuracy_source_open(const struct data_tree *tree, const struct space *space,
+                              struct accuracy_source *out, struct error *err)
+{
+    struct accuracy_source source = {.space = space};
+    char directory[PATH_BYTES];
+    char oracle[PATH_BYTES];
+    char networks[PATH_BYTES];
+    enum err rc = data_place_dir(tree, space, DATA_NAS, directory, err);
+
+    rc = rc != ERR_OK ? rc : path_format(oracle, err, "%s/acc.txt", directory);
+    rc = rc != ERR_OK ? rc : path_format(networks, err, "%s/dataxy.txt", directory);
+    if (rc == ERR_OK && path_is_file(oracle)) {
+        source.is_table = true;
+        rc = data_load_accuracy(tree, space, &source.table, err);
+        rc = rc != ERR_OK ? rc : number_table(&source, err);
+    } else if (rc == ERR_OK && path_is_file(networks) && space == accuracy_kind_genes.space) {
+        rc = open_networks(tree, space, directory, &source.model, err);
+    } else if (rc == ERR_OK) {
+        rc = open_stored(tree, space, &source.model, err);
+    }
+    if (rc != ERR_OK) {
+        accuracy_source_close(&source);
+        return rc;
+    }
+    *out = source;
+    return ERR_OK;
+}
+
+void accuracy_source_close(struct accuracy_source *source)
+{
+    accuracy_table_close(&source->table);
+    mem_free(source->by_number);
+    accuracy_model_close(&source->model);
+    memset(source, 0, sizeof *source);
+}
+
+/* ---- accuracies ------------------------------------------------------------------------------ */
+
+static enum err list_table(const struct accuracy_table *table, struct accuracy_table *out,
+                           struct error *err)
+{
+    const size_t n = table->architectures.n_rows;
+    const size_t n_genes = table->architectures.space->n_genes;
+    struct accuracy_table copy = {
+        .architectures = {.space = table->architectures.space,
+                          .n_rows = n,
+                          .genes = mem_calloc(n, n_genes * sizeof(int32_t))},
+        .accuracy = mem_calloc(n, sizeof *copy.accuracy),
+    };
+
+    if (copy.architectures.genes == NULL || copy.accuracy == NULL) {
+        accuracy_table_close(&copy);
+        return error_set(err, ERR_NOMEM, "no memory for %zu architectures", n);
+    }
+    memcpy(copy.architectures.genes, table->architectures.genes, n * n_genes * sizeof(int32_t));
+    memcpy(copy.accuracy, table->accuracy, n * sizeof *copy.accuracy);
+    *out = copy;
+    return ERR_OK;
+}
+
+enum err accuracy_source_list(const struct accuracy_source *source, struct accuracy_table *out,
+                              struct error *err)
+{
+    const struct space *space = source->space;
+    const size_t n = space->n_architectures;
+    struct accuracy_table all = {
+        .architectures = {.space = space, .n_rows = n}
+    };
+    enum err rc;
+
+    if (source->is_table) {
+        return list_table(&source->table, out, err);
+    }
+    if (n == 0) {
+        return error_set(err, ERR_INVALID, "%s has too many architectures to look at all",
+                         space->name);
+    }
+    all.architectures.genes = mem_calloc(n, space->n_genes * sizeof *all.architectures.genes);
+    all.accuracy = mem_calloc(n, sizeof *all.accuracy);
+    if (all.architectures.genes == NULL || all.accuracy == NULL) {
+        rc = error_set(err, ERR_NOMEM, "no memory for %zu architectures", n);
+    } else {
+        for (size_t i = 0; i < n; i++) {
+            space_unrank(space, i, all.architectures.genes + i * space->n_genes);
+        }
+        rc = accuracy_predict(source->model.predictor, all.architectures.genes, n, all.accuracy,
+                              err);
+    }
+    if (rc != ERR_OK) {
+        accuracy_table_close(&all);
+        return rc;
+    }
+    *out = all;
+    return ERR_OK;
+}
+
+static double look_up(const struct accuracy_source *source, const int32_t *genes)
+{
+    const struct accuracy_table *table = &source->table;
+    const size_t n_genes = source->space->n_genes;
+
+    if (source->by_number != NULL) {
+        return source->by_number[space_rank(source->space, genes)];
+    }
+    for (size_t i = 0; i < table->architectures.n_rows; i++) {
+        if (memcmp(table->architectures.genes + i * n_genes, genes, n_genes * sizeof *genes) == 0) {
+            return table->accuracy[i];
+        }
+    }
+    return NAN;
+}
+
+enum err accuracy_source_predict(const struct accuracy_source *source, const int32_t *genes,
+                                 size_t n, double *accuracy, struct error *err)
+{
+    if (!source->is_table) {
+        return accuracy_predict(source->model.predictor, genes, n, accuracy, err);
+    }
+    for (size_t i = 0; i < n; i++) {
+        accuracy[i] = look_up(source, genes + i * source->space->n_genes);
+    }
+    return ERR_OK;
+}
+
+void accuracy_source_put_json(const struct accuracy_source *source, struct text *out)
+{
+    if (source->is_table) {
+        text_printf(out, "{\"source\":\"table\",\"n_rows\":%zu}",
+                    source->table.architectures.n_rows);
+        return;
+    }
+    text_puts(out, "{\"source\":\"model\",");
+    accuracy_model_put_json(&source->model, out);
+    text_puts(out, "}");
+}
