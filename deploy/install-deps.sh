@@ -10,7 +10,7 @@ packages_of() {
                 "liblapacke-dev libuv1-dev nettle-dev zlib1g-dev libyaml-dev libgnutls28-dev" \
                 "libsqlite3-dev libcurl4-gnutls-dev libprotobuf-c-dev protobuf-c-compiler libonnx-dev" \
                 "libzip-dev" ;;
-    test) echo "libcmocka-dev python3 python3-venv curl openssl" ;;
+    test) echo "libcmocka-dev python3 python3-venv python3-torch curl openssl" ;;
     lint) echo "clang-format clang-tidy cppcheck" ;;
     bench) echo "nginx-light wrk" ;;
     *) echo "install-deps.sh: there is no group $1" >&2; exit 2 ;;
