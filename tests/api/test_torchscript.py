@@ -3,7 +3,9 @@
 import json
 import pickle
 import random
+import re
 import resource
+import shlex
 import subprocess
 import zipfile
 
@@ -90,6 +92,17 @@ def test_twenty_networks_run_as_their_onnx_does_at_length(domains, tmp_path, spa
 
 def test_cells_with_nothing_on_their_edges_run_too(tmp_path):
     check(tmp_path, "nasbench201", ODD_CELLS)
+
+
+def test_the_line_of_the_readme_makes_a_file_for_phones(tmp_path):
+    export(tmp_path / "444244.pt", "nasbench201", "444244")
+    line = re.search(r"^python3 (-c .*_save_for_lite_interpreter.*)$", (ROOT / "README.md").read_text(), re.M)[1]
+    done = subprocess.run(
+        [PYTHON, *shlex.split(line)], capture_output=True, text=True, timeout=120, cwd=tmp_path, check=True
+    )
+    assert done.stderr == ""
+    names = zipfile.ZipFile(tmp_path / "444244.ptl").namelist()
+    assert "444244/bytecode.pkl" in names  # what the interpreter of phones runs
 
 
 class Stub:
