@@ -1,0 +1,53 @@
+/* What the parts of the genetic search share: core/search_genetic.c runs the generations,
+ * core/search_breed.c makes children, core/search_nearby.c looks around the best. Not for others. */
+#ifndef DGLD_CORE_SEARCH_GENETIC_STATE_H
+#define DGLD_CORE_SEARCH_GENETIC_STATE_H
+
+#include "core/rng.h"
+#include "core/search_additive.h"
+#include "core/search_archive.h"
+#include "core/search_genetic.h"
+
+/* A pair of genes changed at once, and what the model makes of it. */
+struct genetic_move {
+    struct search_effect estimate;
+    uint8_t gene[2], code[2];
+};
+
+struct genetic {
+    const struct space *space;
+    const struct genetic_options *options;
+    const struct genetic_hooks *hooks;
+    struct rng rng;
+    struct search_archive archive;
+    struct search_additive model;
+    size_t n_architectures; /* of the space; SIZE_MAX where they are more than can be counted */
+
+    size_t *population; /* (2 * population_size), owned: rows, the best first */
+    size_t n_population;
+    size_t *spare;              /* likewise, for sorting */
+    double *chances;            /* (population_size), owned: cumulative, of the population */
+    int32_t *genes;             /* (population_size, n_genes), owned: a generation's */
+    struct genetic_move *moves; /* owned: room for every pair of two genes' values */
+    size_t best;                /* row of the best of all */
+    size_t run_best;            /* of those since the population last started anew */
+    size_t n_stale;             /* generations in which that did not improve */
+    size_t n_pair_rounds;       /* of pairs, about that one */
+    bool is_nearby;             /* the neighbourhood is being searched */
+};
+
+/* Whether row i is better than row j. */
+bool genetic_row_is_better(const struct genetic *s, size_t i, size_t j);
+
+/* The following add up to `n` architectures to the archive, none of which was there; fewer only where
+ * they know of no more. There is room. */
+
+/* Random ones, from anywhere in the space. */
+void genetic_add_random(struct genetic *s, size_t n);
+/* Children of the population, which is not empty. */
+void genetic_add_children(struct genetic *s, size_t n);
+/* What differs from the best of this run in one gene; where all that has been seen, in two genes, as
+ * far as the model promises more. */
+void genetic_add_nearby(struct genetic *s, size_t n);
+
+#endif
