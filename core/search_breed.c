@@ -96,13 +96,15 @@ static void mutate_gene(struct genetic *s, uint8_t *codes, size_t g)
 {
     const size_t n_values = (size_t)s->space->genes[g].n_values;
     const size_t code = codes[g];
+    uint64_t coins;
 
     if (n_values < 2) {
         return;
     }
-    if (rng_below(&s->rng, 2) == 0) {
+    coins = rng_u64(&s->rng);
+    if ((coins & 1) == 0) {
         codes[g] = (uint8_t)((code + 1 + rng_below(&s->rng, n_values - 1)) % n_values);
-    } else if (code == 0 || (code + 1 < n_values && rng_below(&s->rng, 2) == 0)) {
+    } else if (code == 0 || (code + 1 < n_values && (coins & 2) == 0)) {
         codes[g] = (uint8_t)(code + 1);
     } else {
         codes[g] = (uint8_t)(code - 1);

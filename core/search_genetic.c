@@ -1,5 +1,6 @@
 #include "core/search_genetic.h"
 
+#include <assert.h>
 #include <math.h>
 #include <string.h>
 
@@ -67,6 +68,7 @@ static size_t count_architectures(const struct space *space)
 
     for (size_t g = 0; g < space->n_genes; g++) {
         const size_t n_values = (size_t)space->genes[g].n_values;
+        assert(n_values >= 1 && n_values <= UINT8_MAX + 1); /* a code is a byte */
         if (n > SIZE_MAX / n_values) {
             return SIZE_MAX;
         }

@@ -1,0 +1,623 @@
+/* core/search_genetic.h: that it finds what is best, evaluates nothing twice, keeps its bounds, and
+ * ends when it is told to. */
+#include "core/device.h"
+#include "core/matrix.h"
+#include "core/rng.h"
+#include "core/search.h"
+#include "core/search_genetic.h"
+#include "core/table.h"
+#include "server/model_store.h"
+#include "tests/support/check.h"
+
+enum { N_CELLS = 15625, N_EVALUATIONS = 2000, N_LIMITS = 5, N_SEEDS = IS_SANITIZED ? 10 : 100 };
+
+/* ---- a caller that watches ------------------------------------------------------------------- */
+
+/* What the search is told, and what it did. */
+struct watch {
+    const struct space *space;
+    double (*accuracy)(const int32_t *genes);
+    double (*cost)(const int32_t *genes);
+    double limit;
+    size_t population_size;
+
+    bool is_seen[N_CELLS]; /* nasbench201 only */
+    size_t n_calls, n_evaluated;
+    uint64_t digest; /* of all genes, in order */
+    double best;     /* accuracy of the best feasible one */
+    double lowest;   /* cost */
+
+    size_t n_told, stop_at; /* progress calls; the one that stops, from 1 */
+    size_t fail_at;         /* call of evaluate that fails, from 1 ... */
+    double bad_value;       /* ... or, where this is not 0, tells such a value */
+};
+
+static struct watch watch;
+
+static void watch_begin(const struct space *space, double (*accuracy)(const int32_t *genes),
+                        double (*cost)(const int32_t *genes), double limit)
+{
+    watch = (struct watch){.space = space,
+                           .accuracy = accuracy,
+                           .cost = cost,
+                           .limit = limit,
+                           .digest = 1,
+                           .best = -INFINITY,
+                           .lowest = INFINITY};
+}
+
+static void watch_row(struct watch *w, const int32_t *genes)
+{
+    struct error err = {0};
+
+    assert_ok(space_validate(w->space, genes, NULL, &err), &err);
+    if (w->space == &space_nasbench201) {
+        const size_t rank = space_rank(w->space, genes);
+        assert_false(w->is_seen[rank]);
+        w->is_seen[rank] = true;
+    }
+    for (size_t g = 0; g < w->space->n_genes; g++) {
+        w->digest = (w->digest ^ (uint64_t)genes[g]) * UINT64_C(0x100000001b3);
+    }
+}
+
+static enum err evaluate(void *context, const int32_t *genes, size_t n, double *accuracy,
+                         double *cost, struct error *err)
+{
+    struct watch *w = context;
+
+    assert_in_range(n, 1, w->population_size);
+    if (++w->n_calls == w->fail_at && w->bad_value == 0) {
+        return error_set(err, ERR_IO, "no answer");
+    }
+    for (size_t i = 0; i < n; i++) {
+        const int32_t *row = genes + i * w->space->n_genes;
+        watch_row(w, row);
+        accuracy[i] = w->accuracy(row);
+        cost[i] = w->cost(row) / w->limit;
+        w->best = cost[i] <= 1 ? fmax(w->best, accuracy[i]) : w->best;
+        w->lowest = fmin(w->lowest, cost[i]);
+    }
+    if (w->n_calls == w->fail_at) {
+        cost[n - 1] = w->bad_value;
+    }
+    w->n_evaluated += n;
+    return ERR_OK;
+}
+
+static bool progress(void *context, const struct genetic_progress *told)
+{
+    struct watch *w = context;
+    struct error err = {0};
+
+    assert_int_equal(told->generation, ++w->n_told);
+    assert_int_equal(told->n_evaluated, w->n_evaluated);
+    assert_in_range(told->generation, 1, told->n_generations);
+    assert_ok(space_validate(w->space, told->genes, NULL, &err), &err);
+    assert_near(told->cost, w->cost(told->genes) / w->limit, 0);
+    assert_int_equal(told->is_feasible, w->lowest <= 1);
+    assert_near(told->is_feasible ? told->accuracy : told->cost,
+                told->is_feasible ? w->best : w->lowest, 0);
+    return w->n_told != w->stop_at;
+}
+
+static const struct genetic_options plain = {
+    .population_size = 50,
+    .n_generations = 40,
+    .crossover_rate = 2,
+    .mutation_rate = 0.1,
+    .n_elite = 10,
+    .accuracy_base = GENETIC_DEFAULT_ACCURACY_BASE,
+    .seed = 1,
+};
+
+static enum err search(const struct genetic_options *options, struct genetic_result *result,
+                       struct error *err)
+{
+    const struct genetic_hooks hooks = {&watch, evaluate, progress};
+
+    watch.population_size = options->population_size;
+    return search_genetic(watch.space, options, &hooks, result, err);
+}
+
+/* Searches, and holds the result against what was watched. */
+static struct genetic_result found(const struct genetic_options *options)
+{
+    struct genetic_result result = {0};
+    struct error err = {0};
+    size_t n_evaluated = 0;
+
+    assert_ok(search(options, &result, &err), &err);
+    assert_int_equal(result.n_evaluated, watch.n_evaluated);
+    assert_int_equal(result.n_generations, watch.n_told);
+    assert_in_range(result.n_generations, 1, options->n_generations);
+    for (size_t i = 0; i < result.n_generations; i++) {
+        const struct genetic_generation *h = &result.history[i];
+        n_evaluated += h->n_evaluated;
+        assert_true(h->feasible_share >= 0 && h->feasible_share <= 1);
+        assert_true(i == 0 || !genetic_is_better(h[-1].accuracy, h[-1].cost, h->accuracy, h->cost));
+    }
+    assert_int_equal(n_evaluated, result.n_evaluated);
+    assert_int_equal(result.is_feasible, watch.lowest <= 1);
+    assert_near(result.accuracy, watch.accuracy(result.genes), 0);
+    assert_near(result.cost, watch.cost(result.genes) / watch.limit, 0);
+    assert_near(result.is_feasible ? result.accuracy : result.cost,
+                result.is_feasible ? watch.best : watch.lowest, 0);
+    return result;
+}
+
+/* ---- nasbench201, made and true -------------------------------------------------------------- */
+
+static int32_t cells[N_CELLS * 6];
+static double cell_accuracy[N_CELLS];
+static double cell_cost[N_CELLS];
+
+static double accuracy_of_cell(const int32_t *genes)
+{
+    return cell_accuracy[space_rank(&space_nasbench201, genes)];
+}
+
+static double cost_of_cell(const int32_t *genes)
+{
+    return cell_cost[space_rank(&space_nasbench201, genes)];
+}
+
+static void list_cells(void)
+{
+    for (size_t i = 0; i < N_CELLS; i++) {
+        space_unrank(&space_nasbench201, i, cells + i * 6);
+    }
+}
+
+/* Operators have a worth and a cost on each edge, and every cell its own deviation from the sum: a
+ * tenth of the range for accuracy, so that there are many peaks. From `lowest` upwards. */
+static void make_cells(double lowest)
+{
+    static const double worth[] = {0, 4, 6, 7, 3};
+    static const double dear[] = {0, 1, 5, 20, 3};
+    struct rng rng;
+
+    rng_init(&rng, 11);
+    list_cells();
+    for (size_t i = 0; i < N_CELLS; i++) {
+        cell_accuracy[i] = lowest + 5 * rng_uniform(&rng);
+        cell_cost[i] = 10 + 5 * rng_uniform(&rng);
+        for (size_t g = 0; g < 6; g++) {
+            const int32_t value = cells[i * 6 + g];
+            cell_accuracy[i] += worth[value - 1] * (double)(1 + g % 2);
+            cell_cost[i] += dear[value - 1] * (double)(1 + g % 3);
+        }
+    }
+}
+
+/* The exhaustive optimum is found in at least 95 of 100 seeds. */
+static void assert_found_at_most_limits(const double limits[N_LIMITS])
+{
+    const struct search_candidates all = {&space_nasbench201, N_CELLS, cells, cell_accuracy,
+                                          cell_cost};
+
+    for (size_t l = 0; l < N_LIMITS; l++) {
+        const size_t best = search_exhaustive(&all, limits[l]).best;
+        size_t n_found = 0;
+        for (uint64_t seed = 0; seed < N_SEEDS; seed++) {
+            struct genetic_options options = plain;
+            struct genetic_result result;
+            options.seed = seed;
+            options.n_generations = 1000;
+            options.evaluations_max = N_EVALUATIONS;
+            watch_begin(&space_nasbench201, accuracy_of_cell, cost_of_cell, limits[l]);
+            result = found(&options);
+            assert_int_equal(result.n_evaluated, N_EVALUATIONS);
+            n_found += space_rank(&space_nasbench201, result.genes) == best;
+            genetic_result_close(&result);
+        }
+        print_message("limit %g: found with %zu of %d seeds\n", limits[l], n_found, N_SEEDS);
+        assert_at_least((double)n_found, 0.95 * N_SEEDS - (IS_SANITIZED ? 1 : 0));
+    }
+}
+
+static void the_best_of_many_peaks_is_found(void **state)
+{
+    static const double limits[N_LIMITS] = {30, 60, 90, 130, 200};
+
+    (void)state;
+    make_cells(60); /* on both sides of the base */
+    assert_found_at_most_limits(limits);
+}
+
+static void accuracies_may_be_of_any_scale(void **state)
+{
+    static const double limits[N_LIMITS] = {30, 60, 90, 130, 200};
+
+    (void)state;
+    make_cells(-1000);
+    assert_found_at_most_limits(limits);
+}
+
+static void read_true_accuracies(void)
+{
+    struct table nets = {0};
+    struct table accuracies = {0};
+    struct error err = {0};
+
+    assert_ok(table_read(shared_path("data/nasbench201_full/net.txt"), 6, &nets, &err), &err);
+    assert_ok(
+        table_read(shared_path("data/nasbench201_full/acc_cifar100.txt"), 1, &accuracies, &err),
+        &err);
+    assert_int_equal(nets.n_rows, N_CELLS);
+    assert_int_equal(accuracies.n_rows, N_CELLS);
+    for (size_t i = 0; i < N_CELLS; i++) {
+        int32_t genes[6];
+        for (size_t g = 0; g < 6; g++) {
+            genes[g] = (int32_t)nets.values[i * 6 + g];
+        }
+        cell_accuracy[space_rank(&space_nasbench201, genes)] = accuracies.values[i];
+    }
+    table_close(&nets);
+    table_close(&accuracies);
+}
+
+static void the_exhaustive_optimum_of_the_true_accuracies_is_found(void **state)
+{
+    static const double limits_ms[N_LIMITS] = {1000, 2000, 3000, 4000, 6000};
+    const struct hardware galaxy_a10s = {2, 3, 1, 7.46};
+    struct model model = {0};
+    struct error err = {0};
+
+    (void)state;
+    read_true_accuracies();
+    list_cells();
+    assert_ok(model_store_load("result/nasbench201/pretrainmodel.safetensors", &space_nasbench201,
+                               &model, NULL, &err),
+              &err);
+    assert_ok(predictor_predict(model.predictor, cells, N_CELLS, cell_cost, NULL, &err), &err);
+    for (size_t i = 0; i < N_CELLS; i++) {
+        cell_cost[i] *= hardware_factor(&galaxy_a10s);
+    }
+    model_close(&model);
+    assert_found_at_most_limits(limits_ms);
+}
+
+/* ---- fbnetv3 --------------------------------------------------------------------------------- */
+
+/* The optimum: in the middle of the domains, or so, where nothing is at its most. */
+static int32_t optimum[28];
+
+static double closeness(const int32_t *genes)
+{
+    double sum = 90;
+
+    for (size_t g = 0; g < 28; g++) {
+        const struct gene *gene = &space_fbnetv3.genes[g];
+        const double apart = (double)((genes[g] - optimum[g]) / gene->step) / gene->n_values;
+        sum -= (double)(1 + g % 4) * apart * apart;
+    }
+    return sum;
+}
+
+static double mega_macs(const int32_t *genes)
+{
+    struct cost cost = {0};
+
+    assert_int_equal(space_count(&space_fbnetv3, genes, &cost, NULL), ERR_OK);
+    return (double)cost_total_macs(&cost) / 1e6;
+}
+
+static void set_optimum(uint64_t seed)
+{
+    struct rng rng;
+
+    rng_init(&rng, seed);
+    for (size_t g = 0; g < 28; g++) {
+        const struct gene *gene = &space_fbnetv3.genes[g];
+        const size_t n_lower = (size_t)gene->n_values - 1;
+        optimum[g] = gene->first + gene->step * (int32_t)rng_below(&rng, n_lower);
+    }
+}
+
+static const struct genetic_options reference_options = {
+    .population_size = 100,
+    .n_generations = 100,
+    .crossover_rate = 2,
+    .mutation_rate = 0.05,
+    .n_elite = 50,
+    .accuracy_base = GENETIC_DEFAULT_ACCURACY_BASE,
+};
+
+/* Far from the most MACs; the limit is loose, and then just what the optimum needs. */
+static void an_optimum_that_is_known_and_elsewhere_is_found(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 0; seed < (IS_SANITIZED ? 4 : 20); seed++) {
+        struct genetic_options options = reference_options;
+        struct genetic_result result;
+        options.seed = seed;
+        set_optimum(seed);
+        for (int is_tight = 0; is_tight <= 1; is_tight++) {
+            watch_begin(&space_fbnetv3, closeness, mega_macs, is_tight ? mega_macs(optimum) : 1e5);
+            result = found(&options);
+            assert_true(result.is_feasible);
+            assert_memory_equal(result.genes, optimum, sizeof optimum);
+            genetic_result_close(&result);
+        }
+    }
+}
+
+static const uint64_t RECORDED_DIGEST = UINT64_C(0xa98467fd721eeae5);
+
+/* ---- bounds ---------------------------------------------------------------------------------- */
+
+static void the_same_seed_gives_the_same_search(void **state)
+{
+    struct genetic_options options = reference_options;
+    uint64_t digests[3];
+    struct genetic_result results[3];
+
+    (void)state;
+    set_optimum(1);
+    for (size_t i = 0; i < 3; i++) {
+        options.seed = i < 2 ? 5 : 6;
+        watch_begin(&space_fbnetv3, closeness, mega_macs, 500);
+        results[i] = found(&options);
+        digests[i] = watch.digest;
+    }
+    assert_true(digests[0] == digests[1] && digests[0] != digests[2]);
+    assert_memory_equal(results[0].genes, results[1].genes, sizeof optimum);
+    assert_int_equal(results[0].n_generations, results[1].n_generations);
+    for (size_t i = 0; i < results[0].n_generations; i++) {
+        const struct genetic_generation *h = &results[0].history[i];
+        const struct genetic_generation *same = &results[1].history[i];
+        assert_near(h->accuracy, same->accuracy, 0);
+        assert_near(h->cost, same->cost, 0);
+        assert_near(h->feasible_share, same->feasible_share, 0);
+    }
+    for (size_t i = 0; i < 3; i++) {
+        genetic_result_close(&results[i]);
+    }
+}
+
+/* On every machine: what was evaluated, in order, is on record. It changes with the method alone. */
+static void the_search_is_the_same_on_every_machine(void **state)
+{
+    struct genetic_result result;
+
+    (void)state;
+    set_optimum(1);
+    watch_begin(&space_fbnetv3, closeness, mega_macs, 500);
+    result = found(&reference_options);
+    genetic_result_close(&result);
+    assert_int_equal(result.n_evaluated, 10000);
+    if (watch.digest != RECORDED_DIGEST) {
+        fail_msg("the digest of what was evaluated is %#llx", (unsigned long long)watch.digest);
+    }
+}
+
+static void a_search_stops_at_any_report(void **state)
+{
+    (void)state;
+    make_cells(60);
+    for (size_t stop_at = 1; stop_at <= plain.n_generations; stop_at++) {
+        struct genetic_result result = {0};
+        struct error err = {0};
+        watch_begin(&space_nasbench201, accuracy_of_cell, cost_of_cell, 90);
+        watch.stop_at = stop_at;
+        assert_error(search(&plain, &result, &err), ERR_CANCELED, &err, "stopped");
+        assert_int_equal(watch.n_told, stop_at);
+        assert_null(result.history);
+    }
+}
+
+static void an_error_of_the_evaluation_ends_the_search(void **state)
+{
+    static const struct {
+        double value;
+        enum err expected;
+        const char *phrase;
+    } cases[] = {
+        {0,         ERR_IO,      "no answer"},
+        {NAN,       ERR_NUMERIC, "cost nan" },
+        {-INFINITY, ERR_NUMERIC, "cost -inf"},
+        {1e16,      ERR_NUMERIC, "1e+16"    },
+    };
+
+    (void)state;
+    make_cells(60);
+    for (size_t i = 0; i < 2 * COUNT_OF(cases); i++) {
+        struct genetic_result result = {0};
+        struct error err = {0};
+        watch_begin(&space_nasbench201, accuracy_of_cell, cost_of_cell, 90);
+        watch.fail_at = 1 + i % 2 * 7;
+        watch.bad_value = cases[i / 2].value;
+        assert_error(search(&plain, &result, &err), cases[i / 2].expected, &err,
+                     cases[i / 2].phrase);
+        assert_int_equal(watch.n_calls, watch.fail_at);
+        assert_null(result.history);
+    }
+}
+
+static void a_limit_that_none_keeps_gives_the_lowest_cost(void **state)
+{
+    double lowest = INFINITY;
+
+    (void)state;
+    make_cells(60);
+    for (size_t i = 0; i < N_CELLS; i++) {
+        lowest = fmin(lowest, cell_cost[i]);
+    }
+    for (uint64_t seed = 0; seed < 10; seed++) {
+        struct genetic_options options = plain;
+        struct genetic_result result;
+        options.seed = seed;
+        watch_begin(&space_nasbench201, accuracy_of_cell, cost_of_cell, lowest * 0.999);
+        result = found(&options);
+        assert_false(result.is_feasible);
+        assert_near(cost_of_cell(result.genes), lowest, 0);
+        assert_near(result.history[0].feasible_share, 0, 0);
+        genetic_result_close(&result);
+    }
+}
+
+static void populations_of_any_size_use_their_evaluations(void **state)
+{
+    static const size_t sizes[] = {1, 2, 3, 7, 10000};
+
+    (void)state;
+    make_cells(60);
+    for (size_t i = 0; i < COUNT_OF(sizes); i++) {
+        for (size_t n_elite = 0; n_elite <= sizes[i]; n_elite += n_elite * 10 + 1) {
+            struct genetic_options options = plain;
+            struct genetic_result result;
+            options.population_size = sizes[i];
+            options.n_elite = n_elite;
+            options.n_generations = 600;
+            watch_begin(&space_nasbench201, accuracy_of_cell, cost_of_cell, 90);
+            result = found(&options);
+            assert_int_equal(result.n_evaluated, sizes[i] < 10000 ? sizes[i] * 600 : N_CELLS);
+            assert_true(sizes[i] < 10000 || result.n_generations == 2);
+            genetic_result_close(&result);
+        }
+    }
+}
+
+static void the_most_evaluations_are_kept(void **state)
+{
+    static const size_t most[] = {1, 49, 50, 51, 1999};
+
+    (void)state;
+    make_cells(60);
+    for (size_t i = 0; i < COUNT_OF(most); i++) {
+        struct genetic_options options = plain;
+        struct genetic_result result;
+        options.evaluations_max = most[i];
+        watch_begin(&space_nasbench201, accuracy_of_cell, cost_of_cell, 90);
+        result = found(&options);
+        assert_int_equal(result.n_evaluated, most[i]);
+        genetic_result_close(&result);
+    }
+}
+
+/* Three genes of which one has nothing to choose, six architectures. */
+static const struct gene few_genes[] = {
+    {"a", 0, 5,  2},
+    {"b", 7, 1,  1},
+    {"c", 0, 10, 3},
+};
+static const struct space few = {.name = "few", .genes = few_genes, .n_genes = 3};
+
+static double sum_of_genes(const int32_t *genes)
+{
+    return genes[0] + genes[1] + genes[2];
+}
+
+static void a_space_smaller_than_the_population_is_evaluated_whole(void **state)
+{
+    static const size_t sizes[] = {1, 4, 6, 100};
+    static const double rates[] = {0, 0.5, 1};
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(sizes) * COUNT_OF(rates); i++) {
+        struct genetic_options options = plain;
+        struct genetic_result result;
+        options.population_size = sizes[i / COUNT_OF(rates)];
+        options.n_elite = 1;
+        options.mutation_rate = options.crossover_rate = rates[i % COUNT_OF(rates)];
+        watch_begin(&few, sum_of_genes, sum_of_genes, 22);
+        result = found(&options);
+        assert_int_equal(result.n_evaluated, 6);
+        assert_near(result.accuracy, 22, 0);
+        genetic_result_close(&result);
+    }
+}
+
+static void options_out_of_range_are_named(void **state)
+{
+    struct genetic_options bad[11];
+    static const char *const names[] = {"population_size", "population_size", "n_generations",
+                                        "n_generations",   "crossover_rate",  "crossover_rate",
+                                        "mutation_rate",   "mutation_rate",   "n_elite",
+                                        "accuracy_base",   "evaluations_max"};
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(bad); i++) {
+        bad[i] = plain;
+    }
+    bad[0].population_size = 0;
+    bad[0].n_elite = 0;
+    bad[1].population_size = GENETIC_MAX_POPULATION + 1;
+    bad[2].n_generations = 0;
+    bad[3].n_generations = GENETIC_MAX_GENERATIONS + 1;
+    bad[4].crossover_rate = -0.1;
+    bad[5].crossover_rate = NAN;
+    bad[6].mutation_rate = 1.01;
+    bad[7].mutation_rate = NAN;
+    bad[8].n_elite = plain.population_size + 1;
+    bad[9].accuracy_base = -INFINITY;
+    bad[10].evaluations_max = GENETIC_MAX_EVALUATIONS + 1;
+    for (size_t i = 0; i < COUNT_OF(bad); i++) {
+        struct genetic_result result = {0};
+        struct error err = {0};
+        watch_begin(&space_nasbench201, accuracy_of_cell, cost_of_cell, 90);
+        assert_error(search(&bad[i], &result, &err), ERR_INVALID, &err, names[i]);
+        assert_int_equal(watch.n_calls, 0);
+    }
+}
+
+static void the_feasible_go_first_and_the_infeasible_by_their_cost(void **state)
+{
+    (void)state;
+    assert_true(genetic_is_better(1, 1.0, 90, 1.001));
+    assert_true(genetic_is_better(2, 1.0, 1, 0.5));
+    assert_true(genetic_is_better(1, 0.5, 1, 0.6));
+    assert_true(genetic_is_better(1, 1.5, 90, 1.6));
+    assert_true(genetic_is_better(2, 1.5, 1, 1.5));
+    assert_false(genetic_is_better(1, 0.5, 1, 0.5));
+    assert_false(genetic_is_better(1, 1.5, 1, 1.5));
+}
+
+static enum err search_once(void *context, struct error *err)
+{
+    struct genetic_result result = {0};
+    enum err rc;
+
+    (void)context;
+    watch_begin(&space_nasbench201, accuracy_of_cell, cost_of_cell, 90);
+    rc = search(&plain, &result, err);
+    genetic_result_close(&result);
+    return rc;
+}
+
+static void memory_that_is_out_is_told(void **state)
+{
+    (void)state;
+    make_cells(60);
+    fail_each_allocation(search_once, NULL);
+}
+
+static int start(void **state)
+{
+    (void)state;
+    return matrix_init(NULL) == ERR_OK ? 0 : -1;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        counted_test(the_best_of_many_peaks_is_found),
+        counted_test(accuracies_may_be_of_any_scale),
+        counted_test(the_exhaustive_optimum_of_the_true_accuracies_is_found),
+        counted_test(an_optimum_that_is_known_and_elsewhere_is_found),
+        counted_test(the_same_seed_gives_the_same_search),
+        counted_test(the_search_is_the_same_on_every_machine),
+        counted_test(a_search_stops_at_any_report),
+        counted_test(an_error_of_the_evaluation_ends_the_search),
+        counted_test(a_limit_that_none_keeps_gives_the_lowest_cost),
+        counted_test(populations_of_any_size_use_their_evaluations),
+        counted_test(the_most_evaluations_are_kept),
+        counted_test(a_space_smaller_than_the_population_is_evaluated_whole),
+        counted_test(options_out_of_range_are_named),
+        counted_test(the_feasible_go_first_and_the_infeasible_by_their_cost),
+        counted_test(memory_that_is_out_is_told),
+    };
+
+    return cmocka_run_group_tests(tests, start, NULL);
+}
