@@ -15,11 +15,11 @@
 
 #include <inttypes.h>
 #include <onnx.pb-c.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "core/mem.h"
 #include "core/version.h"
+#include "proto/network_facts.h"
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "ONNX holds little-endian values");
 
@@ -333,29 +333,17 @@ static void put_ends(const struct graph *graph, struct text *out)
 /* The model without its graph. */
 static void put_model(const struct graph *graph, struct text *out)
 {
-    char genes[SPACE_TEXT_BYTES], notation[SPACE_TEXT_BYTES], seed[24];
-    const struct {
-        const char *key, *value;
-    } facts[] = {
-        {"producer", "dgld"            },
-        {"version",  DGLD_VERSION      },
-        {"space",    graph->space->name},
-        {"genes",    genes             },
-        {"notation", notation          },
-        {"seed",     seed              },
-    };
-    enum { N_FACTS = sizeof facts / sizeof *facts };
+    enum { N_FACTS = NETWORK_N_FACTS };
+    struct network_fact facts[N_FACTS];
     Onnx__StringStringEntryProto entries[N_FACTS], *entry_list[N_FACTS];
     Onnx__OperatorSetIdProto opset = ONNX__OPERATOR_SET_ID_PROTO__INIT, *opset_list[] = {&opset};
     Onnx__ModelProto model = ONNX__MODEL_PROTO__INIT;
 
-    (void)space_print_genes(graph->space, graph->genes, genes);
-    graph->space->print(graph->genes, notation);
-    (void)snprintf(seed, sizeof seed, "%" PRIu64, graph->seed);
+    network_facts(graph, facts);
     for (size_t i = 0; i < N_FACTS; i++) {
         onnx__string_string_entry_proto__init(&entries[i]);
         entries[i].key = (char *)facts[i].key;
-        entries[i].value = (char *)facts[i].value;
+        entries[i].value = facts[i].value;
         entry_list[i] = &entries[i];
     }
     opset.domain = "";

@@ -1,8 +1,11 @@
 #include "server/network_file.h"
 
+#include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "proto/onnx.h"
+#include "proto/torchscript.h"
 
 static size_t read_onnx(void *source, char *bytes, size_t size)
 {
@@ -24,8 +27,53 @@ static enum err stage_onnx(const struct graph *graph, struct result_batch *batch
     return rc;
 }
 
+/* A file that is being made, and what it takes. */
+struct torchscript_file {
+    const struct graph *graph;
+    int fd;
+    uint64_t n_bytes;
+};
+
+static bool put_at(void *sink, uint64_t offset, const char *bytes, size_t size)
+{
+    const struct torchscript_file *file = sink;
+
+    while (size > 0) {
+        ssize_t n = pwrite(file->fd, bytes, size, (off_t)offset);
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (n < 0) {
+            return false;
+        }
+        bytes += n;
+        offset += (uint64_t)n;
+        size -= (size_t)n;
+    }
+    return true;
+}
+
+static enum err make_torchscript(void *context, int fd, struct error *err)
+{
+    struct torchscript_file *file = context;
+
+    file->fd = fd;
+    return torchscript_write(file->graph, put_at, file, &file->n_bytes, err);
+}
+
+static enum err stage_torchscript(const struct graph *graph, struct result_batch *batch,
+                                  const char *path, uint64_t *n_bytes, struct error *err)
+{
+    struct torchscript_file file = {.graph = graph};
+    enum err rc = result_stage_made(batch, path, make_torchscript, &file, err);
+
+    *n_bytes = file.n_bytes;
+    return rc;
+}
+
 static const struct network_format formats[] = {
-    {"onnx", ".onnx", stage_onnx},
+    {"onnx",        ".onnx", stage_onnx       },
+    {"torchscript", ".pt",   stage_torchscript},
 };
 
 const struct network_format *network_format_of(const char *path)
@@ -43,5 +91,5 @@ const struct network_format *network_format_of(const char *path)
 
 const char *network_format_endings(void)
 {
-    return ".onnx";
+    return ".onnx or .pt";
 }

@@ -19,7 +19,7 @@ struct network_format {
 /* The format that the file's ending names; NULL where there is none. */
 const struct network_format *network_format_of(const char *path);
 
-/* ".onnx" and so on, for messages; static string. */
+/* ".onnx or .pt", for messages; static string. */
 const char *network_format_endings(void);
 
 #endif

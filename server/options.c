@@ -113,7 +113,7 @@ static const struct flag flags[] = {
      "predict, or operator, who may also change things"},
     {"file", FLAG_PATH, AT(file), TOKEN | EXPORT, 0, 0, "FILE",
      "of token: the tokens file to add it to, relative to the root; default: its entry is printed; "
-     "of export: the file to write, whose ending names the format: .onnx"},
+     "of export: the file to write, whose ending names the format: .onnx or .pt"},
     {"url", FLAG_TEXT, AT(url), JOBS, 0, 0, "URL",
      "of the service; default: DGLD_URL of the environment, or http://127.0.0.1:8080"},
     {"token-file", FLAG_PATH, AT(token_file), JOBS, 0, 0, "FILE",

@@ -83,37 +83,31 @@ static int write_all(int fd, const char *bytes, size_t size)
     return 0;
 }
 
-/* Writes all of a source; -1 with errno where that fails. */
-static int write_from(int fd, result_read *read, void *source)
-{
-    char bytes[WRITE_BYTES];
-    size_t n;
-
-    while ((n = read(source, bytes, sizeof bytes)) > 0) {
-        if (write_all(fd, bytes, n) != 0) {
-            return -1;
-        }
-    }
-    return 0;
-}
-
-static enum err write_synced(const char *path, result_read *read, void *source, struct error *err)
+static enum err write_synced(const char *path, result_make *make, void *context, struct error *err)
 {
     int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    int failed;
+    int failed = 0;
+    enum err rc;
 
     if (fd < 0) {
         return error_sys(err, errno, "cannot create %s", path);
     }
-    failed = write_from(fd, read, source) != 0 || fsync(fd) != 0 ? errno : 0;
-    if (close(fd) != 0 && failed == 0) {
+    rc = make(context, fd, err);
+    if (rc != ERR_OK) {
+        (void)error_wrap(err, "cannot write %s", path);
+    } else if (fsync(fd) != 0) {
+        failed = errno;
+    }
+    if (close(fd) != 0 && rc == ERR_OK && failed == 0) {
         failed = errno;
     }
     if (failed != 0) {
-        (void)unlink(path);
-        return error_sys(err, failed, "cannot write %s", path);
+        rc = error_sys(err, failed, "cannot write %s", path);
     }
-    return ERR_OK;
+    if (rc != ERR_OK) {
+        (void)unlink(path);
+    }
+    return rc;
 }
 
 /* "dir/name" becomes "dir/.name.<pid>.<n>.tmp", which no reader takes for a result. */
@@ -155,8 +149,8 @@ static void sweep_stale(const char *path)
     }
 }
 
-enum err result_stage_from(struct result_batch *batch, const char *path, result_read *read,
-                           void *source, struct error *err)
+enum err result_stage_made(struct result_batch *batch, const char *path, result_make *make,
+                           void *context, struct error *err)
 {
     char temporary[PATH_BYTES];
     struct staged_file *files;
@@ -182,7 +176,7 @@ enum err result_stage_from(struct result_batch *batch, const char *path, result_
     if (file.temporary == NULL || file.path == NULL) {
         rc = error_set(err, ERR_NOMEM, "no memory to write %s", path);
     } else {
-        rc = write_synced(temporary, read, source, err);
+        rc = write_synced(temporary, make, context, err);
     }
     if (rc != ERR_OK) {
         remove_directories(path, file.n_kept);
@@ -192,6 +186,34 @@ enum err result_stage_from(struct result_batch *batch, const char *path, result_
     }
     batch->files[batch->n_files++] = file;
     return ERR_OK;
+}
+
+/* A source whose bytes come one after the other. */
+struct sequence {
+    result_read *read;
+    void *source;
+};
+
+static enum err write_sequence(void *context, int fd, struct error *err)
+{
+    struct sequence *sequence = context;
+    char bytes[WRITE_BYTES];
+    size_t n;
+
+    while ((n = sequence->read(sequence->source, bytes, sizeof bytes)) > 0) {
+        if (write_all(fd, bytes, n) != 0) {
+            return error_sys(err, errno, "the next bytes");
+        }
+    }
+    return ERR_OK;
+}
+
+enum err result_stage_from(struct result_batch *batch, const char *path, result_read *read,
+                           void *source, struct error *err)
+{
+    struct sequence sequence = {.read = read, .source = source};
+
+    return result_stage_made(batch, path, write_sequence, &sequence, err);
 }
 
 /* Bytes in memory as a source. */

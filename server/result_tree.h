@@ -32,6 +32,14 @@ typedef size_t result_read(void *source, char *bytes, size_t size);
 enum err result_stage_from(struct result_batch *batch, const char *path, result_read *read,
                            void *source, struct error *err);
 
+/* Writes a whole file to `fd`, which is empty; its offset is the maker's to move. */
+typedef enum err result_make(void *context, int fd, struct error *err);
+
+/* The same for a file that is not written from front to back. Errors of the maker come with the
+ * path in front. */
+enum err result_stage_made(struct result_batch *batch, const char *path, result_make *make,
+                           void *context, struct error *err);
+
 /* Puts all staged files in place. Each rename is atomic; where one fails, the files before it stay.
  */
 enum err result_commit(struct result_batch *batch, struct error *err);

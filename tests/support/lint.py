@@ -17,6 +17,7 @@ ONLY_IN = {
     "curl/curl.h": {"server/http_client."},
     "pthread.h": {"server/"},
     "onnx.pb-c.h": {"proto/onnx.c"},
+    "zip.h": {"proto/zip_stream.c"},
     "gnutls/abstract.h": {"server/tls."},
     "gnutls/gnutls.h": {"server/tls."},
     "gnutls/x509.h": {"server/tls."},
