@@ -14,6 +14,10 @@
 #include "server/log.h"
 #include "server/tls.h"
 
+/* Connections that the kernel keeps until they are accepted; it cuts this to net.core.somaxconn. One
+ * beyond them waits for seconds without a word. */
+enum { BACKLOG = 65535 };
+
 enum { REFUSED_TELL_MS = 1000, RECOUNT_AFTER_MS = 1000 };
 
 /* Memory of a connection for headers and pieces of the body. The library zeroes one and a half
@@ -88,7 +92,7 @@ static enum err listen_on(const struct config *config, int *out, struct error *e
         return error_sys(err, errno, "cannot create a socket");
     }
     failed = setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes) != 0 ||
-             bind(fd, (const struct sockaddr *)&address, size) != 0 || listen(fd, 1024) != 0;
+             bind(fd, (const struct sockaddr *)&address, size) != 0 || listen(fd, BACKLOG) != 0;
     if (failed) {
         error_sys(err, errno, "cannot listen on %s port %lld", config->bind,
                   (long long)config->port);
