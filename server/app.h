@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "server/accuracy_cache.h"
 #include "server/config.h"
 #include "server/config_source.h"
 #include "server/counters.h"
@@ -28,6 +29,7 @@ struct app {
     pthread_mutex_t data_lock; /* held by who writes into the data tree, from looking at what is
                                   there until it is replaced; no other lock is taken meanwhile */
     struct device_cache devices;
+    struct accuracy_cache accuracies;
     struct model_registry models;
     struct serving serving;
     struct infer_stats infer_stats;
