@@ -282,5 +282,6 @@ const struct space space_fbnetv3 = {
     .check_countable = check_countable,
     .count = count_network,
     .features = &fbnetv3_features,
+    .residuals = &fbnetv3_residuals,
     .build_graph = fbnetv3_build_graph,
 };

@@ -32,8 +32,14 @@ struct nasbench201_edge {
 
 extern const struct nasbench201_edge nasbench201_edges[NASBENCH201_N_EDGES];
 
+/* Which edges hold an operator that is on some path from the cell's input to its output. */
+void nasbench201_mark_live(const int32_t *genes, bool live[NASBENCH201_N_EDGES]);
+
 /* Features for the predictor `cost`: core/features_nasbench201.c. */
 extern const struct space_features nasbench201_features;
+
+/* Features for calibrations: core/residual_nasbench201.c. */
+extern const struct space_residuals nasbench201_residuals;
 
 struct graph;
 
