@@ -19,8 +19,12 @@
 #define OTHER_GROUP_WEIGHT 1.0
 #define OTHER_SCATTER      0.05
 
-/* Most devices are phones as the method means them; a library was made for a reason. */
-static const double weights[BELIEF_N_KINDS] = {0.9, 0.05, 0.05};
+/* Without and with a data sheet: who gives one most likely means a phone as the method does, and who
+ * measures a device that has none most likely has a library of its like. */
+static const double weights[2][BELIEF_N_KINDS] = {
+    {0.25, 0.05, 0.7 },
+    {0.9,  0.03, 0.07},
+};
 
 static void add_group(struct belief *b, size_t size, double sd, double weight)
 {
@@ -112,7 +116,7 @@ enum err belief_init(struct belief *belief, enum belief_kind kind,
     *belief = (struct belief){
         .kind = kind,
         .is_root = kind != BELIEF_SAME_KIND,
-        .log_weight = log(weights[kind]),
+        .log_weight = log(weights[ground->has_hardware ? 1 : 0][kind]),
         .noise_scale = OTHER_SCATTER,
         .columns = mem_calloc(columns_max + 1, q * sizeof *belief->columns),
     };

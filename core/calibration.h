@@ -48,9 +48,8 @@ struct measurements {
 };
 
 /* Fits. `hardware` is NULL for a device without data sheet: the measurements alone then tell its level.
- * `prior` (borrowed for the call) is what was learned from a library; NULL: what ships with the
- * space (calibration_prior_shipped()), if anything does. ERR_INVALID names the bad row; ERR_NOMEM;
- * ERR_NUMERIC. */
+ * `prior` (borrowed for the call) is what was learned from a library: the model's own, else
+ * calibration_prior_shipped(); NULL: nothing. ERR_INVALID names the bad row; ERR_NOMEM; ERR_NUMERIC. */
 enum err calibration_fit(const struct space *space, const struct calibration_prior *prior,
                          const struct hardware *hardware, const struct measurements *measured,
                          struct calibration **out, struct error *err);

@@ -9,6 +9,7 @@
 #include "core/predictor.h"
 #include "core/residual.h"
 #include "core/robust_fit.h"
+#include "core/space_nasbench201.h"
 #include "core/stats.h"
 
 /* A device of hundreds of measurements is let go where they lead. */
@@ -28,32 +29,48 @@ static const struct robust_options function_options = {
 void calibration_prior_destroy(struct calibration_prior *prior)
 {
     if (prior != NULL) {
-        mem_free(prior->functions);
+        mem_free((void *)prior->functions);
         mem_free(prior);
     }
 }
 
-/* All numbers stand in one block, which `functions` begins. */
-static struct calibration_prior *prior_create(const struct space *space, size_t n_devices,
-                                              size_t n_coefficients)
+/* All numbers stand in one block, which `functions` begins. While it is made, its maker may write. */
+struct draft {
+    struct calibration_prior *prior;
+    double *functions, *level, *hardware;
+};
+
+static bool draft_create(struct draft *draft, const struct space *space, size_t n_devices,
+                         size_t n_coefficients)
 {
     struct calibration_prior *prior = mem_calloc(1, sizeof *prior);
+    double *block = mem_calloc(n_devices, (n_coefficients + 1 + HARDWARE_N_FIELDS) * sizeof *block);
 
-    if (prior == NULL) {
-        return NULL;
-    }
-    prior->space = space;
-    prior->n_devices = n_devices;
-    prior->n_coefficients = n_coefficients;
-    prior->functions =
-        mem_calloc(n_devices, (n_coefficients + 1 + HARDWARE_N_FIELDS) * sizeof *prior->functions);
-    if (prior->functions == NULL) {
+    if (prior == NULL || block == NULL) {
         mem_free(prior);
-        return NULL;
+        mem_free(block);
+        return false;
     }
-    prior->level = prior->functions + n_devices * n_coefficients;
-    prior->hardware = prior->level + n_devices;
-    return prior;
+    *draft = (struct draft){
+        .prior = prior,
+        .functions = block,
+        .level = block + n_devices * n_coefficients,
+        .hardware = block + n_devices * (n_coefficients + 1),
+    };
+    *prior = (struct calibration_prior){
+        .space = space,
+        .n_devices = n_devices,
+        .n_coefficients = n_coefficients,
+        .functions = draft->functions,
+        .level = draft->level,
+        .hardware = draft->hardware,
+    };
+    return true;
+}
+
+const struct calibration_prior *calibration_prior_shipped(const struct space *space)
+{
+    return space == &space_nasbench201 ? &nasbench201_calibration_prior : NULL;
 }
 
 /* ---- learning -------------------------------------------------------------------------------- */
@@ -145,10 +162,11 @@ done:
     return rc;
 }
 
-static enum err learn_all(struct calibration_prior *prior, const struct residual_basis *basis,
+static enum err learn_all(const struct draft *draft, const struct residual_basis *basis,
                           const struct library_device *devices, const struct fit_hooks *hooks,
                           struct error *err)
 {
+    const struct calibration_prior *prior = draft->prior;
     enum err rc = ERR_OK;
 
     for (size_t d = 0; rc == ERR_OK && d < prior->n_devices; d++) {
@@ -161,13 +179,13 @@ static enum err learn_all(struct calibration_prior *prior, const struct residual
         if (rc != ERR_OK) {
             return rc;
         }
-        rc = learn_device(basis, &devices[d], prior->functions + d * prior->n_coefficients,
-                          &prior->level[d], err);
+        rc = learn_device(basis, &devices[d], draft->functions + d * prior->n_coefficients,
+                          &draft->level[d], err);
         if (rc != ERR_OK) {
             (void)error_wrap(err, "%s", devices[d].name);
         }
         if (devices[d].hardware != NULL) {
-            hardware_to_vector(devices[d].hardware, prior->hardware + d * HARDWARE_N_FIELDS);
+            hardware_to_vector(devices[d].hardware, draft->hardware + d * HARDWARE_N_FIELDS);
         }
     }
     return rc;
@@ -178,7 +196,7 @@ enum err calibration_prior_fit(const struct space *space, const struct library_d
                                struct calibration_prior **out, struct error *err)
 {
     struct residual_basis basis;
-    struct calibration_prior *prior;
+    struct draft draft;
     enum err rc = ERR_OK;
 
     if (n_devices == 0 || n_devices > LIBRARY_MAX_DEVICES) {
@@ -194,16 +212,15 @@ enum err calibration_prior_fit(const struct space *space, const struct library_d
     if (rc != ERR_OK) {
         return rc;
     }
-    prior = prior_create(space, n_devices, 1 + basis.p);
-    if (prior == NULL) {
+    if (!draft_create(&draft, space, n_devices, 1 + basis.p)) {
         return error_set(err, ERR_NOMEM, "no memory for a library of %zu devices", n_devices);
     }
-    rc = learn_all(prior, &basis, devices, hooks, err);
+    rc = learn_all(&draft, &basis, devices, hooks, err);
     if (rc != ERR_OK) {
-        calibration_prior_destroy(prior);
+        calibration_prior_destroy(draft.prior);
         return rc;
     }
-    *out = prior;
+    *out = draft.prior;
     return ERR_OK;
 }
 
@@ -268,20 +285,21 @@ static enum err check_loaded(const struct calibration_prior *prior, struct error
     return ERR_OK;
 }
 
-static enum err read_tensors(struct calibration_prior *prior, const struct tensor *tensors,
+static enum err read_tensors(const struct draft *draft, const struct tensor *tensors,
                              size_t n_tensors, struct error *err)
 {
-    enum err rc = tensor_read(tensors, n_tensors, functions_name,
-                              prior->n_devices * prior->n_coefficients, prior->functions, err);
+    const size_t n = draft->prior->n_devices;
+    enum err rc = tensor_read(tensors, n_tensors, functions_name, n * draft->prior->n_coefficients,
+                              draft->functions, err);
 
     if (rc == ERR_OK) {
-        rc = tensor_read(tensors, n_tensors, level_name, prior->n_devices, prior->level, err);
+        rc = tensor_read(tensors, n_tensors, level_name, n, draft->level, err);
     }
     if (rc == ERR_OK) {
-        rc = tensor_read(tensors, n_tensors, hardware_name, prior->n_devices * HARDWARE_N_FIELDS,
-                         prior->hardware, err);
+        rc = tensor_read(tensors, n_tensors, hardware_name, n * HARDWARE_N_FIELDS, draft->hardware,
+                         err);
     }
-    return rc == ERR_OK ? check_loaded(prior, err) : rc;
+    return rc == ERR_OK ? check_loaded(draft->prior, err) : rc;
 }
 
 enum err calibration_prior_load(const struct space *space, const struct tensor *tensors,
@@ -289,7 +307,7 @@ enum err calibration_prior_load(const struct space *space, const struct tensor *
 {
     const struct tensor *functions = tensor_find(tensors, n_tensors, functions_name);
     const size_t n_coefficients = 1 + residual_count(space);
-    struct calibration_prior *prior;
+    struct draft draft;
     enum err rc;
 
     if (functions == NULL) {
@@ -300,16 +318,15 @@ enum err calibration_prior_load(const struct space *space, const struct tensor *
         return error_set(err, ERR_INVALID, "the tensor \"%s\" must be of 1 to %d rows of %zu",
                          functions_name, LIBRARY_MAX_DEVICES, n_coefficients);
     }
-    prior = prior_create(space, functions->shape[0], n_coefficients);
-    if (prior == NULL) {
+    if (!draft_create(&draft, space, functions->shape[0], n_coefficients)) {
         return error_set(err, ERR_NOMEM, "no memory for a library of devices");
     }
-    rc = read_tensors(prior, tensors, n_tensors, err);
+    rc = read_tensors(&draft, tensors, n_tensors, err);
     if (rc != ERR_OK) {
-        calibration_prior_destroy(prior);
+        calibration_prior_destroy(draft.prior);
         return rc;
     }
-    *out = prior;
+    *out = draft.prior;
     return ERR_OK;
 }
 

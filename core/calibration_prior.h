@@ -44,13 +44,16 @@ struct library_device {
 struct calibration_prior {
     const struct space *space;
     size_t n_devices;
-    size_t n_coefficients; /* 1 + residual features */
-    double
-        *functions; /* (n_devices, n_coefficients): the root of latency over its mean, on 1 and the
-                              standardised features */
-    double *level;  /* (n_devices): log ms of the squared mean */
-    double *hardware; /* (n_devices, HARDWARE_N_FIELDS); zeros where there is no data sheet */
+    size_t n_coefficients;   /* 1 + residual features */
+    const double *functions; /* (n_devices, n_coefficients): the root of latency over its mean, on 1
+                                and the standardised features */
+    const double *level;     /* (n_devices): log ms of the squared mean */
+    const double *hardware; /* (n_devices, HARDWARE_N_FIELDS); zeros where there is no data sheet */
 };
+
+/* The one that ships with the space, learned from the public measurements of nine devices (phones,
+ * servers, GPUs; 32x32 input) for nasbench201, or NULL. It is static: not to be destroyed. */
+const struct calibration_prior *calibration_prior_shipped(const struct space *space);
 
 /* Learns from 1 to LIBRARY_MAX_DEVICES devices, in the order given. `hooks` (may be NULL) are told of the
  * stage "library". ERR_INVALID names a device whose numbers are not acceptable; ERR_LIMIT;

@@ -5,6 +5,8 @@
 
 #include "core/space.h"
 
+struct calibration_prior;
+
 enum { NASBENCH201_N_EDGES = 6, NASBENCH201_N_OPERATORS = 5, NASBENCH201_N_NODES = 4 };
 
 /* The network around the cells. Channels double and sides halve from stage to stage. */
@@ -40,6 +42,9 @@ extern const struct space_features nasbench201_features;
 
 /* Features for calibrations: core/residual_nasbench201.c. */
 extern const struct space_residuals nasbench201_residuals;
+
+/* What nine devices taught: core/prior_nasbench201.c. */
+extern const struct calibration_prior nasbench201_calibration_prior;
 
 struct graph;
 

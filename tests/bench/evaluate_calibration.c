@@ -111,7 +111,41 @@ static void print_library(const struct device_data *library)
     printf("%-16s %7s %7.4f %7.4f %7.4f\n", "mean", "", means[0], means[1], means[2]);
 }
 
-int main(void)
+static void print_numbers(const char *name, const char *shape, const double *values, size_t n)
+{
+    printf("static const double %s%s = {\n", name, shape);
+    for (size_t i = 0; i < n; i++) {
+        printf("%.5g,%s", values[i], i % 8 == 7 || i + 1 == n ? "\n" : " ");
+    }
+    printf("};\n\n");
+}
+
+/* The source of core/prior_nasbench201.c; `make format` shapes it. */
+static void print_source(const struct calibration_prior *prior)
+{
+    printf("/* What nine devices taught (core/calibration_prior.h): those of "
+           "data/library/nasbench201, "
+           "public\n * measurements of HELP (Lee et al., NeurIPS 2021), fitted by "
+           "`evaluate_calibration prior`.\n * In order:");
+    for (size_t d = 0; d < N_LIBRARY; d++) {
+        printf("%s%s%s", d % 6 == 5 ? "\n * " : " ", library_list[d].name,
+               d + 1 < N_LIBRARY ? "," : ". */\n");
+    }
+    printf("#include \"core/calibration_prior.h\"\n#include \"core/space_nasbench201.h\"\n\n"
+           "enum { N_DEVICES = %zu, N_COEFFICIENTS = %zu };\n\n",
+           prior->n_devices, prior->n_coefficients);
+    print_numbers("functions", "[N_DEVICES * N_COEFFICIENTS]", prior->functions,
+                  prior->n_devices * prior->n_coefficients);
+    print_numbers("level", "[N_DEVICES]", prior->level, prior->n_devices);
+    print_numbers("hardware", "[N_DEVICES * HARDWARE_N_FIELDS]", prior->hardware,
+                  prior->n_devices * HARDWARE_N_FIELDS);
+    printf("const struct calibration_prior nasbench201_calibration_prior = {\n"
+           "    .space = &space_nasbench201,\n    .n_devices = N_DEVICES,\n"
+           "    .n_coefficients = N_COEFFICIENTS,\n    .functions = functions,\n"
+           "    .level = level,\n    .hardware = hardware,\n};\n");
+}
+
+int main(int argc, char **argv)
 {
     struct space_data spaces_data[2];
     struct device_data phones[N_PHONES];
@@ -128,6 +162,10 @@ int main(void)
     }
     stop_on(load_library(spaces_data[0].predictor, library, &err), &err);
     stop_on(learn_library(library, N_LIBRARY, N_LIBRARY, &prior, &err), &err);
+    if (argc > 1 && strcmp(argv[1], "prior") == 0) {
+        print_source(prior);
+        return 0;
+    }
     print_phones(phones, NULL, BASE_HELD_OUT);
     print_phones(phones, prior, BASE_HELD_OUT);
     print_phones(phones, prior, BASE_SEEN);
