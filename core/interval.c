@@ -13,9 +13,11 @@ double interval_quantile(double level)
     return sqrt(2.0 * fmax(q - 1.0, 0.0)); /* 2 sqrt(q - 1) scales, of which sqrt(2) are one sd */
 }
 
-double interval_spread(double a, double sd)
+double interval_spread(const struct space *space, double a, double sd)
 {
-    return hypot(sd / a, INTERVAL_DEVICE_SPREAD);
+    const double device = space->device_spread;
+
+    return hypot(sd / a, device > 0.0 ? device : INTERVAL_DEVICE_SPREAD);
 }
 
 void interval_bounds(const double *latency_ms, const double *spread, size_t n, double level,

@@ -80,6 +80,7 @@ struct space {
     /* Adds the costs of the network; the genes are countable, `cost` starts as zeroes. */
     void (*count)(const int32_t *genes, struct cost *cost);
     const struct space_features *features;
+    double device_spread; /* of log latency, core/interval.h; 0: INTERVAL_DEVICE_SPREAD */
     const struct space_residuals *residuals; /* NULL: those that any space has, core/residual.h */
     /* Appends the network's nodes (core/graph.h); the genes are countable. ERR_INVALID where such a
      * network cannot be built. What is built agrees with count() in MACs and parameters. */

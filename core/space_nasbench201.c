@@ -274,6 +274,7 @@ const struct space space_nasbench201 = {
     .check_countable = check_countable,
     .count = count_network,
     .features = &nasbench201_features,
+    .device_spread = 0.161,
     .residuals = &nasbench201_residuals,
     .build_graph = nasbench201_build_graph,
 };

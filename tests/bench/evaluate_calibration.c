@@ -5,6 +5,7 @@
  *
  * Nothing is fitted to the phones of REFERENCE.md but each phone's own calibrations. */
 #include "core/matrix.h"
+#include "core/stats.h"
 #include "tests/support/calibration_data.h"
 
 enum { N_DRAWS = 20 };
@@ -82,6 +83,135 @@ static void print_phones(const struct device_data *phones, const struct calibrat
     printf("\n");
 }
 
+/* Median log ratio of measured to predicted latency: what the data sheet misses of a phone. */
+static double offset_of(const struct device_data *phone)
+{
+    static double log_ratio[DATA_MAX_ROWS];
+
+    for (size_t i = 0; i < phone->n; i++) {
+        log_ratio[i] = log(phone->latency_ms[i] / phone->a[BASE_HELD_OUT][i] /
+                           hardware_factor(&phone->hardware));
+    }
+    return stats_median(log_ratio, phone->n);
+}
+
+/* Quantiles of Student's t at .95 by degrees of freedom, from 1. */
+static const double t_quantiles[] = {6.314, 2.920, 2.353, 2.132, 2.015,
+                                     1.943, 1.895, 1.860, 1.833, 1.812};
+
+/* Of one device beside what it does in A, as belief.c has it. */
+#define OWN_SCATTER 0.045
+
+/* What core/interval.h describes, for a space, without the phone `left_out` (N_PHONES: with all). */
+static double spread_between(const struct device_data *phones, const double *offsets,
+                             const struct space *space, size_t left_out)
+{
+    double all = 0.0;
+    double own = 0.0;
+    size_t n_all = 0;
+    size_t n_own = 0;
+    double square;
+
+    for (size_t p = 0; p < N_PHONES; p++) {
+        if (p != left_out) {
+            all += offsets[p] * offsets[p];
+            n_all++;
+            own += phones[p].space == space ? offsets[p] * offsets[p] : 0.0;
+            n_own += phones[p].space == space ? 1 : 0;
+        }
+    }
+    square = (own + all / (double)n_all) / (double)(n_own + 1);
+    return hypot(sqrt(square) * t_quantiles[n_own] / interval_quantile(0.9), OWN_SCATTER);
+}
+
+/* Coverage, and mean width on log scale, without measurements. */
+static double coverage_at(const struct device_data *phone, double device_spread, double *width)
+{
+    size_t n_inside = 0;
+
+    *width = 0.0;
+    for (size_t i = 0; i < phone->n; i++) {
+        const double a = phone->a[BASE_HELD_OUT][i];
+        const double latency_ms = a * hardware_factor(&phone->hardware);
+        const double spread = hypot(phone->sd[BASE_HELD_OUT][i] / a, device_spread);
+        double low;
+        double high;
+        interval_bounds(&latency_ms, &spread, 1, 0.9, &low, &high);
+        n_inside += phone->latency_ms[i] >= low && phone->latency_ms[i] <= high ? 1 : 0;
+        *width += log(high / low) / (double)phone->n;
+    }
+    return (double)n_inside / (double)phone->n;
+}
+
+/* `widths` (N_PHONES) receives those of the spread that was estimated without the phone. */
+static void print_zero_intervals(const struct device_data *phones, double *widths)
+{
+    double offsets[N_PHONES];
+    double coverage[2][2] = {{0}};
+    double n[2] = {0};
+
+    printf(
+        "\n90 %% intervals without measurements, held-out architectures: what the sheet misses "
+        "(log),\ncoverage with the spread that the other phones tell, and with the shipped one\n");
+    for (size_t p = 0; p < N_PHONES; p++) {
+        offsets[p] = offset_of(&phones[p]);
+    }
+    for (size_t p = 0; p < N_PHONES; p++) {
+        const struct space *space = phones[p].space;
+        const int s = space == &space_nasbench201 ? 0 : 1;
+        const double others = spread_between(phones, offsets, space, p);
+        double width;
+        const double shipped = coverage_at(&phones[p], space->device_spread, &width);
+        const double left_out = coverage_at(&phones[p], others, &widths[p]);
+        printf("%-22s %+.3f  %.3f (%.3f)  %.3f (%.3f)\n", phones[p].name, offsets[p], left_out,
+               others, shipped, space->device_spread);
+        coverage[s][0] += left_out;
+        coverage[s][1] += shipped;
+        n[s] += 1.0;
+    }
+    printf("mean: nasbench201 %.3f, shipped %.3f; fbnetv3 %.3f, shipped %.3f; to ship %.3f, %.3f\n",
+           coverage[0][0] / n[0], coverage[0][1] / n[0], coverage[1][0] / n[1],
+           coverage[1][1] / n[1], spread_between(phones, offsets, &space_nasbench201, N_PHONES),
+           spread_between(phones, offsets, &space_fbnetv3, N_PHONES));
+}
+
+static void print_intervals(const struct device_data *phones, const struct calibration_prior *prior,
+                            const double *widths)
+{
+    printf("\n90 %% intervals after n measurements, held-out architectures: coverage, and width "
+           "beside that\n"
+           "without measurements\n%-22s %13s %13s %13s %13s\n",
+           "", "n = 1", "3", "10", "50");
+    for (int space = 0; space < 2; space++) {
+        double coverage[N_SIZES] = {0};
+        double width[N_SIZES] = {0};
+        double n = 0.0;
+        for (size_t p = 0; p < N_PHONES; p++) {
+            struct trial trial = {
+                .device = &phones[p], .base = BASE_HELD_OUT, .prior = space == 0 ? prior : NULL};
+            if ((phones[p].space == &space_nasbench201) != (space == 0)) {
+                continue;
+            }
+            printf("%-22s", phones[p].name);
+            for (size_t s = 0; s < N_SIZES; s++) {
+                struct trial_result mean;
+                trial.n = sizes[s];
+                mean = mean_of_draws(trial);
+                coverage[s] += mean.coverage;
+                width[s] += mean.log_width / widths[p];
+                printf("   %.3f %5.3f ", mean.coverage, mean.log_width / widths[p]);
+            }
+            printf("\n");
+            n += 1.0;
+        }
+        printf("%-22s", "mean");
+        for (size_t s = 0; s < N_SIZES; s++) {
+            printf("   %.3f %5.3f ", coverage[s] / n, width[s] / n);
+        }
+        printf("\n");
+    }
+}
+
 static void print_library(const struct device_data *library)
 {
     static const size_t library_sizes[] = {10, 20, 50};
@@ -89,7 +219,7 @@ static void print_library(const struct device_data *library)
     struct error err = {0};
 
     printf("\nSpearman on devices of the library, each with what the others teach\n");
-    printf("%-16s %7s %7s %7s %7s\n", "", "sheet", "n = 10", "20", "50");
+    printf("%-16s %7s %7s %7s %7s  coverage at 50\n", "", "sheet", "n = 10", "20", "50");
     for (size_t d = 0; d < N_LIBRARY; d++) {
         struct calibration_prior *prior = NULL;
         struct trial trial = {.device = &library[d], .base = BASE_SEEN};
@@ -105,7 +235,7 @@ static void print_library(const struct device_data *library)
             means[s] += spearman / N_LIBRARY;
             printf(" %7.3f", spearman);
         }
-        printf("\n");
+        printf("  %.3f\n", mean_of_draws(trial).coverage);
         calibration_prior_destroy(prior);
     }
     printf("%-16s %7s %7.4f %7.4f %7.4f\n", "mean", "", means[0], means[1], means[2]);
@@ -151,6 +281,7 @@ int main(int argc, char **argv)
     struct device_data phones[N_PHONES];
     struct device_data library[N_LIBRARY];
     struct calibration_prior *prior = NULL;
+    double widths[N_PHONES];
     struct error err = {0};
 
     stop_on(matrix_init(&err), &err);
@@ -169,6 +300,8 @@ int main(int argc, char **argv)
     print_phones(phones, NULL, BASE_HELD_OUT);
     print_phones(phones, prior, BASE_HELD_OUT);
     print_phones(phones, prior, BASE_SEEN);
+    print_zero_intervals(phones, widths);
+    print_intervals(phones, prior, widths);
     print_library(library);
     return 0;
 }

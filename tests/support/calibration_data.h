@@ -362,7 +362,7 @@ static inline enum err run_trial(const struct trial *trial, struct trial_result 
     if (n == 0) {
         for (size_t i = 0; i < d->n; i++) {
             latency_ms[i] = a[i] * hardware_factor(&d->hardware);
-            spread[i] = interval_spread(a[i], sd[i]);
+            spread[i] = interval_spread(d->space, a[i], sd[i]);
         }
         score_trial(trial, latency_ms, spread, measured_ms, d->n, out);
         return ERR_OK;
