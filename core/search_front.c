@@ -10,7 +10,7 @@
 #include "core/search_pareto.h"
 
 enum {
-    SEARCHES_MAX = 12,        /* pieces of a front */
+    SEARCHES_MAX = 12,         /* pieces of a front */
     SEARCH_GENERATIONS_MIN = 2 /* fewer a search are not worth one */
 };
 
@@ -29,9 +29,9 @@ struct front {
     struct search_archive archive; /* its cost is the latency in ms */
     double *others;                /* (archive.capacity), owned: cost by the other limits */
     size_t others_capacity;
-    double limit_ms;     /* of the search under way */
-    bool is_for_fastest; /* it seeks low latency, whatever the accuracy */
-    int32_t *seeds;      /* (population_size, n_genes), owned */
+    double limit_ms;              /* of the search under way */
+    bool is_for_fastest;          /* it seeks low latency, whatever the accuracy */
+    int32_t *seeds;               /* (population_size, n_genes), owned */
     struct candidate *candidates; /* owned; room for `candidates_capacity` */
     size_t candidates_capacity;
     struct genetic_generation *history; /* owned; room for n_generations of the options, and more */
@@ -155,8 +155,8 @@ static bool tell_progress(void *context, const struct genetic_progress *progress
 
     whole.generation += f->n_generations;
     whole.n_generations = f->options->n_generations;
-    whole.generation = whole.generation < whole.n_generations ? whole.generation
-                                                              : whole.n_generations;
+    whole.generation =
+        whole.generation < whole.n_generations ? whole.generation : whole.n_generations;
     whole.n_evaluated = f->archive.n;
     return f->hooks->progress == NULL || f->hooks->progress(f->hooks->context, &whole);
 }
@@ -315,8 +315,8 @@ static size_t list_feasible(const struct front *f, size_t *rows, double *accurac
 }
 
 static enum err fill_result(const struct front *f, const size_t *rows, const double *accuracy,
-                            const double *latency_ms, const size_t *front,
-                            struct front_result *out, struct error *err)
+                            const double *latency_ms, const size_t *front, struct front_result *out,
+                            struct error *err)
 {
     const size_t n = out->n_front;
 

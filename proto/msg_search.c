@@ -151,8 +151,7 @@ static void put_single_target(const struct search_report *report, struct text *o
 /* The targets as they were, and the network on each. */
 static void put_targets(const struct search_report *report, struct text *out)
 {
-    const struct search_network *network =
-        report->is_feasible ? &report->found : &report->fastest;
+    const struct search_network *network = report->is_feasible ? &report->found : &report->fastest;
 
     text_puts(out, ",\"targets\":[");
     for (size_t i = 0; i < report->params->n_targets; i++) {

@@ -26,7 +26,7 @@ struct nas {
     struct accuracy_known *accuracy;
     struct search_report report;
     struct progress progress;
-    double seconds; /* that the search took */
+    double seconds;        /* that the search took */
     char stem[STEM_BYTES]; /* of the files' names */
     char json_path[PATH_BYTES], onnx_path[PATH_BYTES], torchscript_path[PATH_BYTES];
 };
@@ -86,8 +86,9 @@ static enum err read_limits(const struct nas *nas, size_t n_devices, double *lim
         at += length + 1;
     }
     if (*n_limits != 1 && *n_limits != n_devices) {
-        return error_set(err, ERR_USAGE, "--%s gives %zu limits for %zu devices: give one for all "
-                                         "or one for each",
+        return error_set(err, ERR_USAGE,
+                         "--%s gives %zu limits for %zu devices: give one for all "
+                         "or one for each",
                          flag, *n_limits, n_devices);
     }
     return ERR_OK;
@@ -154,9 +155,9 @@ static enum err put_devices(const struct nas *nas, struct text *out, struct erro
     } else {
         rc = ERR_OK;
     }
-    rc = rc != ERR_OK ? rc
-                      : read_limits(nas, o->hardware != NULL ? 1 : devices.n, limits_ms, &n_limits,
-                                    err);
+    rc = rc != ERR_OK
+             ? rc
+             : read_limits(nas, o->hardware != NULL ? 1 : devices.n, limits_ms, &n_limits, err);
     if (rc == ERR_OK) {
         put_targets(&devices, &hardware, limits_ms, n_limits, out);
     }
@@ -242,7 +243,8 @@ static enum err read_order(struct nas *nas, struct error *err)
     enum err rc;
 
     if (o->gene_length != 0 && (size_t)o->gene_length != nas->space->n_genes) {
-        return error_set(err, ERR_USAGE, "--GENE_LENGTH is %lld; architectures of %s have %zu genes",
+        return error_set(err, ERR_USAGE,
+                         "--GENE_LENGTH is %lld; architectures of %s have %zu genes",
                          (long long)o->gene_length, nas->space->name, nas->space->n_genes);
     }
     text_puts(&params, "{");
@@ -315,8 +317,8 @@ static void put_devices_name(const struct nas *nas, struct text *out)
 static void put_limit_name(const struct nas *nas, struct text *out)
 {
     const struct options *o = nas->options;
-    const char *given = o->latency_constraint != NULL ? o->latency_constraint
-                                                      : o->latency_constraint_ms;
+    const char *given =
+        o->latency_constraint != NULL ? o->latency_constraint : o->latency_constraint_ms;
 
     if (given == NULL) {
         text_puts(out, search_objective_name(nas->order.params.nas.objective));
@@ -567,9 +569,8 @@ enum err command_nas(const struct options *options, struct error *err)
     rc = rc != ERR_OK ? rc : find_devices(nas, err);
     rc = rc != ERR_OK ? rc : name_paths(nas, err);
     rc = rc != ERR_OK ? rc : command_load_model(options, nas->space, &nas->model, err);
-    rc = rc != ERR_OK
-             ? rc
-             : accuracy_cache_acquire(NULL, &nas->tree, nas->space, &nas->accuracy, err);
+    rc = rc != ERR_OK ? rc
+                      : accuracy_cache_acquire(NULL, &nas->tree, nas->space, &nas->accuracy, err);
     rc = rc != ERR_OK ? rc : check_method(nas, err);
     rc = rc != ERR_OK ? rc : search(nas, err);
     rc = rc != ERR_OK ? rc : save(nas, err);

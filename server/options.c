@@ -25,7 +25,7 @@ enum {
     EXPORT = 1 << COMMAND_EXPORT,
     NAS = 1 << COMMAND_NAS,
     FITS = TRAIN | TEST,
-    RUNS = FITS | NAS, /* the reference's modes */
+    RUNS = FITS | NAS,                                 /* the reference's modes */
     SERVICE = SERVE | CONFIG,                          /* these take the settings too */
     ROOTED = SERVICE | RUNS | PREDICT | COSTS | TOKEN, /* these look at the root's files */
     ALL = ROOTED | ROUTES | JOBS | EXPORT,
@@ -471,9 +471,9 @@ enum err options_parse(int argc, char **argv, struct options *out, struct error 
     }
     if (rc == ERR_OK && options.command == COMMAND_NONE && !options.is_help &&
         !options.is_version) {
-        rc = error_set(
-            err, ERR_USAGE,
-            "say what to do: serve, train, test, nas, predict, costs, export, config, token or jobs");
+        rc = error_set(err, ERR_USAGE,
+                       "say what to do: serve, train, test, nas, predict, costs, export, config, "
+                       "token or jobs");
     }
     if (rc == ERR_OK && options.command != COMMAND_NONE) {
         rc = check_flags(&options, seen, err);
