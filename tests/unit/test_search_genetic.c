@@ -76,7 +76,7 @@ static enum err evaluate(void *context, const int32_t *genes, size_t n, double *
         accuracy[i] = w->accuracy(row);
         cost[i] = w->cost(row) / w->limit;
         w->best = cost[i] <= 1 ? fmax(w->best, accuracy[i]) : w->best;
-        w->lowest = fmin(w->lowest, cost[i]);
+        w->lowest = isnan(accuracy[i]) ? w->lowest : fmin(w->lowest, cost[i]);
     }
     if (w->n_calls == w->fail_at) {
         cost[n - 1] = w->bad_value;
@@ -462,6 +462,50 @@ static void a_limit_that_none_keeps_gives_the_lowest_cost(void **state)
     }
 }
 
+/* Most of what is fast, and most of what is accurate, has no accuracy. */
+static void what_nobody_knows_the_accuracy_of_is_never_the_answer(void **state)
+{
+    static const double limits[] = {1, 30, 60, 200}; /* from one that none keeps */
+
+    (void)state;
+    make_cells(60);
+    for (size_t i = 0; i < N_CELLS; i++) {
+        cell_accuracy[i] = i % 3 == 0 && cells[i * 6] != 4 ? cell_accuracy[i] : NAN;
+    }
+    for (size_t l = 0; l < COUNT_OF(limits); l++) {
+        struct genetic_result result;
+        watch_begin(&space_nasbench201, accuracy_of_cell, cost_of_cell, limits[l]);
+        result = found(&plain);
+        assert_true(cell_accuracy[space_rank(&space_nasbench201, result.genes)] > 0);
+        assert_int_equal(result.is_feasible, l > 0);
+        genetic_result_close(&result);
+    }
+}
+
+static double unknown(const int32_t *genes)
+{
+    (void)genes;
+    return NAN;
+}
+
+static void where_no_accuracy_is_known_nothing_is_feasible(void **state)
+{
+    const struct genetic_hooks hooks = {&watch, evaluate, NULL};
+    struct genetic_result result = {0};
+    struct error err = {0};
+
+    (void)state;
+    make_cells(60);
+    watch_begin(&space_nasbench201, unknown, cost_of_cell, 90);
+    watch.population_size = plain.population_size;
+    assert_ok(search_genetic(&space_nasbench201, &plain, &hooks, &result, &err), &err);
+    assert_int_equal(result.n_evaluated, 2000);
+    assert_false(result.is_feasible);
+    assert_true(result.accuracy == -INFINITY);
+    assert_near(result.history[0].feasible_share, 0, 0);
+    genetic_result_close(&result);
+}
+
 static void populations_of_any_size_use_their_evaluations(void **state)
 {
     static const size_t sizes[] = {1, 2, 3, 7, 10000};
@@ -577,6 +621,10 @@ static void the_feasible_go_first_and_the_infeasible_by_their_cost(void **state)
     assert_true(genetic_is_better(2, 1.5, 1, 1.5));
     assert_false(genetic_is_better(1, 0.5, 1, 0.5));
     assert_false(genetic_is_better(1, 1.5, 1, 1.5));
+    assert_true(genetic_is_better(1, 1.5, -INFINITY, 0.5));
+    assert_false(genetic_is_better(-INFINITY, 0.5, 1, 1.5));
+    assert_true(genetic_is_better(-INFINITY, 0.5, -INFINITY, 1.5));
+    assert_false(genetic_is_better(-INFINITY, 1.5, -INFINITY, 1.5));
 }
 
 static enum err search_once(void *context, struct error *err)
@@ -616,6 +664,8 @@ int main(void)
         counted_test(a_search_stops_at_any_report),
         counted_test(an_error_of_the_evaluation_ends_the_search),
         counted_test(a_limit_that_none_keeps_gives_the_lowest_cost),
+        counted_test(what_nobody_knows_the_accuracy_of_is_never_the_answer),
+        counted_test(where_no_accuracy_is_known_nothing_is_feasible),
         counted_test(populations_of_any_size_use_their_evaluations),
         counted_test(the_most_evaluations_are_kept),
         counted_test(a_space_smaller_than_the_population_is_evaluated_whole),
