@@ -97,10 +97,12 @@ static double cost_of(const struct front *f, size_t row)
     return fmax(f->archive.cost[row] / f->limit_ms, f->others[row]);
 }
 
-/* What the search under way is to make of a row. */
+/* What the search under way is to make of a row: one of unknown accuracy is of no use to any. */
 static void tell_worth(const struct front *f, size_t row, double *accuracy, double *cost)
 {
-    *accuracy = f->is_for_fastest ? -f->archive.cost[row] : f->archive.accuracy[row];
+    const bool is_latency = f->is_for_fastest && !isnan(f->archive.accuracy[row]);
+
+    *accuracy = is_latency ? -f->archive.cost[row] : f->archive.accuracy[row];
     *cost = f->is_for_fastest ? f->others[row] : cost_of(f, row);
 }
 
@@ -262,6 +264,9 @@ static bool find_range(const struct front *f, double *lowest_ms, double *highest
     *highest_ms = 0.0;
     for (size_t row = 0; row < f->archive.n; row++) {
         const double latency_ms = f->archive.cost[row];
+        if (isnan(f->archive.accuracy[row])) {
+            continue;
+        }
         *lowest_ms = fmin(*lowest_ms, latency_ms);
         if (f->others[row] <= 1.0 && latency_ms <= f->latency_limit_ms &&
             (f->archive.accuracy[row] > best ||
@@ -305,7 +310,8 @@ static size_t list_feasible(const struct front *f, size_t *rows, double *accurac
     size_t n = 0;
 
     for (size_t row = 0; row < f->archive.n; row++) {
-        if (f->others[row] <= 1.0 && f->archive.cost[row] <= f->latency_limit_ms) {
+        if (!isnan(f->archive.accuracy[row]) && f->others[row] <= 1.0 &&
+            f->archive.cost[row] <= f->latency_limit_ms) {
             rows[n] = row;
             accuracy[n] = f->archive.accuracy[row];
             latency_ms[n++] = f->archive.cost[row];

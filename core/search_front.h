@@ -15,8 +15,8 @@
 struct front_hooks {
     void *context; /* the caller's own */
     /* Says what `n` architectures, genes (n, n_genes), are worth: accuracy (n), the higher the
-     * better; latency_ms (n), positive; cost (n): at most 1 where the architecture keeps all limits
-     * but that of latency, else how many times it is beyond. All finite. No architecture comes
+     * better, NaN where it is unknown: those are not part of the front; latency_ms (n), positive; cost (n): at most 1 where the architecture keeps all limits
+     * but that of latency, else how many times it is beyond. These finite. No architecture comes
      * twice. */
     enum err (*evaluate)(void *context, const int32_t *genes, size_t n, double *accuracy,
                          double *latency_ms, double *cost, struct error *err);

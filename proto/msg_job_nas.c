@@ -15,6 +15,9 @@
 #define CONFIDENCE_MAX 0.9999
 #define COUNT_MAX      INT64_C(1000000000000000)
 
+/* Of a rate that was not given; numbers of the population are 0 then. */
+#define UNSAID (-1.0)
+
 static const char *const objective_names[SEARCH_N_OBJECTIVES] = {
     [SEARCH_ACCURACY] = "accuracy",
     [SEARCH_PARETO] = "pareto",
@@ -44,18 +47,10 @@ const char *search_method_name(enum search_method method)
     return method_names[method];
 }
 
-void job_nas_preset(struct job_nas_params *params)
-{
-    params->population_size = SEARCH_DEFAULT_POPULATION;
-    params->generations = SEARCH_DEFAULT_GENERATIONS;
-    params->crossover_rate = SEARCH_DEFAULT_CROSSOVER_RATE;
-    params->mutation_rate = SEARCH_DEFAULT_MUTATION_RATE;
-    params->formats = SEARCH_EXPORT_ALL;
-}
-
 static void preset(struct job_order *order)
 {
-    job_nas_preset(&order->params.nas);
+    order->params.nas.formats = SEARCH_EXPORT_ALL;
+    order->params.nas.crossover_rate = order->params.nas.mutation_rate = UNSAID;
 }
 
 /* ---- targets --------------------------------------------------------------------------------- */
@@ -389,9 +384,31 @@ static void finish_method(struct job_draft_params *draft, const char *pointer,
     }
 }
 
+/* What nobody said of the genetic method is as the space has it by default. */
+static void finish_genetic(const struct space *space, struct job_nas_params *nas)
+{
+    const struct genetic_options by_default = genetic_defaults(space, 0);
+
+    if (nas->population_size == 0) {
+        nas->population_size = (int64_t)by_default.population_size;
+    }
+    if (nas->generations == 0) {
+        nas->generations = (int64_t)by_default.n_generations;
+    }
+    if (nas->crossover_rate < 0.0) {
+        nas->crossover_rate = by_default.crossover_rate;
+    }
+    if (nas->mutation_rate < 0.0) {
+        nas->mutation_rate = by_default.mutation_rate;
+    }
+}
+
 static void finish(struct job_draft_params *draft, const char *pointer, struct field_errors *errors)
 {
     finish_targets(draft, pointer, errors);
+    if (draft->order->space != NULL) { /* else it is an error already */
+        finish_genetic(draft->order->space, &draft->order->params.nas);
+    }
     finish_method(draft, pointer, errors);
 }
 

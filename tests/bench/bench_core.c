@@ -167,14 +167,14 @@ static enum err exhaust(struct bench *b, const struct accuracy_table *table, str
                                                  .n = table->architectures.n_rows,
                                                  .genes = table->architectures.genes,
                                                  .accuracy = table->accuracy,
-                                                 .latency_ms = b->a};
+                                                 .cost = b->a};
     enum err rc = predictor_predict(b->problem.latency.predictor, candidates.genes, candidates.n,
                                     b->a, NULL, err);
 
     for (size_t i = 0; rc == ERR_OK && i < candidates.n; i++) {
-        b->a[i] *= b->problem.factor;
+        b->a[i] *= b->problem.factor / limit_ms(b->space);
     }
-    if (rc == ERR_OK && !search_exhaustive(&candidates, limit_ms(b->space)).is_feasible) {
+    if (rc == ERR_OK && !search_exhaustive(&candidates).is_feasible) {
         rc = error_set(err, ERR_INVALID, "nothing keeps the limit");
     }
     return rc;
