@@ -6,6 +6,7 @@
  * Nothing is fitted to the phones of REFERENCE.md but each phone's own calibrations. */
 #include "core/matrix.h"
 #include "core/stats.h"
+#include "core/suggest.h"
 #include "tests/support/calibration_data.h"
 
 enum { N_DRAWS = 20 };
@@ -212,6 +213,45 @@ static void print_intervals(const struct device_data *phones, const struct calib
     }
 }
 
+/* The suggestion among the rows that were measured, beside random draws. */
+static void print_suggestions(const struct device_data *phones,
+                              const struct calibration_prior *prior)
+{
+    static const size_t suggested_sizes[] = {3, 5, 10, 20};
+    struct error err = {0};
+    double ratios[4] = {0};
+
+    printf("\nRMSE ms of suggested measurements (of random ones, mean of %d draws), base held out\n"
+           "%-22s %15s %15s %15s %15s\n",
+           N_DRAWS, "", "n = 3", "5", "10", "20");
+    for (size_t p = 0; p < N_PHONES; p++) {
+        const struct calibration_prior *own = phones[p].space == &space_nasbench201 ? prior : NULL;
+        const struct suggest_candidates candidates = {phones[p].genes, phones[p].a[BASE_HELD_OUT],
+                                                      phones[p].sd[BASE_HELD_OUT], phones[p].n};
+        size_t rows[20];
+        stop_on(calibration_suggest(phones[p].space, own, true, &candidates, 20, NULL, rows, &err),
+                &err);
+        printf("%-22s", phones[p].name);
+        for (size_t s = 0; s < 4; s++) {
+            struct trial trial = {.device = &phones[p],
+                                  .base = BASE_HELD_OUT,
+                                  .prior = own,
+                                  .n = suggested_sizes[s],
+                                  .rows = rows};
+            struct trial_result suggested;
+            double drawn;
+            stop_on(run_trial(&trial, &suggested, &err), &err);
+            trial.rows = NULL;
+            drawn = mean_of_draws(trial).metrics.rmse;
+            ratios[s] += suggested.metrics.rmse / drawn / N_PHONES;
+            printf("   %5.4g (%5.4g)", suggested.metrics.rmse, drawn);
+        }
+        printf("\n");
+    }
+    printf("%-22s %11.3f %15.3f %15.3f %15.3f\n", "mean ratio", ratios[0], ratios[1], ratios[2],
+           ratios[3]);
+}
+
 static void print_library(const struct device_data *library)
 {
     static const size_t library_sizes[] = {10, 20, 50};
@@ -302,6 +342,7 @@ int main(int argc, char **argv)
     print_phones(phones, prior, BASE_SEEN);
     print_zero_intervals(phones, widths);
     print_intervals(phones, prior, widths);
+    print_suggestions(phones, prior);
     print_library(library);
     return 0;
 }
