@@ -17,6 +17,7 @@
 #define WEIGHT_MIN        1e-3  /* a belief of less weight is dropped */
 #define LIBRARY_LEVEL_SD  1.0   /* the least that is granted a device outside of the library */
 #define LOG_LATENCY_BOUND 600.0 /* so that every prediction is a finite number */
+#define LOG_ROOT_MAX      10.0  /* wilder than wild: its square must stay finite */
 #define SPREAD_MAX        50.0
 
 /* Scatter is less heavy-tailed than the t that is fitted to it, whose standard deviation makes
@@ -315,9 +316,9 @@ static double fill_target(const struct belief *belief, const struct rows *rows,
                                                   : median_of(rows, target);
     for (size_t i = 0; i < rows->n; i++) {
         const double *x = rows->x + i * rows->q;
-        target[i] = belief->is_root
-                        ? exp(0.5 * (rows->log_ms[i] - offset)) - dot(belief->mean, x, rows->q)
-                        : target[i] - offset;
+        target[i] = belief->is_root ? exp(fmin(0.5 * (rows->log_ms[i] - offset), LOG_ROOT_MAX)) -
+                                          dot(belief->mean, x, rows->q)
+                                    : target[i] - offset;
     }
     return offset;
 }
