@@ -4,7 +4,8 @@
  * architecture is, and how much of that a measurement of another would take away: both follow from
  * the prior covariance alone. The n architectures are chosen one after the other, each taking away
  * the most of the expected squared error in milliseconds, summed over the candidates (Cohn, Ghahramani and
- * Jordan, JAIR 4, 1996); a belief counts by its weight. Deterministic. Thread-safe. */
+ * Jordan, JAIR 4, 1996); a belief counts by its weight, and the most unusual architectures are left
+ * alone. Deterministic. Thread-safe. */
 #ifndef DGLD_CORE_SUGGEST_H
 #define DGLD_CORE_SUGGEST_H
 
