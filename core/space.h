@@ -37,7 +37,7 @@ struct space_features {
 
 /* What may set one device apart from another beyond a factor: features that calibrations by
  * measurements (core/calibration.h) and libraries of devices correct latencies by, in groups. */
-#define SPACE_MAX_RESIDUALS       192
+#define SPACE_MAX_RESIDUALS       256
 #define SPACE_MAX_RESIDUAL_GROUPS 4
 
 struct space;
