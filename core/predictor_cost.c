@@ -89,7 +89,7 @@ static void predict_one(const struct predictor_cost *cost, const int32_t *genes,
     double mean;
 
     phi[0] = 1.0;
-    cost->base.space->features->compute(genes, &mean, phi + 1);
+    cost->base.space->features->compute(cost->base.space, genes, &mean, phi + 1);
     for (size_t j = 0; j < cost->p; j++) {
         mean += cost->coefficients[j] * phi[j];
     }
@@ -236,7 +236,7 @@ static void fill_table_block(struct predictor_cost *cost, size_t first, size_t n
         int32_t genes[SPACE_MAX_GENES];
         space_unrank(space, first + i, genes);
         phi[i * p] = 1.0;
-        space->features->compute(genes, &nominal[i], phi + i * p + 1);
+        space->features->compute(space, genes, &nominal[i], phi + i * p + 1);
     }
     matrix_times_vector(phi, n, p, cost->coefficients, log_a);
     matrix_times_lower_transposed(phi, n, cost->uncertainty, p);
@@ -420,9 +420,9 @@ static enum err standardise(struct fit *f, const struct space *space, struct err
         double nominal;
         for (size_t g = 0; g < space->n_genes; g++) {
             const struct gene *gene = &space->genes[g];
-            genes[g] = gene->first + gene->step * (int32_t)rng_below(&rng, (size_t)gene->n_values);
+            genes[g] = gene_value(gene, (int32_t)rng_below(&rng, (size_t)gene->n_values));
         }
-        f->features->compute(genes, &nominal, sample + i * n_features);
+        f->features->compute(space, genes, &nominal, sample + i * n_features);
     }
     f->inverse[0] = 1.0;
     for (size_t j = 0; j < n_features; j++) {
@@ -450,7 +450,7 @@ static void prepare_rows(struct fit *f, const struct space *space, const int32_t
         double *row = f->phi + i * f->p;
         double nominal;
         row[0] = 1.0;
-        f->features->compute(genes + i * space->n_genes, &nominal, row + 1);
+        f->features->compute(space, genes + i * space->n_genes, &nominal, row + 1);
         for (size_t j = 1; j < f->p; j++) {
             row[j] = (row[j] - f->mean[j]) * f->inverse[j];
         }
@@ -663,13 +663,14 @@ static enum err cost_fit(const struct space *space, const int32_t *genes, const 
                          const struct fit_options *options, struct predictor **out,
                          struct fit_report *report, struct error *err)
 {
+    const size_t most_cells = COST_FIT_MAX_CELLS / (1 + space->features->n_features);
+    const size_t most = most_cells < COST_FIT_MAX_ROWS ? most_cells : COST_FIT_MAX_ROWS;
     struct fit f = {0};
     struct predictor_cost *cost = NULL;
     enum err rc;
 
-    if (n == 0 || n > COST_FIT_MAX_ROWS) {
-        return error_set(err, ERR_INVALID, "a fit takes 1 to %zu rows, not %zu", COST_FIT_MAX_ROWS,
-                         n);
+    if (n == 0 || n > most) {
+        return error_set(err, ERR_INVALID, "a fit takes 1 to %zu rows, not %zu", most, n);
     }
     rc = fit_alloc(&f, space, n, err);
     if (rc != ERR_OK) {

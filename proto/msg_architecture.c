@@ -21,7 +21,7 @@ void msg_architecture_encode(const struct space *space, const int32_t *genes,
 {
     char notation[SPACE_TEXT_BYTES];
 
-    space->print(genes, notation);
+    space_print(space, genes, notation);
     text_puts(out, "{\"search_space\":");
     text_put_json_string(out, space->name);
     text_puts(out, ",\"architecture\":");

@@ -157,7 +157,7 @@ static void put_found(const struct search_report *report, struct text *out)
         text_printf(out, "%s%d", g > 0 ? "," : "", (int)report->architecture[g]);
     }
     text_puts(out, "],");
-    report->space->print(report->architecture, notation);
+    space_print(report->space, report->architecture, notation);
     put_string(out, "notation", notation);
     text_puts(out, ",");
     put_number(out, "accuracy", report->accuracy);

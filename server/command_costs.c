@@ -20,7 +20,7 @@ static void print_table(const struct space *space, const int32_t *genes, const s
 {
     char notation[SPACE_TEXT_BYTES];
 
-    space->print(genes, notation);
+    space_print(space, genes, notation);
     (void)printf("%s\n  MACs        %" PRIu64 "\n  parameters  %" PRIu64 "\n  traffic     %" PRIu64
                  " bytes\n",
                  notation, cost_total_macs(cost), cost->params, cost_total_traffic_bytes(cost));
