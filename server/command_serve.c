@@ -18,10 +18,13 @@
 /* Loads what is served. A space without a predictor is no error, a malformed file is. */
 static enum err load_models(struct app *app, struct error *err)
 {
-    for (size_t i = 0; spaces[i] != NULL; i++) {
-        enum err rc = serving_load(app, spaces[i], err);
+    struct space_list list;
+
+    space_list_get(&list);
+    for (size_t i = 0; i < list.n; i++) {
+        enum err rc = serving_load(app, list.items[i], err);
         if (rc == ERR_NOT_FOUND) {
-            log_write(LOG_WARNING, "%s is not served: %s", spaces[i]->name, err->text);
+            log_write(LOG_WARNING, "%s is not served: %s", list.items[i]->name, err->text);
         } else if (rc != ERR_OK) {
             return rc;
         }

@@ -531,13 +531,16 @@ static void *run_keeper(void *argument)
 /* What processes that were killed had begun to write. */
 static void sweep(const struct app *app)
 {
-    for (size_t i = 0; spaces[i] != NULL; i++) {
+    struct space_list list;
+
+    space_list_get(&list);
+    for (size_t i = 0; i < list.n; i++) {
+        const char *name = list.items[i]->name;
         char path[PATH_BYTES];
-        if (path_format(path, NULL, "%s/result/%s", app->tree.root, spaces[i]->name) == ERR_OK) {
+        if (path_format(path, NULL, "%s/result/%s", app->tree.root, name) == ERR_OK) {
             result_sweep(path);
         }
-        if (path_format(path, NULL, "%s/result/%s/models", app->tree.root, spaces[i]->name) ==
-            ERR_OK) {
+        if (path_format(path, NULL, "%s/result/%s/models", app->tree.root, name) == ERR_OK) {
             result_sweep(path);
         }
     }

@@ -22,8 +22,8 @@ struct serving {
     struct served_file {
         bool is_unloaded; /* on request: left alone until serving_load() */
         bool is_present;
-        struct stat seen;         /* the file when it was looked at last */
-    } files[REGISTRY_MAX_SPACES]; /* in the order of `spaces` */
+        struct stat seen;   /* the file when it was looked at last */
+    } files[SPACE_N_SLOTS]; /* by the space's slot */
 };
 
 enum err serving_init(struct serving *serving, struct error *err);
