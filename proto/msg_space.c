@@ -1,5 +1,7 @@
 #include "proto/msg_space.h"
 
+#include "proto/msg_space_declaration.h"
+
 static void put_gene(const struct gene *gene, struct text *out)
 {
     text_puts(out, "{\"name\":");
@@ -35,7 +37,7 @@ static void put_example(const struct space *space, struct text *out)
     text_puts(out, "}");
 }
 
-void msg_space_encode(const struct space *space, const char *model, struct text *out)
+void msg_space_encode(const struct space *space, const char *model, bool is_whole, struct text *out)
 {
     text_puts(out, "{\"name\":");
     text_put_json_string(out, space->name);
@@ -57,6 +59,11 @@ void msg_space_encode(const struct space *space, const char *model, struct text 
     text_put_json_string(out, space->input);
     text_printf(out, ",\"batch\":%d}", space->batch);
     put_example(space, out);
+    text_puts(out, space->declaration != NULL ? ",\"declared\":true" : ",\"declared\":false");
+    if (space->declaration != NULL && is_whole) {
+        text_puts(out, ",\"declaration\":");
+        msg_space_declaration_encode(space->declaration, false, out);
+    }
     text_puts(out, ",\"model\":");
     text_puts(out, model);
     text_puts(out, "}");

@@ -113,6 +113,22 @@ void serving_unload(struct app *app, const struct space *space)
     serving_unlock(app);
 }
 
+void serving_follow_space(void *context, const struct space *before, const struct space *now)
+{
+    struct app *app = context;
+    struct error err;
+
+    serving_lock(app);
+    if (before != NULL) {
+        model_registry_remove(&app->models, before);
+        memset(file_of(app, before), 0, sizeof *file_of(app, before));
+    }
+    if (now != NULL && serving_load_locked(app, now, &err) != ERR_OK) {
+        log_write(LOG_WARNING, "%s is not served: %s", now->name, err.text);
+    }
+    serving_unlock(app);
+}
+
 /* Whether there is a file that was not looked at as it is now. */
 static bool has_changed(const struct app *app, const struct space *space,
                         const struct served_file *file)

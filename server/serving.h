@@ -50,6 +50,10 @@ void serving_unload(struct app *app, const struct space *space);
  * is no reason to stop serving. */
 void serving_refresh(struct app *app);
 
+/* Serves what there is for a space that was declared, and nothing any more for one that went: for
+ * struct space_tree, with the app as its context. */
+void serving_follow_space(void *context, const struct space *before, const struct space *now);
+
 /* Between these two no file is loaded: for who writes one and loads it then. */
 void serving_lock(struct app *app);
 void serving_unlock(struct app *app);
