@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/space_declared.h"
+
 const struct space *const spaces[] = {&space_nasbench201, &space_fbnetv3, NULL};
 
 static int32_t list_index(const struct gene *gene, int32_t value)
@@ -263,8 +265,12 @@ enum err space_check_countable(const struct space *space, const int32_t *genes, 
 enum err space_count(const struct space *space, const int32_t *genes, struct cost *cost,
                      struct error *err)
 {
-    enum err rc = space_check_countable(space, genes, err);
+    enum err rc;
 
+    if (space->declaration != NULL) {
+        return space_declaration_count(space, genes, cost, err);
+    }
+    rc = space_check_countable(space, genes, err);
     if (rc != ERR_OK) {
         return rc;
     }

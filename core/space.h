@@ -66,7 +66,7 @@ struct space {
      * NULL where that is the plainest one. */
     void (*print_own)(const int32_t *genes, char *text);
     /* Whether the genes describe a network that can be counted, inside the domain or not. NULL, as
-     * count(), where none can: space_check_countable(). */
+     * count(), of a declared space. */
     enum err (*check_countable)(const int32_t *genes, struct error *err);
     /* Adds the costs of the network; the genes are countable, `cost` starts as zeroes. */
     void (*count)(const int32_t *genes, struct cost *cost);
@@ -121,7 +121,8 @@ void space_print(const struct space *space, const int32_t *genes, char *text);
 enum err space_check_countable(const struct space *space, const int32_t *genes, struct error *err);
 
 /* Operator costs of any network of the space's form, inside the domain or not (the published
- * FBNetV3-D to G are outside). ERR_INVALID where the genes describe no network. */
+ * FBNetV3-D to G are outside). ERR_INVALID where the genes describe no network. Of a declared space
+ * the sums of its tables, 0 for a table that it has not; ERR_INVALID where it has none. */
 enum err space_count(const struct space *space, const int32_t *genes, struct cost *cost,
                      struct error *err);
 

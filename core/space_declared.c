@@ -104,6 +104,30 @@ void space_declaration_sum(const struct space *space, const int32_t *genes,
     }
 }
 
+enum err space_declaration_count(const struct space *space, const int32_t *genes, struct cost *cost,
+                                 struct error *err)
+{
+    const bool *has_table = space->declaration->has_table;
+    uint64_t sums[SPACE_N_TABLES];
+    enum err rc = space_validate(space, genes, NULL, err);
+
+    if (rc != ERR_OK) {
+        return rc;
+    }
+    if (!has_table[SPACE_MACS] && !has_table[SPACE_TRAFFIC_BYTES] && !has_table[SPACE_PARAMS]) {
+        return error_set(err, ERR_INVALID,
+                         "%s is declared without costs: its genes may have tables of macs, "
+                         "traffic_bytes and params, one number for each value",
+                         space->name);
+    }
+    space_declaration_sum(space, genes, sums);
+    memset(cost, 0, sizeof *cost);
+    cost->macs[0][0] = sums[SPACE_MACS];
+    cost->traffic_bytes[0][0] = sums[SPACE_TRAFFIC_BYTES];
+    cost->params = sums[SPACE_PARAMS];
+    return ERR_OK;
+}
+
 /* ---- features -------------------------------------------------------------------------------- */
 
 static double log_nominal_cost(const struct space_declaration *d, const uint64_t *sums)

@@ -70,6 +70,11 @@ uint64_t space_declaration_least(const struct space_declaration *declaration,
 void space_declaration_sum(const struct space *space, const int32_t *genes,
                            uint64_t sums[SPACE_N_TABLES]);
 
+/* The same as costs: all at one place, for nothing is known of operators and stages. ERR_INVALID where
+ * a gene is outside of its domain, and where there are no tables. For space_count(). */
+enum err space_declaration_count(const struct space *space, const int32_t *genes, struct cost *cost,
+                                 struct error *err);
+
 /* Declares a space, in the place of what was declared by that name before. The declaration is copied;
  * it is valid: a name as above, domains and costs within the bounds, every table's least sum positive.
  * ERR_NOMEM; ERR_LIMIT of space_exchange(). On failure everything is as it was. */

@@ -7,7 +7,8 @@
 
 /* Appends {"search_space", "architecture", "genes", "macs", "params", "traffic_bytes", "stages",
  * "macs_by_kind", "traffic_bytes_by_kind"}; "architecture" is the customary notation, and the last
- * two hold one number a stage for each kind of operator. The genes are countable. */
+ * two hold one number a stage for each kind of operator. The genes are countable. Of a declared space
+ * there are no stages, and a total of which it has no table is null. */
 void msg_architecture_encode(const struct space *space, const int32_t *genes,
                              const struct cost *cost, struct text *out);
 

@@ -217,6 +217,15 @@ static void answer_tree_error(const struct app *app, const struct request *reque
     }
 }
 
+/* A file that was dropped in since the last look is no file to be written over unseen. */
+static void lock_tree(struct app *app)
+{
+    struct error err;
+
+    (void)space_tree_refresh(&app->spaces, &err); /* it has logged what it could not do */
+    space_tree_lock(&app->spaces);
+}
+
 /* For who holds the tree's lock. */
 static void put_declaration(struct app *app, const struct request *request,
                             const struct space_declaration *declaration, struct reply *reply)
@@ -256,7 +265,7 @@ void spaces_put(struct app *app, const struct request *request, struct reply *re
                                      &declaration, &errors, &err) != ERR_OK) {
         respond_error(reply, request, &err, &errors);
     } else {
-        space_tree_lock(&app->spaces);
+        lock_tree(app);
         put_declaration(app, request, declaration, reply);
         space_tree_unlock(&app->spaces);
     }
@@ -297,7 +306,7 @@ void spaces_delete(struct app *app, const struct request *request, struct reply 
     if (!check_name(request, reply)) {
         return;
     }
-    space_tree_lock(&app->spaces);
+    lock_tree(app);
     delete_declaration(app, request, reply);
     space_tree_unlock(&app->spaces);
 }
