@@ -289,6 +289,22 @@ static size_t count_architectures(const struct space_declaration *d)
     return n;
 }
 
+static void write_notation(struct declared_space *declared)
+{
+    const struct space_declaration *d = &declared->declaration;
+    bool is_dense = true;
+    int n = snprintf(declared->notation, sizeof declared->notation,
+                     "write the %zu genes as a list, or apart by blanks or commas", d->n_genes);
+
+    for (size_t i = 0; i < d->n_values; i++) {
+        is_dense = is_dense && d->values[i] >= 0 && d->values[i] <= 9;
+    }
+    if (is_dense && n > 0) {
+        (void)snprintf(declared->notation + n, sizeof declared->notation - (size_t)n,
+                       ", or as %zu digits", d->n_genes);
+    }
+}
+
 static struct declared_space *make_space(const struct space_declaration *declaration)
 {
     struct declared_space *declared = mem_calloc(1, sizeof *declared);
@@ -303,10 +319,7 @@ static struct declared_space *make_space(const struct space_declaration *declara
         make_gene(d, g, &declared->genes[g]);
     }
     plan_features(declared);
-    (void)snprintf(declared->notation, sizeof declared->notation,
-                   "write the %zu genes as a list, or as numbers apart by blanks or commas; as one "
-                   "digit each where all values have one",
-                   d->n_genes);
+    write_notation(declared);
     declared->space = (struct space){
         .name = d->name,
         .about = d->about,

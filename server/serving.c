@@ -117,13 +117,17 @@ void serving_follow_space(void *context, const struct space *before, const struc
 {
     struct app *app = context;
     struct error err;
+    enum err rc = ERR_OK;
 
     serving_lock(app);
     if (before != NULL) {
         model_registry_remove(&app->models, before);
         memset(file_of(app, before), 0, sizeof *file_of(app, before));
     }
-    if (now != NULL && serving_load_locked(app, now, &err) != ERR_OK) {
+    if (now != NULL) {
+        rc = serving_load_locked(app, now, &err);
+    }
+    if (rc != ERR_OK && rc != ERR_NOT_FOUND) { /* one that is new has no model yet */
         log_write(LOG_WARNING, "%s is not served: %s", now->name, err.text);
     }
     serving_unlock(app);
