@@ -25,6 +25,8 @@ struct job_run {
     struct job job; /* owned; as it was claimed */
     enum stop_reason stop;
     bool is_committing;
+    bool has_runner;
+    pthread_t runner; /* the thread that runs it, where it has one */
     int64_t revision; /* the last that was published */
     struct event events[BOARD_EVENTS];
     size_t n_events; /* ever published; event i is at i % BOARD_EVENTS */
@@ -41,6 +43,21 @@ struct job_board {
     struct job_watch *watches;
     bool is_draining;
 };
+
+/* The lock is held. On a machine that is busy with other things a thread at idle priority might not
+ * get to notice for seconds, so from now on it is one like others, where the process may do that:
+ * it takes root, CAP_SYS_NICE or RLIMIT_NICE. */
+static void tell_to_stop(struct job_run *run, enum stop_reason reason)
+{
+    const struct sched_param plain = {0};
+
+    if (run->stop == STOP_NONE && !run->is_committing) {
+        run->stop = reason;
+        if (run->has_runner) {
+            (void)pthread_setschedparam(run->runner, SCHED_OTHER, &plain);
+        }
+    }
+}
 
 enum err job_board_create(struct job_board **out, struct error *err)
 {
@@ -205,7 +222,7 @@ void job_board_drain(struct job_board *board)
         wake(board, board->watches);
     }
     for (struct job_run *run = board->runs; run != NULL; run = run->next) {
-        run->stop = run->stop == STOP_NONE && !run->is_committing ? STOP_SERVICE : run->stop;
+        tell_to_stop(run, STOP_SERVICE);
     }
     unlock(board);
 }
@@ -242,6 +259,14 @@ enum err job_board_begin(struct job_board *board, const struct job *job, struct 
     unlock(board);
     *out = run;
     return ERR_OK;
+}
+
+void job_run_set_runner(struct job_run *run, pthread_t runner)
+{
+    lock(run->board);
+    run->runner = runner;
+    run->has_runner = true;
+    unlock(run->board);
 }
 
 void job_board_end(struct job_board *board, struct job_run *run, bool has_ended)
@@ -363,8 +388,8 @@ void job_board_stop(struct job_board *board, const char *id, enum stop_reason re
 
     lock(board);
     run = find_run(board, id);
-    if (run != NULL && run->stop == STOP_NONE && !run->is_committing) {
-        run->stop = reason;
+    if (run != NULL) {
+        tell_to_stop(run, reason);
     }
     unlock(board);
 }

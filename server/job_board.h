@@ -5,6 +5,7 @@
 #ifndef DGLD_SERVER_JOB_BOARD_H
 #define DGLD_SERVER_JOB_BOARD_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -40,6 +41,10 @@ void job_board_destroy(struct job_board *board);
 /* Adds a job that was claimed; a run that begins after job_board_drain() is to stop at once. */
 enum err job_board_begin(struct job_board *board, const struct job *job, struct job_run **out,
                          struct error *err);
+
+/* Which thread runs it, from now to job_board_end(): when the run is to stop, the thread gets plain
+ * priority, so that it notices. It is the thread's own matter to become idle again. */
+void job_run_set_runner(struct job_run *run, pthread_t runner);
 
 /* Takes the run off and ends it; who waits for its job is woken, who waits for its end where it
  * `has_ended` by what is in the store. */

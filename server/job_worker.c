@@ -382,6 +382,9 @@ struct claim_write {
     size_t n_kinds;
     bool is_found;
     struct job *job;
+    struct job_board *board;
+    pthread_t claimer;
+    struct job_run *run; /* NULL: there was no memory for it */
 };
 
 static enum err write_claim(struct job_write *write, struct job_store *store, struct error *err)
@@ -392,14 +395,34 @@ static enum err write_claim(struct job_write *write, struct job_store *store, st
     return job_store_claim(store, &w->lease, w->kinds, w->n_kinds, &w->is_found, w->job, err);
 }
 
+static void put_on_board(struct claim_write *w)
+{
+    if (job_board_begin(w->board, w->job, &w->run, NULL) == ERR_OK) {
+        job_run_set_runner(w->run, w->claimer);
+    }
+}
+
+/* Puts the job on the board before anything else is written, in the writer's thread: a cancellation
+ * that comes next finds it there. This thread, which nobody hurries, might be long in doing so. */
+static void end_claim(struct job_write *write)
+{
+    struct claim_write *w = (struct claim_write *)write;
+
+    if (write->rc == ERR_OK && w->is_found) {
+        put_on_board(w);
+    }
+}
+
 /* Claims a job, and puts it on the board. False where there is none. */
 static bool claim(struct job_workers *workers, struct work *work)
 {
     int64_t now_ms = realtime_ms();
     struct claim_write w = {
-        .write = {.run = write_claim                               },
+        .write = {.run = write_claim, .done = end_claim},
         .lease = { workers->place.owner, now_ms, now_ms + workers->place.app->config.job_lease_ms},
         .job = &work->job,
+        .board = workers->place.board,
+        .claimer = pthread_self(),
     };
     struct error err;
     bool is_found;
@@ -410,10 +433,11 @@ static bool claim(struct job_workers *workers, struct work *work)
     (void)pthread_mutex_unlock(&workers->lock);
     is_found = w.n_kinds > 0 && job_writer_run(workers->place.writer, &w.write, &err) == ERR_OK &&
                w.is_found;
-    while (is_found &&
-           job_board_begin(workers->place.board, &work->job, &work->run, &err) != ERR_OK) {
+    while (is_found && w.run == NULL) {
         pause_ms(RETRY_MS); /* no memory: there may be some again */
+        put_on_board(&w);
     }
+    work->run = w.run;
     if (is_found) {
         (void)pthread_mutex_lock(&workers->lock);
         workers->n_busy++;
@@ -469,15 +493,16 @@ static void *work(void *argument)
     struct job_workers *workers = argument;
     uint64_t n_wakes;
 
-    become_idle();
     do {
         struct work work = {.workers = workers, .place = &workers->place};
         (void)pthread_mutex_lock(&workers->lock);
         n_wakes = workers->n_wakes;
         (void)pthread_mutex_unlock(&workers->lock);
+        become_idle();
         while (claim(workers, &work)) {
             enum job_kind kind = work.job.kind;
             work_on(&work);
+            become_idle(); /* what stops a run in a hurry has ended that */
             text_close(&work.result);
             job_close(&work.job);
             give_back(workers, kind);

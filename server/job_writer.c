@@ -255,6 +255,11 @@ static void wake(struct job_write *write)
 {
     struct awaited *awaited = (struct awaited *)write;
 
+    awaited->inner->rc = write->rc;
+    awaited->inner->err = write->err;
+    if (awaited->inner->done != NULL) {
+        awaited->inner->done(awaited->inner);
+    }
     (void)pthread_mutex_lock(&awaited->lock);
     awaited->is_done = true;
     (void)pthread_cond_signal(&awaited->changed);
@@ -278,8 +283,6 @@ enum err job_writer_run(struct job_writer *writer, struct job_write *write, stru
     (void)pthread_mutex_unlock(&awaited.lock);
     (void)pthread_cond_destroy(&awaited.changed);
     (void)pthread_mutex_destroy(&awaited.lock);
-    write->rc = awaited.write.rc;
-    write->err = awaited.write.err;
     if (write->rc != ERR_OK && err != NULL) {
         *err = write->err;
     }

@@ -29,7 +29,8 @@ enum err job_writer_start(struct job_store *store, struct job_writer **out, stru
  * in the caller's thread. */
 void job_writer_submit(struct job_writer *writer, struct job_write *write);
 
-/* Submits, with a `done` of its own, and waits. */
+/* Submits, and waits. `done`, which may be NULL here, is called before this returns, and before that
+ * of any write behind it: by then whoever comes later finds what this write was for. */
 enum err job_writer_run(struct job_writer *writer, struct job_write *write, struct error *err);
 
 /* Whether the last transaction failed, and why (`err`; may be NULL): for the health page. After a

@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 
 import jsonschema
 import pytest
@@ -467,6 +468,9 @@ def test_an_example_is_answered_as_shown(operation, name, status, reading, root,
         if other == "submitJob":
             places["id"] = made.json()["id"]
     reply = send(daemon.url, operation, name, places=places)
+    deadline = time.monotonic() + 30
+    while operation.name == "cancelJob" and reply.status_code == 202 and time.monotonic() < deadline:
+        reply = send(daemon.url, operation, name, places=places)  # the machine had no time for what is to stop
     assert str(reply.status_code) == status, reply.text
     check_reply(operation, reply)
     for media in operation.responses[status].get("content", {}).values():

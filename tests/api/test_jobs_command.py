@@ -172,7 +172,8 @@ def test_a_running_job_is_cancelled_and_its_wait_ends(small, start):
     body = '{"kind": "train", "search_space": "nasbench201", "params": {"predictor": "mlp", "epoch": 100000000}}'
     id = done("submit", "-", "--url", url, stdin=body).strip()
     with subprocess.Popen([BINARY, "jobs", "wait", id, "--url", url], stderr=subprocess.PIPE, text=True) as waiting:
-        assert done("cancel", id, "--url", url) == "cancelled\n"
+        told = done("cancel", id, "--url", url)
+        assert told in ("cancelled\n", "being cancelled\n")  # the machine may have no time for what is to stop
         assert (waiting.communicate(timeout=30)[1], waiting.returncode) == ("dgld: the job was cancelled\n", 1)
 
 

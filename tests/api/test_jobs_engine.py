@@ -1,6 +1,8 @@
 """How jobs are run: whose turn it is, what stops them and how soon, and how long they are kept."""
 
 import os
+import subprocess
+import sys
 import time
 
 import pytest
@@ -146,6 +148,25 @@ def test_what_runs_is_cancelled_frees_its_worker_and_leaves_no_file(name, daemon
     cancel_running(daemon, *STAGES[name])
     left = tree(daemon.root) - before
     assert all("-job-" in file for file in left), left
+
+
+@pytest.fixture
+def no_time_for_workers():
+    """Leaves those at idle priority hardly any processor time, so that a job is claimed long before it begins."""
+    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(2 * os.cpu_count())]
+    yield
+    for process in busy:
+        process.kill()
+        process.wait()
+
+
+def test_a_job_that_was_claimed_just_now_is_cancelled(daemon, no_time_for_workers):
+    """Not by the lease, whose renewal would notice it too, in twenty minutes here."""
+    started(daemon, "--job-lease-ms", 3_600_000)
+    for seed in range(3):
+        id = daemon.submit(mlp(LONG, seed=seed))["id"]
+        daemon.wait(id, "running")
+        assert cancel(daemon, id)["state"] == "cancelled"
 
 
 def test_mlp_is_cancelled_among_its_features_too(root, data):
