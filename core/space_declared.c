@@ -313,7 +313,7 @@ static struct declared_space *make_space(const struct space_declaration *declara
     if (declared == NULL) {
         return NULL;
     }
-    memcpy(&declared->declaration, declaration, sizeof *declaration); /* and its padding */
+    declared->declaration = *declaration;
     d = &declared->declaration;
     for (size_t g = 0; g < d->n_genes; g++) {
         make_gene(d, g, &declared->genes[g]);
@@ -336,13 +336,40 @@ static struct declared_space *make_space(const struct space_declaration *declara
     return declared;
 }
 
+static bool are_same_genes(const struct declared_gene *a, const struct declared_gene *b)
+{
+    for (int t = 0; t < SPACE_N_TABLES; t++) {
+        if (a->has_table[t] != b->has_table[t]) {
+            return false;
+        }
+    }
+    return strcmp(a->name, b->name) == 0 && a->n_values == b->n_values;
+}
+
+/* Whether they say the same in the same words. */
+static bool are_same(const struct space_declaration *a, const struct space_declaration *b)
+{
+    if (strcmp(a->name, b->name) != 0 || strcmp(a->about, b->about) != 0 ||
+        strcmp(a->input, b->input) != 0 || a->batch != b->batch || a->n_genes != b->n_genes) {
+        return false;
+    }
+    for (size_t g = 0; g < a->n_genes; g++) {
+        if (!are_same_genes(&a->genes[g], &b->genes[g])) {
+            return false;
+        }
+    }
+    return memcmp(a->values, b->values, sizeof a->values) == 0 &&
+           memcmp(a->fixed, b->fixed, sizeof a->fixed) == 0 &&
+           memcmp(a->costs, b->costs, sizeof a->costs) == 0;
+}
+
 /* The space that was made of the very same declaration, or a new one. */
 static struct declared_space *find_or_make(const struct space_declaration *declaration,
                                            bool *is_new)
 {
     *is_new = false;
     for (size_t i = 0; i < n_made; i++) {
-        if (memcmp(&made[i]->declaration, declaration, sizeof *declaration) == 0) {
+        if (are_same(&made[i]->declaration, declaration)) {
             return made[i];
         }
     }

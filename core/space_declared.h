@@ -37,7 +37,7 @@ enum space_table { SPACE_MACS, SPACE_TRAFFIC_BYTES, SPACE_PARAMS, SPACE_N_TABLES
 /* "macs", "traffic_bytes", "params". */
 extern const char *const space_table_names[SPACE_N_TABLES];
 
-/* Zeroes wherever nothing is said, so that equal declarations are equal bytes. */
+/* Zeroes wherever nothing is said. */
 struct space_declaration {
     char name[SPACE_NAME_BYTES];
     char about[SPACE_ABOUT_BYTES];

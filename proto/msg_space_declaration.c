@@ -142,7 +142,8 @@ static void read_step(const struct json_reader *reader, struct json_view value)
     struct gene_draft *gene = reader->out;
 
     gene->has_range = true;
-    (void)read_whole(reader->errors, reader->pointer, value, 1, 2 * SPACE_MAX_VALUE, &gene->step);
+    (void)read_whole(reader->errors, reader->pointer, value, 1, 2 * (int64_t)SPACE_MAX_VALUE,
+                     &gene->step);
 }
 
 /* The last of the three: makes the values of them. */

@@ -33,18 +33,14 @@ static enum err put_space(struct app *app, const struct space *space, bool is_wh
 
 enum { VARIANT_BYTES = 17 };
 
-/* The state of a space is its declaration: a model that is served meanwhile undoes nobody's PUT. A
- * file that is malformed has its error for a state, and a built-in space its name. */
-static enum err make_state_tag(const struct space *space, const struct space_file *file,
-                               const char *variant, char out[ETAG_BYTES], struct error *err)
+/* The state of a space is its declaration: a model that is served meanwhile undoes nobody's PUT. That
+ * of a built-in one is its name. */
+static enum err make_state_tag(const struct space *space, const char *variant, char out[ETAG_BYTES],
+                               struct error *err)
 {
     struct text text = {0};
     enum err rc;
 
-    if (space == NULL) {
-        etag_make(file->error, strlen(file->error), variant, out);
-        return ERR_OK;
-    }
     if (space->declaration != NULL) {
         msg_space_declaration_encode(space->declaration, true, &text);
     } else {
@@ -73,7 +69,7 @@ static enum err make_reply_tag(const struct space *space, const struct text *rep
     }
     digest_hex(&part, 1, digest);
     (void)snprintf(variant, sizeof variant, "%.12s", digest);
-    return make_state_tag(space, NULL, variant, out, err);
+    return make_state_tag(space, variant, out, err);
 }
 
 /* ---- reading --------------------------------------------------------------------------------- */
@@ -191,18 +187,24 @@ static bool check_name(const struct request *request, struct reply *reply)
     return false;
 }
 
-/* Whether the conditions let the write go on; else the reply is made. `file` may be NULL. */
+/* Whether the conditions let the write go on; else the reply is made. `file` may be NULL; one that
+ * declares nothing, for it is malformed, has its error for a state. */
 static bool check_conditions(const struct request *request, const struct space_file *file,
                              struct reply *reply)
 {
     char etag[ETAG_BYTES];
     struct error err;
 
-    if (file != NULL && make_state_tag(file->space, file, NULL, etag, &err) != ERR_OK) {
+    if (file == NULL) {
+        return !condition_answer(request, reply, NULL);
+    }
+    if (file->space == NULL) {
+        etag_make(file->error, strlen(file->error), NULL, etag);
+    } else if (make_state_tag(file->space, NULL, etag, &err) != ERR_OK) {
         respond_error(reply, request, &err, NULL);
         return false;
     }
-    return !condition_answer(request, reply, file != NULL ? etag : NULL);
+    return !condition_answer(request, reply, etag);
 }
 
 /* An error of the tree; too many spaces are a conflict, for the body is none the worse. */
@@ -226,6 +228,12 @@ static void lock_tree(struct app *app)
     space_tree_lock(&app->spaces);
 }
 
+/* Whether predictors of a declaration go on: words may change without. */
+static bool has_digest(const struct space_declaration *declaration, const char *digest)
+{
+    return declaration != NULL && strcmp(declaration->digest, digest) == 0;
+}
+
 /* For who holds the tree's lock. */
 static void put_declaration(struct app *app, const struct request *request,
                             const struct space_declaration *declaration, struct reply *reply)
@@ -233,20 +241,21 @@ static void put_declaration(struct app *app, const struct request *request,
     const struct space_file *file = space_tree_find(&app->spaces, declaration->name);
     const bool is_new = file == NULL;
     const struct space *before = is_new ? NULL : file->space;
+    const struct space *now;
     struct error err;
 
     if (!check_conditions(request, file, reply)) {
         return;
     }
-    if (before != NULL && strcmp(before->declaration->digest, declaration->digest) != 0 &&
+    if (before != NULL && !has_digest(before->declaration, declaration->digest) &&
         !check_idle(app, request, before, reply)) {
         return;
     }
-    if (space_tree_put(&app->spaces, declaration, &err) != ERR_OK) {
+    if (space_tree_put(&app->spaces, declaration, &now, &err) != ERR_OK) {
         answer_tree_error(app, request, &err, reply);
         return;
     }
-    answer_space(app, request, space_find(declaration->name), false, is_new ? 201 : 200, reply);
+    answer_space(app, request, now, false, is_new ? 201 : 200, reply);
     if (is_new && reply->status == 201) {
         data_respond_location(reply, "/v1/spaces/%s", declaration->name);
     }

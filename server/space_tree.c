@@ -290,7 +290,7 @@ static void restore(const struct space *before, const struct space *now)
 }
 
 enum err space_tree_put(struct space_tree *tree, const struct space_declaration *declaration,
-                        struct error *err)
+                        const struct space **out, struct error *err)
 {
     struct space_file *file = find_file(tree, declaration->name);
     const struct space *before = file != NULL ? file->space : NULL;
@@ -316,6 +316,7 @@ enum err space_tree_put(struct space_tree *tree, const struct space_declaration 
     file->space = now;
     (void)stat(path, &file->seen);
     note_declared(tree, file, before);
+    *out = now;
     return ERR_OK;
 }
 

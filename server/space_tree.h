@@ -61,7 +61,7 @@ const struct space_file *space_tree_find(const struct space_tree *tree, const ch
 /* For who holds the lock: declares a space and writes its file, or does neither. ERR_LIMIT as of
  * space_declare(). */
 enum err space_tree_put(struct space_tree *tree, const struct space_declaration *declaration,
-                        struct error *err);
+                        const struct space **out, struct error *err);
 
 /* For who holds the lock: removes the file of that name, and takes its space away. */
 enum err space_tree_remove(struct space_tree *tree, const char *name, struct error *err);

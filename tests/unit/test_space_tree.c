@@ -184,6 +184,7 @@ static void what_is_put_is_a_file_that_declares_it(void **state)
 {
     struct space_declaration *d = calloc(1, sizeof *d);
     struct space_tree *tree = open_tree();
+    const struct space *put = NULL;
     struct error err = {0};
     (void)state;
     assert_non_null(d);
@@ -192,7 +193,7 @@ static void what_is_put_is_a_file_that_declares_it(void **state)
     memcpy(d, space_find("own")->declaration, sizeof *d);
     (void)snprintf(d->name, sizeof d->name, "copy");
     space_tree_lock(tree);
-    assert_ok(space_tree_put(tree, d, &err), &err);
+    assert_ok(space_tree_put(tree, d, &put, &err), &err);
     space_tree_unlock(tree);
     assert_string_equal(told, "+own +copy ");
     assert_int_equal(count_files(own_path("config/spaces")), 2);
@@ -214,6 +215,7 @@ static void what_cannot_be_written_is_not_declared(void **state)
     struct space_declaration *d = calloc(1, sizeof *d);
     struct space_tree *tree = open_tree();
     const struct space *space;
+    const struct space *put = NULL;
     struct error err = {0};
     (void)state;
     assert_non_null(d);
@@ -224,11 +226,11 @@ static void what_cannot_be_written_is_not_declared(void **state)
     assert_int_equal(unlink(own_path("config/spaces/own.json")), 0);
     (void)write_text("config/spaces/own.json/x", "");
     d->batch = 2;
-    assert_int_not_equal(space_tree_put(tree, d, &err), ERR_OK);
+    assert_int_not_equal(space_tree_put(tree, d, &put, &err), ERR_OK);
     assert_ptr_equal(space_find("own"), space);
     (void)snprintf(d->name, sizeof d->name, "other");
     (void)write_text("config/spaces/other.json/x", "");
-    assert_int_not_equal(space_tree_put(tree, d, &err), ERR_OK);
+    assert_int_not_equal(space_tree_put(tree, d, &put, &err), ERR_OK);
     assert_null(space_find("other"));
     close_tree(tree);
     free(d);
