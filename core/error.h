@@ -21,6 +21,7 @@
     X(ERR_USAGE, "usage", "Wrong usage")                                     \
     X(ERR_NUMERIC, "numeric", "A computation did not yield a finite result") \
     X(ERR_CANCELED, "canceled", "Stopped on request")                        \
+    X(ERR_INFEASIBLE, "infeasible", "Nothing keeps the limits")              \
     X(ERR_INTERNAL, "internal", "Internal error")
 
 enum err {

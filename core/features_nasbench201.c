@@ -27,38 +27,19 @@ struct cell {
     unsigned n_live[NASBENCH201_N_OPERATORS + 1]; /* on some path from input to output */
 };
 
-static void mark_live(const int32_t *genes, struct cell *cell)
-{
-    bool from_input[N_NODES] = {true};
-    bool to_output[N_NODES] = {false, false, false, true};
-
-    for (size_t e = 0; e < NASBENCH201_N_EDGES; e++) { /* edges come in the order of their ends */
-        if (genes[e] != NASBENCH201_NONE && from_input[nasbench201_edges[e].from]) {
-            from_input[nasbench201_edges[e].to] = true;
-        }
-    }
-    for (size_t e = NASBENCH201_N_EDGES; e-- > 0;) {
-        if (genes[e] != NASBENCH201_NONE && to_output[nasbench201_edges[e].to]) {
-            to_output[nasbench201_edges[e].from] = true;
-        }
-    }
-    for (size_t e = 0; e < NASBENCH201_N_EDGES; e++) {
-        if (from_input[nasbench201_edges[e].from] && to_output[nasbench201_edges[e].to]) {
-            cell->n_live[genes[e]]++;
-        }
-    }
-}
-
 static void describe_cell(const int32_t *genes, struct cell *cell)
 {
+    bool live[NASBENCH201_N_EDGES];
+
+    nasbench201_mark_live(genes, live);
     memset(cell, 0, sizeof *cell);
     for (size_t e = 0; e < NASBENCH201_N_EDGES; e++) {
         int kind = kind_of[genes[e]];
         cell->leaves[nasbench201_edges[e].from][kind] = true;
         cell->enters[nasbench201_edges[e].to][kind] = true;
         cell->n_operators[genes[e]]++;
+        cell->n_live[genes[e]] += live[e] ? 1 : 0;
     }
-    mark_live(genes, cell);
 }
 
 /* Convolutions by their MACs; a pooling costs about as much as the three 1x1 convolutions whose

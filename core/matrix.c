@@ -64,6 +64,13 @@ void matrix_times_transposed(const double *x, size_t n, const double *z, size_t 
                 (int)p, 0.0, y, (int)m);
 }
 
+void matrix_triangularise(double *x, size_t n, size_t p, double *scratch)
+{
+    /* to LAPACK x is its transpose, whose lower factor lies where our upper triangle does */
+    (void)LAPACKE_dgelqf_work(LAPACK_COL_MAJOR, (lapack_int)p, (lapack_int)n, x, (lapack_int)p,
+                              scratch, scratch + p, (lapack_int)(32 * p));
+}
+
 void matrix_times_vector(const double *x, size_t n, size_t p, const double *b, double *y)
 {
     cblas_dgemv(CblasRowMajor, CblasNoTrans, (int)n, (int)p, 1.0, x, (int)p, b, 1, 0.0, y, 1);

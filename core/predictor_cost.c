@@ -7,24 +7,24 @@
 
 #include "core/matrix.h"
 #include "core/mem.h"
-#include "core/rng.h"
+#include "core/robust_fit.h"
+#include "core/space_standard.h"
 #include "core/stats.h"
 
-/* Constants of the fit; what they mean stands with the algorithm below. They matter at few rows
- * only. */
-#define PRIOR_SCALE       0.15 /* log A is believed this close to the nominal cost, up to the level */
-#define PRIOR_WEIGHT      1.0 /* of that belief, in effective parameters */
-#define NOISE_PRIOR_SCALE 0.05
-#define NOISE_PRIOR_ROWS  2.0
-#define NOISE_MIN_SCALE   0.01
-#define LEVEL_VARIANCE    100.0 /* of the intercept: as good as free */
-#define DISTRUST_SCALES   6.0
-#define VARIANCE_MIN      1e-10
+/* Constants of the fit (core/robust_fit.h). They matter at few rows only. */
+#define PRIOR_SCALE    0.15  /* log A is believed this close to the nominal cost, up to the level */
+#define PRIOR_WEIGHT   1.0   /* of that belief, in effective parameters */
+#define LEVEL_VARIANCE 100.0 /* of the intercept: as good as free */
+
+static const struct robust_options fit_beliefs = {
+    .noise_scale = 0.05,
+    .noise_rows = 2.0,
+    .noise_min = 0.01,
+    .n_updates = 25,
+    .n_soft_updates = 11,
+};
 
 enum {
-    N_UPDATES = 25,
-    N_SOFT_UPDATES = 11, /* before the first row may be left out altogether */
-    STANDARD_SAMPLE = 1024,
     BLOCK_ROWS = 64,        /* architectures predicted at a time */
     BYTES_BLOCK_ROWS = 512, /* numbered at a time */
     MAX_COLUMNS = SPACE_MAX_FEATURES + 1,
@@ -340,319 +340,95 @@ static enum err cost_load(const struct space *space, const struct tensor *tensor
 
 /* ---- fit ------------------------------------------------------------------------------------- */
 
-/* Everything a fit works on, in one block. n rows, p columns, groups g; group 0 is the intercept.
- */
+/* The regression, with what its columns are made of. Group 0 is the intercept. */
 struct fit {
-    const struct space_features *features;
-    size_t n, p, n_groups;
-    double *phi;      /* (n, p): 1 and the standardised features */
-    double *work;     /* (n, p) */
-    double *target;   /* (n): log A - log c - level */
-    double *weight;   /* (n): EM weights of the t */
-    double *residual; /* (n) */
-    double *leverage; /* (n): posterior variance of phi . beta */
-    double *z;        /* (n): leave-one-out residual in predictive scales */
-    double *scratch;  /* (n) */
-    double *mean;     /* (p): of the raw features; 0 for the intercept */
-    double *inverse;  /* (p): 1 over their standard deviation; 0 switches a constant column off */
-    double *root;     /* (p): square root of each column's prior variance */
-    double *solution; /* (p): beta in units of root */
-    double *triangle; /* (p, p): inverse of the Cholesky factor of the posterior precision */
-    bool *is_kept;    /* (n) */
+    struct robust_fit robust;
+    double mean[MAX_COLUMNS]; /* of the raw features; 0 for the intercept */
+    double
+        inverse[MAX_COLUMNS]; /* 1 over their standard deviation; 0 switches a constant one off */
     double level;
-    double noise; /* squared scale of the t */
-    double variance[SPACE_MAX_FEATURE_GROUPS + 1];
 };
 
-static enum err fit_alloc(struct fit *f, const struct space *space, size_t n, struct error *err)
+/* What is believed of the coefficients: all groups together carry PRIOR_SCALE^2. */
+static size_t list_groups(const struct space_features *features, struct robust_group *groups)
 {
-    size_t p = 1 + space->features->n_features;
-    double *block = mem_calloc(2 * n * p + 6 * n + 4 * p + p * p, sizeof *block);
-
-    f->is_kept = mem_calloc(n, sizeof *f->is_kept);
-    f->phi = block;
-    if (block == NULL || f->is_kept == NULL) {
-        return error_set(err, ERR_NOMEM, "no memory to fit %zu rows", n);
+    groups[0] = (struct robust_group){1, LEVEL_VARIANCE, INFINITY};
+    for (size_t g = 0; g < features->n_groups; g++) {
+        const size_t size = features->group_sizes[g];
+        groups[g + 1] = (struct robust_group){
+            size, PRIOR_SCALE * PRIOR_SCALE / (double)(features->n_groups * size), PRIOR_WEIGHT};
     }
-    f->features = space->features;
-    f->n = n;
-    f->p = p;
-    f->n_groups = 1 + space->features->n_groups;
-    f->work = f->phi + n * p;
-    f->target = f->work + n * p;
-    f->weight = f->target + n;
-    f->residual = f->weight + n;
-    f->leverage = f->residual + n;
-    f->z = f->leverage + n;
-    f->scratch = f->z + n;
-    f->mean = f->scratch + n;
-    f->inverse = f->mean + p;
-    f->root = f->inverse + p;
-    f->solution = f->root + p;
-    f->triangle = f->solution + p;
-    return ERR_OK;
+    return 1 + features->n_groups;
 }
 
-static void fit_free(struct fit *f)
+static void compute_features(const struct space *space, const int32_t *genes, double *features)
 {
-    mem_free(f->phi);
-    mem_free(f->is_kept);
-}
+    double nominal;
 
-static size_t group_size(const struct fit *f, size_t group)
-{
-    return group == 0 ? 1 : f->features->group_sizes[group - 1];
-}
-
-/* Mean and spread of each feature over a fixed sample of the space. */
-static enum err standardise(struct fit *f, const struct space *space, struct error *err)
-{
-    const size_t n_features = f->p - 1;
-    double *sample = mem_calloc(STANDARD_SAMPLE * n_features, sizeof *sample);
-    struct rng rng;
-
-    if (sample == NULL) {
-        return error_set(err, ERR_NOMEM, "no memory to standardise features");
-    }
-    rng_init(&rng, 1);
-    for (size_t i = 0; i < STANDARD_SAMPLE; i++) {
-        int32_t genes[SPACE_MAX_GENES];
-        double nominal;
-        for (size_t g = 0; g < space->n_genes; g++) {
-            const struct gene *gene = &space->genes[g];
-            genes[g] = gene_value(gene, (int32_t)rng_below(&rng, (size_t)gene->n_values));
-        }
-        f->features->compute(space, genes, &nominal, sample + i * n_features);
-    }
-    f->inverse[0] = 1.0;
-    for (size_t j = 0; j < n_features; j++) {
-        double mean = 0.0;
-        double square = 0.0;
-        for (size_t i = 0; i < STANDARD_SAMPLE; i++) {
-            mean += sample[i * n_features + j] / STANDARD_SAMPLE;
-        }
-        for (size_t i = 0; i < STANDARD_SAMPLE; i++) {
-            double d = sample[i * n_features + j] - mean;
-            square += d * d / STANDARD_SAMPLE;
-        }
-        f->mean[j + 1] = mean;
-        f->inverse[j + 1] = sqrt(square) > 1e-9 * (1.0 + fabs(mean)) ? 1.0 / sqrt(square) : 0.0;
-    }
-    mem_free(sample);
-    return ERR_OK;
+    space->features->compute(space, genes, &nominal, features);
 }
 
 /* Fills phi and target, and sets the level to the median of what the nominal cost leaves. */
 static void prepare_rows(struct fit *f, const struct space *space, const int32_t *genes,
                          const double *a)
 {
-    for (size_t i = 0; i < f->n; i++) {
-        double *row = f->phi + i * f->p;
+    struct robust_fit *r = &f->robust;
+
+    for (size_t i = 0; i < r->n; i++) {
+        double *row = r->phi + i * r->p;
         double nominal;
         row[0] = 1.0;
-        f->features->compute(space, genes + i * space->n_genes, &nominal, row + 1);
-        for (size_t j = 1; j < f->p; j++) {
+        space->features->compute(space, genes + i * space->n_genes, &nominal, row + 1);
+        for (size_t j = 1; j < r->p; j++) {
             row[j] = (row[j] - f->mean[j]) * f->inverse[j];
         }
-        f->target[i] = log(a[i]) - nominal;
+        r->target[i] = log(a[i]) - nominal;
     }
-    memcpy(f->scratch, f->target, f->n * sizeof *f->target);
-    f->level = stats_median(f->scratch, f->n);
-    for (size_t i = 0; i < f->n; i++) {
-        f->target[i] -= f->level;
-    }
-}
-
-/* Prior variance of a group before the evidence speaks: all groups together carry PRIOR_SCALE^2. */
-static double prior_variance(const struct fit *f, size_t group)
-{
-    return group == 0
-               ? LEVEL_VARIANCE
-               : PRIOR_SCALE * PRIOR_SCALE / (double)((f->n_groups - 1) * group_size(f, group));
-}
-
-static double t_weight(double squared_residual, double noise)
-{
-    return (COST_NOISE_DOF + 1.0) / (COST_NOISE_DOF + squared_residual / noise);
-}
-
-/* A generous start: the noise is what the nominal cost alone leaves. */
-static void start_values(struct fit *f)
-{
-    double scale;
-
-    for (size_t g = 0; g < f->n_groups; g++) {
-        f->variance[g] = prior_variance(f, g);
-    }
-    for (size_t i = 0; i < f->n; i++) {
-        f->scratch[i] = fabs(f->target[i]);
-    }
-    scale = fmax(1.4826 * stats_median(f->scratch, f->n), NOISE_PRIOR_SCALE);
-    f->noise = scale * scale;
-    for (size_t i = 0; i < f->n; i++) {
-        f->weight[i] = t_weight(f->target[i] * f->target[i], f->noise);
-        f->is_kept[i] = true;
-    }
-}
-
-static double precision_of_row(const struct fit *f, size_t i)
-{
-    return f->is_kept[i] ? f->weight[i] / f->noise : 0.0;
-}
-
-/* The posterior for given variances, noise and weights, in coordinates u = beta / root, in which
- * its precision 1 + P' diag(precision) P has no eigenvalue below 1; P = phi diag(root). Fills
- * solution, triangle, leverage, residual and z. */
-static enum err solve_posterior(struct fit *f, struct error *err)
-{
-    const size_t n = f->n;
-    const size_t p = f->p;
-    size_t column = 0;
-    enum err rc;
-
-    for (size_t g = 0; g < f->n_groups; g++) {
-        for (size_t end = column + group_size(f, g); column < end; column++) {
-            f->root[column] = sqrt(f->variance[g]);
-        }
-    }
-    for (size_t i = 0; i < n; i++) {
-        double row_root = sqrt(precision_of_row(f, i));
-        for (size_t j = 0; j < p; j++) {
-            f->work[i * p + j] = f->phi[i * p + j] * f->root[j] * row_root;
-        }
-        f->scratch[i] = row_root * f->target[i];
-    }
-    matrix_gram(f->work, n, p, f->triangle);
-    for (size_t j = 0; j < p; j++) {
-        f->triangle[j * p + j] += 1.0;
-    }
-    matrix_transposed_times_vector(f->work, n, p, f->scratch, f->solution);
-    rc = matrix_cholesky(f->triangle, p, err);
-    if (rc != ERR_OK) {
-        return rc;
-    }
-    matrix_solve_cholesky(f->triangle, p, f->solution);
-    rc = matrix_invert_lower(f->triangle, p, err);
-    if (rc != ERR_OK) {
-        return rc;
-    }
-    for (size_t i = 0; i < n; i++) { /* unweighted rows, those that are left out too */
-        double fitted = 0.0;
-        for (size_t j = 0; j < p; j++) {
-            f->work[i * p + j] = f->phi[i * p + j] * f->root[j];
-            fitted += f->work[i * p + j] * f->solution[j];
-        }
-        f->residual[i] = f->target[i] - fitted;
-    }
-    matrix_times_lower_transposed(f->work, n, f->triangle, p);
-    for (size_t i = 0; i < n; i++) {
-        double q = 0.0;
-        double free; /* 1 - leverage of the row on itself */
-        for (size_t j = 0; j < p; j++) {
-            q += f->work[i * p + j] * f->work[i * p + j];
-        }
-        f->leverage[i] = q;
-        free = fmax(1.0 - precision_of_row(f, i) * q, 1e-9);
-        f->z[i] = f->residual[i] / free / sqrt(f->noise + q / free);
-    }
-    return ERR_OK;
-}
-
-/* MacKay's update of the prior variances: squared length over effective parameters, drawn towards
- * the prior. */
-static void update_variances(struct fit *f)
-{
-    const size_t p = f->p;
-    size_t column = 0;
-
-    for (size_t g = 0; g < f->n_groups; g++) {
-        double effective = (double)group_size(f, g);
-        double length = 0.0;
-        for (size_t end = column + group_size(f, g); column < end; column++) {
-            length += f->solution[column] * f->solution[column];
-            for (size_t i = column; i < p; i++) {
-                effective -= f->triangle[i * p + column] * f->triangle[i * p + column];
-            }
-        }
-        if (g > 0) {
-            double v = (f->variance[g] * length + PRIOR_WEIGHT * prior_variance(f, g)) /
-                       (effective + PRIOR_WEIGHT);
-            f->variance[g] = fmax(v, VARIANCE_MIN);
-        }
-    }
-}
-
-/* EM update of the t's weights and scale; rows left out do not count. */
-static void update_noise(struct fit *f, bool may_leave_out)
-{
-    double sum = NOISE_PRIOR_ROWS * NOISE_PRIOR_SCALE * NOISE_PRIOR_SCALE;
-    double rows = NOISE_PRIOR_ROWS;
-
-    for (size_t i = 0; i < f->n; i++) {
-        double expected_square = f->residual[i] * f->residual[i] + f->leverage[i];
-        f->is_kept[i] = !may_leave_out || fabs(f->z[i]) <= DISTRUST_SCALES;
-        f->weight[i] = t_weight(expected_square, f->noise);
-        if (f->is_kept[i]) {
-            sum += f->weight[i] * expected_square;
-            rows += 1.0;
-        }
-    }
-    f->noise = fmax(sum / rows, NOISE_MIN_SCALE * NOISE_MIN_SCALE);
-}
-
-static enum err run_updates(struct fit *f, const struct fit_hooks *hooks, struct error *err)
-{
-    start_values(f);
-    for (int update = 0;; update++) {
-        const struct fit_progress progress = {
-            .stage = "training", .percent = 100.0 * update / (N_UPDATES + 1), .loss = NAN};
-        enum err rc = fit_tell(hooks, &progress, err);
-        rc = rc != ERR_OK ? rc : solve_posterior(f, err);
-        if (rc != ERR_OK || update == N_UPDATES) {
-            return rc;
-        }
-        update_variances(f);
-        update_noise(f, update >= N_SOFT_UPDATES);
+    memcpy(r->scratch, r->target, r->n * sizeof *r->target);
+    f->level = stats_median(r->scratch, r->n);
+    for (size_t i = 0; i < r->n; i++) {
+        r->target[i] -= f->level;
     }
 }
 
 /* Folds standardisation and prior scales into coefficients of the raw features. */
 static enum err fold_model(const struct fit *f, struct predictor_cost *cost, struct error *err)
 {
-    const size_t p = f->p;
+    const struct robust_fit *r = &f->robust;
+    const size_t p = r->p;
 
-    cost->noise_scale = sqrt(f->noise);
-    cost->coefficients[0] = f->level + f->root[0] * f->solution[0];
+    cost->noise_scale = sqrt(r->noise);
+    cost->coefficients[0] = f->level + r->root[0] * r->solution[0];
     for (size_t j = 1; j < p; j++) {
-        cost->coefficients[j] = f->root[j] * f->solution[j] * f->inverse[j];
+        cost->coefficients[j] = r->root[j] * r->solution[j] * f->inverse[j];
         cost->coefficients[0] -= cost->coefficients[j] * f->mean[j];
     }
     for (size_t i = 0; i < p; i++) {
         double *row = cost->uncertainty + i * p;
-        row[0] = f->triangle[i * p] * f->root[0];
+        row[0] = r->triangle[i * p] * r->root[0];
         for (size_t j = 1; j <= i; j++) {
-            row[j] = f->triangle[i * p + j] * f->root[j] * f->inverse[j];
+            row[j] = r->triangle[i * p + j] * r->root[j] * f->inverse[j];
             row[0] -= row[j] * f->mean[j];
         }
     }
     for (size_t j = 0; j < p; j++) {
         if (!isfinite(cost->coefficients[j])) {
-            return error_set(err, ERR_NUMERIC, "the fit of %zu rows did not converge", f->n);
+            return error_set(err, ERR_NUMERIC, "the fit of %zu rows did not converge", r->n);
         }
     }
     return ERR_OK;
 }
 
-static enum err report_fit(const struct fit *f, struct fit_report *report, struct error *err)
+static enum err report_fit(const struct robust_fit *r, struct fit_report *report, struct error *err)
 {
-    report->noise_scale = sqrt(f->noise);
+    report->noise_scale = sqrt(r->noise);
     report->n_distrusted = 0;
-    report->distrusted = mem_calloc(f->n, sizeof *report->distrusted);
+    report->distrusted = mem_calloc(r->n, sizeof *report->distrusted);
     if (report->distrusted == NULL) {
-        return error_set(err, ERR_NOMEM, "no memory to report on %zu rows", f->n);
+        return error_set(err, ERR_NOMEM, "no memory to report on %zu rows", r->n);
     }
-    for (size_t i = 0; i < f->n; i++) {
-        if (fabs(f->z[i]) > DISTRUST_SCALES) {
+    for (size_t i = 0; i < r->n; i++) {
+        if (fabs(r->z[i]) > ROBUST_FIT_DISTRUST) {
             report->distrusted[report->n_distrusted++] = i;
         }
     }
@@ -665,23 +441,25 @@ static enum err cost_fit(const struct space *space, const int32_t *genes, const 
 {
     const size_t most_cells = COST_FIT_MAX_CELLS / (1 + space->features->n_features);
     const size_t most = most_cells < COST_FIT_MAX_ROWS ? most_cells : COST_FIT_MAX_ROWS;
-    struct fit f = {0};
+    struct robust_group groups[SPACE_MAX_FEATURE_GROUPS + 1];
+    struct fit f = {.inverse = {1.0}};
     struct predictor_cost *cost = NULL;
     enum err rc;
 
     if (n == 0 || n > most) {
         return error_set(err, ERR_INVALID, "a fit takes 1 to %zu rows, not %zu", most, n);
     }
-    rc = fit_alloc(&f, space, n, err);
+    rc = robust_fit_init(&f.robust, n, groups, list_groups(space->features, groups), err);
     if (rc != ERR_OK) {
         goto done;
     }
-    rc = standardise(&f, space, err);
+    rc = space_standardise(space, space->features->n_features, compute_features, f.mean + 1,
+                           f.inverse + 1, err);
     if (rc != ERR_OK) {
         goto done;
     }
     prepare_rows(&f, space, genes, a);
-    rc = run_updates(&f, options->hooks, err); /* the seed has no use here */
+    rc = robust_fit_run(&f.robust, &fit_beliefs, options->hooks, err); /* no use for a seed here */
     if (rc != ERR_OK) {
         goto done;
     }
@@ -695,7 +473,7 @@ static enum err cost_fit(const struct space *space, const int32_t *genes, const 
         rc = make_table(cost, err);
     }
     if (rc == ERR_OK && report != NULL) {
-        rc = report_fit(&f, report, err);
+        rc = report_fit(&f.robust, report, err);
     }
     if (rc == ERR_OK) {
         *out = &cost->base;
@@ -705,7 +483,7 @@ done:
     if (cost != NULL) {
         cost_destroy(&cost->base);
     }
-    fit_free(&f);
+    robust_fit_close(&f.robust);
     return rc;
 }
 

@@ -1,6 +1,6 @@
 #include "core/search.h"
 
-#include <math.h>
+#include "core/search_genetic.h"
 
 /* Whether the genes of row i come before those of row j, the first gene weighing most: where
  * architectures are numbered, that is the order of their numbers. */
@@ -19,27 +19,21 @@ static bool comes_first(const struct search_candidates *c, size_t i, size_t j)
 
 static bool is_better(const struct search_candidates *c, size_t i, size_t j)
 {
-    if (c->accuracy[i] != c->accuracy[j]) {
-        return c->accuracy[i] > c->accuracy[j];
-    }
-    if (c->latency_ms[i] != c->latency_ms[j]) {
-        return c->latency_ms[i] < c->latency_ms[j];
+    if (c->accuracy[i] != c->accuracy[j] || c->cost[i] != c->cost[j]) {
+        return genetic_is_better(c->accuracy[i], c->cost[i], c->accuracy[j], c->cost[j]);
     }
     return comes_first(c, i, j);
 }
 
-struct search_result search_exhaustive(const struct search_candidates *candidates,
-                                       double latency_limit_ms)
+struct search_result search_exhaustive(const struct search_candidates *candidates)
 {
-    struct search_result result = {.lowest_latency_ms = INFINITY};
+    struct search_result result = {0};
 
-    for (size_t i = 0; i < candidates->n; i++) {
-        result.lowest_latency_ms = fmin(result.lowest_latency_ms, candidates->latency_ms[i]);
-        if (candidates->latency_ms[i] <= latency_limit_ms &&
-            (!result.is_feasible || is_better(candidates, i, result.best))) {
-            result.is_feasible = true;
+    for (size_t i = 1; i < candidates->n; i++) {
+        if (is_better(candidates, i, result.best)) {
             result.best = i;
         }
     }
+    result.is_feasible = candidates->n > 0 && candidates->cost[result.best] <= 1.0;
     return result;
 }

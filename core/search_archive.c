@@ -93,6 +93,14 @@ bool search_archive_has(const struct search_archive *archive, const uint8_t *cod
     return archive->n > 0 && archive->slots[find_slot(archive, codes)] != 0;
 }
 
+size_t search_archive_find(const struct search_archive *archive, const uint8_t *codes)
+{
+    const uint32_t row = archive->slots[find_slot(archive, codes)];
+
+    assert(row != 0);
+    return row - 1;
+}
+
 bool search_archive_add(struct search_archive *archive, const uint8_t *codes)
 {
     size_t slot;

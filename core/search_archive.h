@@ -29,6 +29,9 @@ enum err search_archive_reserve(struct search_archive *archive, size_t n_more, s
 /* Whether the architecture `codes` (n_genes) is there. */
 bool search_archive_has(const struct search_archive *archive, const uint8_t *codes);
 
+/* Its row, which must be there. */
+size_t search_archive_find(const struct search_archive *archive, const uint8_t *codes);
+
 /* Adds it as row n, which must have room; its accuracy and cost are the caller's to fill in.
  * Returns false, and adds nothing, where it is there already. */
 bool search_archive_add(struct search_archive *archive, const uint8_t *codes);

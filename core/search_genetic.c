@@ -138,6 +138,21 @@ static void read_genes(const struct genetic *s, size_t row, int32_t *genes)
     }
 }
 
+/* Adds what the search was told to begin with; at most `n`. */
+static void add_seeds(struct genetic *s, size_t n)
+{
+    const size_t n_genes = s->space->n_genes;
+
+    for (size_t i = 0; i < s->options->n_seeds && s->archive.n < n; i++) {
+        const int32_t *genes = s->options->seeds + i * n_genes;
+        uint8_t codes[SPACE_MAX_GENES];
+        for (size_t g = 0; g < n_genes; g++) {
+            codes[g] = (uint8_t)gene_index(&s->space->genes[g], genes[g]);
+        }
+        (void)search_archive_add(&s->archive, codes);
+    }
+}
+
 /* Adds the generation's architectures to the archive, at most `n`. */
 static void propose(struct genetic *s, size_t n)
 {
@@ -154,7 +169,10 @@ static void propose(struct genetic *s, size_t n)
     }
     if (s->n_population == 0) {
         s->is_nearby = false;
-        genetic_add_random(s, n);
+        if (before == 0) {
+            add_seeds(s, n);
+        }
+        genetic_add_random(s, n - (s->archive.n - before));
     } else if (s->archive.n - before < n) {
         genetic_add_children(s, n - (s->archive.n - before));
     }

@@ -40,6 +40,10 @@ struct genetic_options {
     double accuracy_base;
     uint64_t seed;
     size_t evaluations_max; /* 0: GENETIC_MAX_EVALUATIONS */
+    /* What the first generation begins with, before it takes random ones: (n_seeds, n_genes), valid,
+     * borrowed; of equal ones the first counts, and what is more than a population does not. */
+    const int32_t *seeds;
+    size_t n_seeds;
 };
 
 #define GENETIC_DEFAULT_ACCURACY_BASE 70.0

@@ -42,6 +42,26 @@ struct space_features {
                     double *features);
 };
 
+/* What may set one device apart from another beyond a factor: features that calibrations by
+ * measurements (core/calibration.h) and libraries of devices correct latencies by, in groups. */
+#define SPACE_MAX_RESIDUALS       256
+#define SPACE_MAX_RESIDUAL_GROUPS 4
+
+struct space;
+
+struct space_residuals {
+    size_t n_features;
+    size_t n_groups;
+    struct space_residual_group {
+        size_t size;       /* consecutive features; the sizes add up to n_features */
+        double same_kind;  /* how much of log latency a group is believed to change, as a standard
+                             deviation, between devices that run networks alike ... */
+        double other_kind; /* ... and of the root of latency, between any two */
+    } groups[SPACE_MAX_RESIDUAL_GROUPS];
+    /* Writes `features` (n_features) of an architecture whose genes are valid. */
+    void (*compute)(const struct space *space, const int32_t *genes, double *features);
+};
+
 struct graph;
 struct space_declaration;
 
@@ -71,6 +91,8 @@ struct space {
     /* Adds the costs of the network; the genes are countable, `cost` starts as zeroes. */
     void (*count)(const int32_t *genes, struct cost *cost);
     const struct space_features *features;
+    double device_spread; /* of log latency, core/interval.h; 0: INTERVAL_DEVICE_SPREAD */
+    const struct space_residuals *residuals; /* NULL: those that any space has, core/residual.h */
     /* Appends the network's nodes (core/graph.h); the genes are countable. ERR_INVALID where such a
      * network cannot be built. What is built agrees with count() in MACs and parameters. NULL where
      * nobody knows the networks. */

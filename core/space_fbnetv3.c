@@ -283,5 +283,7 @@ const struct space space_fbnetv3 = {
     .check_countable = check_countable,
     .count = count_network,
     .features = &fbnetv3_features,
+    .device_spread = 0.087,
+    .residuals = &fbnetv3_residuals,
     .build_graph = fbnetv3_build_graph,
 };

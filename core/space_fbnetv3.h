@@ -41,4 +41,7 @@ enum err fbnetv3_build_graph(const int32_t *genes, struct graph *graph, struct e
 /* Features for the predictor `cost`: core/features_fbnetv3.c. */
 extern const struct space_features fbnetv3_features;
 
+/* Features for calibrations: core/residual_fbnetv3.c. */
+extern const struct space_residuals fbnetv3_residuals;
+
 #endif

@@ -19,6 +19,27 @@ const struct nasbench201_edge nasbench201_edges[NASBENCH201_N_EDGES] = {
     {2, 3},
 };
 
+void nasbench201_mark_live(const int32_t *genes, bool live[NASBENCH201_N_EDGES])
+{
+    bool from_input[NASBENCH201_N_NODES] = {true};
+    bool to_output[NASBENCH201_N_NODES] = {false, false, false, true};
+
+    for (size_t e = 0; e < NASBENCH201_N_EDGES; e++) { /* edges come in the order of their ends */
+        if (genes[e] != NASBENCH201_NONE && from_input[nasbench201_edges[e].from]) {
+            from_input[nasbench201_edges[e].to] = true;
+        }
+    }
+    for (size_t e = NASBENCH201_N_EDGES; e-- > 0;) {
+        if (genes[e] != NASBENCH201_NONE && to_output[nasbench201_edges[e].to]) {
+            to_output[nasbench201_edges[e].from] = true;
+        }
+    }
+    for (size_t e = 0; e < NASBENCH201_N_EDGES; e++) {
+        live[e] = genes[e] != NASBENCH201_NONE && from_input[nasbench201_edges[e].from] &&
+                  to_output[nasbench201_edges[e].to];
+    }
+}
+
 static const char *const operator_names[] = {
     [NASBENCH201_NONE] = "none",          [NASBENCH201_SKIP] = "skip_connect",
     [NASBENCH201_CONV1] = "nor_conv_1x1", [NASBENCH201_CONV3] = "nor_conv_3x3",
@@ -254,5 +275,7 @@ const struct space space_nasbench201 = {
     .check_countable = check_countable,
     .count = count_network,
     .features = &nasbench201_features,
+    .device_spread = 0.161,
+    .residuals = &nasbench201_residuals,
     .build_graph = nasbench201_build_graph,
 };

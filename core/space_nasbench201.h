@@ -5,6 +5,8 @@
 
 #include "core/space.h"
 
+struct calibration_prior;
+
 enum { NASBENCH201_N_EDGES = 6, NASBENCH201_N_OPERATORS = 5, NASBENCH201_N_NODES = 4 };
 
 /* The network around the cells. Channels double and sides halve from stage to stage. */
@@ -32,8 +34,17 @@ struct nasbench201_edge {
 
 extern const struct nasbench201_edge nasbench201_edges[NASBENCH201_N_EDGES];
 
+/* Which edges hold an operator that is on some path from the cell's input to its output. */
+void nasbench201_mark_live(const int32_t *genes, bool live[NASBENCH201_N_EDGES]);
+
 /* Features for the predictor `cost`: core/features_nasbench201.c. */
 extern const struct space_features nasbench201_features;
+
+/* Features for calibrations: core/residual_nasbench201.c. */
+extern const struct space_residuals nasbench201_residuals;
+
+/* What nine devices taught: core/prior_nasbench201.c. */
+extern const struct calibration_prior nasbench201_calibration_prior;
 
 struct graph;
 

@@ -107,6 +107,15 @@ void msg_job_put_progress(const struct job_progress *progress, struct text *out)
         text_printf(out, "%zu,\"n_epochs\":%zu", progress->epoch, progress->n_epochs);
         put_known(out, "loss", "%.7g", progress->loss);
     }
+    if (progress->n_generations > 0) {
+        put_name(out, "generation");
+        text_printf(out, "%zu,\"n_generations\":%zu", progress->generation,
+                    progress->n_generations);
+    }
+    if (progress->accuracy > 0.0) {
+        put_known(out, "accuracy", "%.6g", progress->accuracy);
+        put_known(out, "latency_ms", "%.6g", progress->latency_ms);
+    }
     put_known(out, "seconds_left", "%.1f", progress->seconds_left);
     text_puts(out, "}");
 }

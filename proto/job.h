@@ -30,6 +30,7 @@ enum {
     JOB_KEY_BYTES = 256,    /* an idempotency key */
     JOB_PRIORITY_MAX = 100, /* and as far below zero */
     JOB_MAX_DEVICES = 256,
+    JOB_MAX_TARGETS = 16, /* of a search */
 };
 
 enum job_kind { JOB_TRAIN, JOB_TEST, JOB_NAS, JOB_N_KINDS };
@@ -74,12 +75,49 @@ struct job_test_params {
     int64_t seed;
 };
 
-struct job_nas_params {
+/* A phone that the network shall hold on. */
+struct job_nas_target {
     char device[DEVICE_NAME_BYTES]; /* "": `hardware` is given */
     struct hardware hardware;
-    double latency_constraint_ms;
-    int64_t seed;
+    double latency_constraint_ms; /* 0: none, for the front alone */
 };
+
+enum search_objective { SEARCH_ACCURACY, SEARCH_PARETO, SEARCH_N_OBJECTIVES };
+enum search_method { SEARCH_BY_DEFAULT, SEARCH_EXHAUSTIVE, SEARCH_GENETIC, SEARCH_N_METHODS };
+
+/* Static strings, as in messages: "accuracy", "genetic". */
+const char *search_objective_name(enum search_objective objective);
+const char *search_method_name(enum search_method method);
+
+/* Files that are made of the network that was found, as bits. */
+enum { SEARCH_EXPORT_ONNX = 1, SEARCH_EXPORT_TORCHSCRIPT = 2, SEARCH_EXPORT_ALL = 3 };
+
+/* Of intervals that are told where no confidence is asked for. */
+#define SEARCH_DEFAULT_LEVEL          0.9
+#define SEARCH_DEFAULT_POPULATION     100
+#define SEARCH_DEFAULT_GENERATIONS    100
+#define SEARCH_DEFAULT_CROSSOVER_RATE 2.0
+#define SEARCH_DEFAULT_MUTATION_RATE  0.05
+#define SEARCH_MAX_CROSSOVER_RATE     1e6
+
+struct job_nas_params {
+    struct job_nas_target targets[JOB_MAX_TARGETS];
+    size_t n_targets; /* at least 1 */
+    bool is_list;     /* they were given as "targets" */
+    enum search_objective objective;
+    enum search_method method; /* by default exhaustive where all can be listed */
+    double confidence;         /* 0 .. 1: of the interval whose upper bound holds the limit; 0: the
+                                  median does */
+    int64_t population_size, generations;
+    double crossover_rate, mutation_rate;
+    int64_t seed;
+    double macs_max, params_max;    /* 0: no limit */
+    char version[MODEL_NAME_BYTES]; /* of a model, or its name; "": the served one */
+    unsigned formats;               /* SEARCH_EXPORT_... */
+};
+
+/* What a search stands for that nobody said anything of. */
+void job_nas_preset(struct job_nas_params *params);
 
 /* A job as it was asked for; ended by job_order_close(). */
 struct job_order {
@@ -119,6 +157,8 @@ struct job_progress {
     const char *stage; /* static: "loading", "training", "validating", "writing" ... */
     size_t epoch, n_epochs;
     double loss;
+    size_t generation, n_generations; /* of a genetic search, and the best so far: */
+    double accuracy, latency_ms;      /* 0: there is none */
     double seconds_left;
 };
 

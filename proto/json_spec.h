@@ -13,7 +13,7 @@
 #include "proto/field_error.h"
 #include "proto/json_view.h"
 
-enum { JSON_POINTER_BYTES = 256, JSON_SPEC_MAX_FIELDS = 16 };
+enum { JSON_POINTER_BYTES = 256, JSON_SPEC_MAX_FIELDS = 24 };
 
 struct json_reader {
     void *out; /* the struct that is being filled */

@@ -9,17 +9,16 @@
 #include "proto/job.h"
 #include "proto/json_spec.h"
 #include "proto/msg_device.h"
+#include "proto/msg_job_params.h"
 #include "proto/msg_model.h"
 #include "proto/msg_space.h"
-
-enum { NAME_BYTES = 128 };
 
 #define DEADLINE_MAX_S INT64_C(31536000)
 #define EPOCHS_MAX     INT64_C(1000000000)
 
 /* ---- values ---------------------------------------------------------------------------------- */
 
-static bool read_whole(const struct json_reader *reader, struct json_view value, int64_t min,
+bool job_read_whole(const struct json_reader *reader, struct json_view value, int64_t min,
                        int64_t max, int64_t *out)
 {
     int64_t whole;
@@ -35,7 +34,7 @@ static bool read_whole(const struct json_reader *reader, struct json_view value,
     return true;
 }
 
-static bool read_boolean(const struct json_reader *reader, struct json_view value, bool *out)
+bool job_read_boolean(const struct json_reader *reader, struct json_view value, bool *out)
 {
     if (json_view_kind(value) != JSON_KIND_BOOLEAN) {
         field_errors_add(reader->errors, 0, reader->pointer, "must be true or false, not %s",
@@ -46,7 +45,7 @@ static bool read_boolean(const struct json_reader *reader, struct json_view valu
     return true;
 }
 
-static bool read_positive(const struct json_reader *reader, struct json_view value, double *out)
+bool job_read_positive(const struct json_reader *reader, struct json_view value, double *out)
 {
     double number = json_view_kind(value) == JSON_KIND_NUMBER ? json_view_number(value) : NAN;
 
@@ -59,15 +58,15 @@ static bool read_positive(const struct json_reader *reader, struct json_view val
 }
 
 /* A text of `names`, which are told where it is none of them. */
-static bool read_text(const struct json_reader *reader, struct json_view value, const char *what,
-                      char out[NAME_BYTES])
+bool job_read_word(const struct json_reader *reader, struct json_view value, const char *what,
+                      char out[JOB_WORD_BYTES])
 {
     if (json_view_kind(value) != JSON_KIND_STRING) {
         field_errors_add(reader->errors, 0, reader->pointer, "must be %s, not %s", what,
                          json_view_kind_name(value));
         return false;
     }
-    if (!json_view_text(value, out, NAME_BYTES)) {
+    if (!json_view_text(value, out, JOB_WORD_BYTES)) {
         out[0] = '\0'; /* too long, or with a NUL: no name of anything */
     }
     return true;
@@ -126,9 +125,9 @@ static void read_device_names(const struct json_reader *reader, struct json_view
 static void read_predictor(const struct json_reader *reader, struct json_view value,
                            const struct predictor_kind **out)
 {
-    char name[NAME_BYTES];
+    char name[JOB_WORD_BYTES];
 
-    if (read_text(reader, value, "the name of a kind of predictor", name)) {
+    if (job_read_word(reader, value, "the name of a kind of predictor", name)) {
         *out = predictor_kind_find(name);
         if (*out == NULL) {
             field_errors_add(reader->errors, 0, reader->pointer,
@@ -140,16 +139,9 @@ static void read_predictor(const struct json_reader *reader, struct json_view va
 
 /* ---- params ---------------------------------------------------------------------------------- */
 
-/* An order that is being read, and which of its params were given. */
-struct draft {
-    struct job_order *order;
-    bool has_epochs, has_device, has_hardware, has_seed;
-};
-
-#define DRAFT(reader) ((struct draft *)(reader)->out)
+#define DRAFT(reader) ((struct job_draft_params *)(reader)->out)
 #define TRAIN(reader) (&DRAFT(reader)->order->params.train)
 #define TEST(reader)  (&DRAFT(reader)->order->params.test)
-#define NAS(reader)   (&DRAFT(reader)->order->params.nas)
 
 static void train_predictor(const struct json_reader *reader, struct json_view value)
 {
@@ -167,7 +159,6 @@ static void claim_mlp(const struct json_reader *reader)
 {
     struct job_train_params *train = TRAIN(reader);
 
-    DRAFT(reader)->has_epochs = true;
     if (train->predictor == NULL) {
         train->predictor = &predictor_kind_mlp;
     } else if (!train->predictor->has_epochs) {
@@ -179,31 +170,31 @@ static void claim_mlp(const struct json_reader *reader)
 
 static void train_epoch(const struct json_reader *reader, struct json_view value)
 {
-    if (read_whole(reader, value, 1, EPOCHS_MAX, &TRAIN(reader)->epoch)) {
+    if (job_read_whole(reader, value, 1, EPOCHS_MAX, &TRAIN(reader)->epoch)) {
         claim_mlp(reader);
     }
 }
 
 static void train_lr(const struct json_reader *reader, struct json_view value)
 {
-    if (read_positive(reader, value, &TRAIN(reader)->learning_rate)) {
+    if (job_read_positive(reader, value, &TRAIN(reader)->learning_rate)) {
         claim_mlp(reader);
     }
 }
 
 static void train_seed(const struct json_reader *reader, struct json_view value)
 {
-    (void)read_whole(reader, value, 0, INT64_MAX, &TRAIN(reader)->seed);
+    (void)job_read_whole(reader, value, 0, INT64_MAX, &TRAIN(reader)->seed);
 }
 
 static void train_activate(const struct json_reader *reader, struct json_view value)
 {
-    (void)read_boolean(reader, value, &TRAIN(reader)->activate);
+    (void)job_read_boolean(reader, value, &TRAIN(reader)->activate);
 }
 
 static void train_force(const struct json_reader *reader, struct json_view value)
 {
-    if (read_boolean(reader, value, &TRAIN(reader)->force) && TRAIN(reader)->force &&
+    if (job_read_boolean(reader, value, &TRAIN(reader)->force) && TRAIN(reader)->force &&
         !TRAIN(reader)->activate) {
         field_errors_add(reader->errors, 0, reader->pointer,
                          "has no effect without \"activate\": true");
@@ -217,7 +208,7 @@ static void test_devices(const struct json_reader *reader, struct json_view valu
 
 static void test_holdout(const struct json_reader *reader, struct json_view value)
 {
-    (void)read_boolean(reader, value, &TEST(reader)->holdout);
+    (void)job_read_boolean(reader, value, &TEST(reader)->holdout);
 }
 
 static void test_version(const struct json_reader *reader, struct json_view value)
@@ -245,30 +236,8 @@ static void test_predictor(const struct json_reader *reader, struct json_view va
 static void test_seed(const struct json_reader *reader, struct json_view value)
 {
     if (check_holdout(reader)) {
-        (void)read_whole(reader, value, 0, INT64_MAX, &TEST(reader)->seed);
+        (void)job_read_whole(reader, value, 0, INT64_MAX, &TEST(reader)->seed);
     }
-}
-
-static void nas_device(const struct json_reader *reader, struct json_view value)
-{
-    DRAFT(reader)->has_device = true;
-    (void)msg_device_name_read(reader, value, NAS(reader)->device);
-}
-
-static void nas_hardware(const struct json_reader *reader, struct json_view value)
-{
-    DRAFT(reader)->has_hardware = true;
-    msg_hardware_read(reader, value, &NAS(reader)->hardware);
-}
-
-static void nas_limit(const struct json_reader *reader, struct json_view value)
-{
-    (void)read_positive(reader, value, &NAS(reader)->latency_constraint_ms);
-}
-
-static void nas_seed(const struct json_reader *reader, struct json_view value)
-{
-    (void)read_whole(reader, value, 0, INT64_MAX, &NAS(reader)->seed);
 }
 
 /* A field that relies on another one stands after it. */
@@ -289,12 +258,6 @@ static const struct json_field test_fields[] = {
     {"predictor", false, test_predictor},
     {"seed", false, test_seed},
 };
-static const struct json_field nas_fields[] = {
-    {"device", false, nas_device},
-    {"hardware", false, nas_hardware},
-    {"latency_constraint_ms", true, nas_limit},
-    {"seed", false, nas_seed},
-};
 /* clang-format on */
 
 /* ---- what holds between params, and what stands for those that were not given ------------------ */
@@ -305,22 +268,13 @@ static void preset_train(struct job_order *order)
     order->params.train.learning_rate = FIT_DEFAULT_LEARNING_RATE;
 }
 
-static void finish_train(struct draft *draft, const char *pointer, struct field_errors *errors)
+static void finish_train(struct job_draft_params *draft, const char *pointer, struct field_errors *errors)
 {
     struct job_train_params *train = &draft->order->params.train;
 
     (void)pointer;
     (void)errors;
     train->predictor = train->predictor != NULL ? train->predictor : &predictor_kind_cost;
-}
-
-static void finish_nas(struct draft *draft, const char *pointer, struct field_errors *errors)
-{
-    if (draft->has_device == draft->has_hardware) {
-        field_errors_add(errors, 0, pointer,
-                         draft->has_device ? "give only one of device and hardware"
-                                           : "device is missing; give a device or its hardware");
-    }
 }
 
 /* ---- writing --------------------------------------------------------------------------------- */
@@ -371,22 +325,6 @@ static void put_test(const struct job_order *order, struct text *out)
     text_printf(out, "\"holdout\":%s}", test->holdout ? "true" : "false");
 }
 
-static void put_nas(const struct job_order *order, struct text *out)
-{
-    const struct job_nas_params *nas = &order->params.nas;
-
-    if (nas->device[0] != '\0') {
-        text_puts(out, "{\"device\":");
-        text_put_json_string(out, nas->device);
-    } else {
-        text_puts(out, "{\"hardware\":");
-        msg_hardware_put(&nas->hardware, out);
-    }
-    text_puts(out, ",\"latency_constraint_ms\":");
-    text_put_json_number_exact(out, nas->latency_constraint_ms);
-    text_printf(out, ",\"seed\":%" PRId64 "}", nas->seed);
-}
-
 static void close_names(char **names, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
@@ -409,29 +347,28 @@ static void close_test(struct job_order *order)
 
 #define FIELDS(table) table, sizeof(table) / sizeof *(table)
 
-static const struct {
-    const struct json_field *fields;
-    size_t n_fields;
-    bool is_required;                        /* there is a param that has to be given */
-    void (*preset)(struct job_order *order); /* this and the others may be NULL */
-    void (*finish)(struct draft *draft, const char *pointer, struct field_errors *errors);
-    void (*put)(const struct job_order *order, struct text *out);
-    void (*close)(struct job_order *order);
-} kinds[] = {
-    [JOB_TRAIN] = {FIELDS(train_fields), false, preset_train, finish_train, put_train, close_train},
-    [JOB_TEST] = {FIELDS(test_fields),  false, NULL,         NULL,         put_test,  close_test },
-    [JOB_NAS] = {FIELDS(nas_fields),   true,  NULL,         finish_nas,   put_nas,   NULL       },
+static const struct job_params_kind train_kind = {
+    FIELDS(train_fields), false, preset_train, finish_train, put_train, close_train,
+};
+static const struct job_params_kind test_kind = {
+    FIELDS(test_fields), false, NULL, NULL, put_test, close_test,
+};
+
+static const struct job_params_kind *const kinds[] = {
+    [JOB_TRAIN] = &train_kind,
+    [JOB_TEST] = &test_kind,
+    [JOB_NAS] = &job_params_nas,
 };
 
 void msg_job_put_params(const struct job_order *order, struct text *out)
 {
-    kinds[order->kind].put(order, out);
+    kinds[order->kind]->put(order, out);
 }
 
 void job_order_close(struct job_order *order)
 {
-    if (kinds[order->kind].close != NULL) {
-        kinds[order->kind].close(order);
+    if (kinds[order->kind]->close != NULL) {
+        kinds[order->kind]->close(order);
     }
     memset(order, 0, sizeof *order);
 }
@@ -440,13 +377,13 @@ void job_order_close(struct job_order *order)
 static void read_params(struct json_view params, const char *pointer, struct job_order *order,
                         struct field_errors *errors)
 {
-    struct draft draft = {.order = order};
+    struct job_draft_params draft = {.order = order};
     size_t n_before = errors->n;
 
-    json_spec_read(params, kinds[order->kind].fields, kinds[order->kind].n_fields, pointer, &draft,
+    json_spec_read(params, kinds[order->kind]->fields, kinds[order->kind]->n_fields, pointer, &draft,
                    errors);
-    if (errors->n == n_before && kinds[order->kind].finish != NULL) {
-        kinds[order->kind].finish(&draft, pointer, errors);
+    if (errors->n == n_before && kinds[order->kind]->finish != NULL) {
+        kinds[order->kind]->finish(&draft, pointer, errors);
     }
 }
 
@@ -462,9 +399,9 @@ struct submission {
 static void read_kind(const struct json_reader *reader, struct json_view value)
 {
     struct submission *submission = SUBMISSION(reader);
-    char name[NAME_BYTES];
+    char name[JOB_WORD_BYTES];
 
-    if (!read_text(reader, value, "a kind of job", name)) {
+    if (!job_read_word(reader, value, "a kind of job", name)) {
         return;
     }
     submission->has_kind = job_kind_find(name, &submission->order->kind);
@@ -472,8 +409,8 @@ static void read_kind(const struct json_reader *reader, struct json_view value)
         submission->order->kind = (enum job_kind)0;
         field_errors_add(reader->errors, 0, reader->pointer,
                          "there is no kind of job \"%.64s\"; there are train, test, nas", name);
-    } else if (kinds[submission->order->kind].preset != NULL) {
-        kinds[submission->order->kind].preset(submission->order);
+    } else if (kinds[submission->order->kind]->preset != NULL) {
+        kinds[submission->order->kind]->preset(submission->order);
     }
 }
 
@@ -493,14 +430,14 @@ static void read_priority(const struct json_reader *reader, struct json_view val
 {
     int64_t priority;
 
-    if (read_whole(reader, value, -JOB_PRIORITY_MAX, JOB_PRIORITY_MAX, &priority)) {
+    if (job_read_whole(reader, value, -JOB_PRIORITY_MAX, JOB_PRIORITY_MAX, &priority)) {
         SUBMISSION(reader)->order->priority = (int)priority;
     }
 }
 
 static void read_deadline(const struct json_reader *reader, struct json_view value)
 {
-    (void)read_whole(reader, value, 1, DEADLINE_MAX_S, &SUBMISSION(reader)->order->deadline_s);
+    (void)job_read_whole(reader, value, 1, DEADLINE_MAX_S, &SUBMISSION(reader)->order->deadline_s);
 }
 
 /* Where params are left out. */
@@ -512,7 +449,7 @@ static void read_no_params(struct submission *submission, struct field_errors *e
     if (!submission->has_kind) {
         return;
     }
-    if (kinds[submission->order->kind].is_required) {
+    if (kinds[submission->order->kind]->is_required) {
         field_errors_add(errors, 0, "/params", "params is missing");
     } else if (json_view_check(nothing, sizeof nothing - 1, &empty, NULL) == ERR_OK) {
         read_params(empty, "/params", submission->order, errors);
@@ -534,7 +471,7 @@ static enum err conclude(struct job_order *order, const struct field_errors *err
 static bool has_member(struct json_view object, const char *name)
 {
     struct json_member member;
-    char text[NAME_BYTES];
+    char text[JOB_WORD_BYTES];
 
     for (bool more = json_view_first_member(object, &member); more;
          more = json_view_next_member(&member)) {
@@ -583,8 +520,8 @@ enum err msg_job_decode_params(enum job_kind kind, const struct space *space, co
     memset(out, 0, sizeof *out);
     out->kind = kind;
     out->space = space;
-    if (kinds[kind].preset != NULL) {
-        kinds[kind].preset(out);
+    if (kinds[kind]->preset != NULL) {
+        kinds[kind]->preset(out);
     }
     rc = json_view_check(params, strlen(params), &view, err);
     if (rc == ERR_OK) {

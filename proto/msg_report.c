@@ -1,11 +1,9 @@
 #include "proto/msg_report.h"
 
-#include <inttypes.h>
 #include <math.h>
 #include <string.h>
 
 #include "core/mem.h"
-#include "proto/msg_device.h"
 
 static void put_number(struct text *out, const char *name, double value)
 {
@@ -140,52 +138,4 @@ void test_report_close(struct test_report *report)
     }
     mem_free(report->devices);
     memset(report, 0, sizeof *report);
-}
-
-/* The architecture that was found, with what is known of it. */
-static void put_found(const struct search_report *report, struct text *out)
-{
-    char notation[SPACE_TEXT_BYTES];
-
-    if (report->architecture == NULL) {
-        text_puts(out, "\"feasible\":false,\"architecture\":null,\"notation\":null,"
-                       "\"accuracy\":null,\"latency_ms\":null,");
-        return;
-    }
-    text_puts(out, "\"feasible\":true,\"architecture\":[");
-    for (size_t g = 0; g < report->space->n_genes; g++) {
-        text_printf(out, "%s%d", g > 0 ? "," : "", (int)report->architecture[g]);
-    }
-    text_puts(out, "],");
-    space_print(report->space, report->architecture, notation);
-    put_string(out, "notation", notation);
-    text_puts(out, ",");
-    put_number(out, "accuracy", report->accuracy);
-    text_puts(out, ",");
-    put_number(out, "latency_ms", report->latency_ms);
-    text_puts(out, ",");
-}
-
-void msg_search_encode(const struct search_report *report, struct text *out)
-{
-    text_puts(out, "{");
-    put_string(out, "search_space", report->space->name);
-    text_puts(out, ",\"device\":");
-    if (report->device != NULL) {
-        text_put_json_string(out, report->device);
-    } else {
-        text_puts(out, "null");
-    }
-    text_puts(out, ",\"hardware\":");
-    msg_hardware_put(&report->hardware, out);
-    text_puts(out, ",\"latency_constraint_ms\":");
-    text_put_json_number_exact(out, report->latency_constraint_ms);
-    text_printf(out, ",\"seed\":%" PRId64 ",", report->seed);
-    put_found(report, out);
-    put_number(out, "lowest_latency_ms", report->lowest_latency_ms);
-    text_puts(out, ",\"interval_ms\":null,");
-    put_string(out, "predictor", report->predictor);
-    text_puts(out, ",");
-    put_string(out, "version", report->version);
-    text_printf(out, ",\"n_evaluated\":%zu}\n", report->n_evaluated);
 }

@@ -1,4 +1,4 @@
-/* What a training, a test and a search report, as values and as JSON. Structs belong to their creator. */
+/* What a training and a test report, as values and as JSON. Structs belong to their creator. */
 #ifndef DGLD_PROTO_MSG_REPORT_H
 #define DGLD_PROTO_MSG_REPORT_H
 
@@ -47,21 +47,5 @@ struct test_report {
 
 void msg_test_encode(const struct test_report *report, struct text *out);
 void test_report_close(struct test_report *report);
-
-/* Everything is borrowed. */
-struct search_report {
-    const struct space *space;
-    const char *device; /* its name, or NULL where only its hardware was given */
-    struct hardware hardware;
-    double latency_constraint_ms;
-    int64_t seed;
-    const int32_t *architecture; /* (n_genes) the best, or NULL where none meets the constraint */
-    double accuracy, latency_ms; /* of that, in percent and ms */
-    double lowest_latency_ms;    /* of all that were evaluated */
-    size_t n_evaluated;
-    const char *predictor, *version; /* of the model that predicted the latencies */
-};
-
-void msg_search_encode(const struct search_report *report, struct text *out);
 
 #endif

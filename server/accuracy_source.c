@@ -115,22 +115,52 @@ static enum err number_table(struct accuracy_source *source, struct error *err)
     return ERR_OK;
 }
 
+/* The files that a source may be, in the order of ACCURACY_SOURCE_FILES. */
+enum { ORACLE_NETWORKS, ORACLE, NETWORKS, STORED };
+
+enum err accuracy_source_files(const struct data_tree *tree, const struct space *space,
+                               char paths[ACCURACY_SOURCE_FILES][PATH_BYTES], struct error *err)
+{
+    char directory[PATH_BYTES];
+    enum err rc = data_place_dir(tree, space, DATA_NAS, directory, err);
+
+    rc = rc != ERR_OK ? rc : path_format(paths[ORACLE_NETWORKS], err, "%s/net.txt", directory);
+    rc = rc != ERR_OK ? rc : path_format(paths[ORACLE], err, "%s/acc.txt", directory);
+    rc = rc != ERR_OK ? rc : path_format(paths[NETWORKS], err, "%s/dataxy.txt", directory);
+    return rc != ERR_OK ? rc : accuracy_store_path(tree->root, space, paths[STORED], err);
+}
+
+/* Which of them it is. */
+static enum err find_source(const struct data_tree *tree, const struct space *space, int *which,
+                            char directory[PATH_BYTES], struct error *err)
+{
+    char paths[ACCURACY_SOURCE_FILES][PATH_BYTES];
+    enum err rc = accuracy_source_files(tree, space, paths, err);
+
+    rc = rc != ERR_OK ? rc : data_place_dir(tree, space, DATA_NAS, directory, err);
+    if (rc == ERR_OK && path_is_file(paths[ORACLE])) {
+        *which = ORACLE;
+    } else if (rc == ERR_OK && path_is_file(paths[NETWORKS]) && space == accuracy_kind_genes.space) {
+        *which = NETWORKS;
+    } else {
+        *which = STORED;
+    }
+    return rc;
+}
+
 enum err accuracy_source_open(const struct data_tree *tree, const struct space *space,
                               struct accuracy_source *out, struct error *err)
 {
     struct accuracy_source source = {.space = space};
     char directory[PATH_BYTES];
-    char oracle[PATH_BYTES];
-    char networks[PATH_BYTES];
-    enum err rc = data_place_dir(tree, space, DATA_NAS, directory, err);
+    int which = STORED;
+    enum err rc = find_source(tree, space, &which, directory, err);
 
-    rc = rc != ERR_OK ? rc : path_format(oracle, err, "%s/acc.txt", directory);
-    rc = rc != ERR_OK ? rc : path_format(networks, err, "%s/dataxy.txt", directory);
-    if (rc == ERR_OK && path_is_file(oracle)) {
+    if (rc == ERR_OK && which == ORACLE) {
         source.is_table = true;
         rc = data_load_accuracy(tree, space, &source.table, err);
         rc = rc != ERR_OK ? rc : number_table(&source, err);
-    } else if (rc == ERR_OK && path_is_file(networks) && space == accuracy_kind_genes.space) {
+    } else if (rc == ERR_OK && which == NETWORKS) {
         rc = open_networks(tree, space, directory, &source.model, err);
     } else if (rc == ERR_OK) {
         rc = open_stored(tree, space, &source.model, err);
@@ -141,6 +171,36 @@ enum err accuracy_source_open(const struct data_tree *tree, const struct space *
     }
     *out = source;
     return ERR_OK;
+}
+
+bool accuracy_source_can_list(const struct accuracy_source *source)
+{
+    return source->is_table || source->space->n_architectures > 0;
+}
+
+enum err accuracy_source_check(const struct data_tree *tree, const struct space *space,
+                               bool *can_list, struct error *err)
+{
+    struct accuracy_source source = {0};
+    struct accuracy_data data = {0};
+    char directory[PATH_BYTES];
+    int which = STORED;
+    enum err rc = find_source(tree, space, &which, directory, err);
+
+    if (rc == ERR_OK && which != NETWORKS) {
+        rc = accuracy_source_open(tree, space, &source, err);
+        *can_list = rc == ERR_OK && accuracy_source_can_list(&source);
+        accuracy_source_close(&source);
+        return rc;
+    }
+    *can_list = space->n_architectures > 0;
+    rc = rc != ERR_OK ? rc : accuracy_data_load(space, directory, &data, err);
+    if (rc == ERR_OK && data.n < data.kind->rows_min) {
+        rc = error_set(err, ERR_INVALID, "dataxy.txt has %zu networks; the predictor %s takes %zu",
+                       data.n, data.kind->name, data.kind->rows_min);
+    }
+    accuracy_data_close(&data);
+    return rc;
 }
 
 void accuracy_source_close(struct accuracy_source *source)

@@ -29,6 +29,19 @@ struct accuracy_source {
 enum err accuracy_source_open(const struct data_tree *tree, const struct space *space,
                               struct accuracy_source *out, struct error *err);
 
+/* Whether that would succeed, as far as it can be told without training anything; `can_list` receives
+ * what accuracy_source_can_list() would say. */
+enum err accuracy_source_check(const struct data_tree *tree, const struct space *space,
+                               bool *can_list, struct error *err);
+
+/* Whether accuracy_source_list() can list them. */
+bool accuracy_source_can_list(const struct accuracy_source *source);
+
+/* What an opened source depends on: it holds for as long as these look as they did. */
+enum { ACCURACY_SOURCE_FILES = 4 };
+enum err accuracy_source_files(const struct data_tree *tree, const struct space *space,
+                               char paths[ACCURACY_SOURCE_FILES][PATH_BYTES], struct error *err);
+
 /* Accepts a zeroed struct. */
 void accuracy_source_close(struct accuracy_source *source);
 

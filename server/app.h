@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "server/accuracy_cache.h"
 #include "server/config.h"
 #include "server/config_source.h"
 #include "server/counters.h"
@@ -30,6 +31,7 @@ struct app {
                                   there until it is replaced; no other lock is taken meanwhile */
     struct space_tree spaces;  /* those that are declared in files */
     struct device_cache devices;
+    struct accuracy_cache accuracies;
     struct model_registry models;
     struct serving serving;
     struct infer_stats infer_stats;

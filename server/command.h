@@ -3,6 +3,7 @@
 #ifndef DGLD_SERVER_COMMAND_H
 #define DGLD_SERVER_COMMAND_H
 
+#include "core/device.h"
 #include "core/error.h"
 #include "core/predictor.h"
 #include "core/space.h"
@@ -22,6 +23,8 @@ enum err command_config(const struct options *options, struct error *err);
 enum err command_routes(const struct options *options, struct error *err);
 enum err command_jobs(const struct options *options, struct error *err);
 enum err command_export(const struct options *options, struct error *err);
+/* ERR_INFEASIBLE where no architecture keeps the limits; the answer is printed all the same. */
+enum err command_nas(const struct options *options, struct error *err);
 
 /* The space that --search_space names; ERR_USAGE where it is missing or unknown. */
 enum err command_space(const struct options *options, const struct space **out, struct error *err);
@@ -36,6 +39,9 @@ enum err command_architectures(const struct options *options, const struct space
  * used. The caller ends it with model_close(). */
 enum err command_load_model(const struct options *options, const struct space *space,
                             struct model *out, struct error *err);
+
+/* The value of --hardware: "2,3,1,7.46", separated by commas or blanks. ERR_USAGE. */
+enum err command_hardware(const char *text, struct hardware *out, struct error *err);
 
 /* Reads a file whole, "-" being standard input; a block to be mem_free()d. Errors as of
  * file_read(). */

@@ -1,51 +1,11 @@
 #include <stdbool.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "core/matrix.h"
 #include "core/mem.h"
 #include "proto/msg_predict.h"
 #include "server/command.h"
 #include "server/data_tree.h"
-
-/* Moves past what separates two numbers: blanks with at most one comma among them. */
-static const char *skip_separator(const char *at)
-{
-    at += strspn(at, " \t");
-    at += *at == ',' ? 1 : 0;
-    return at + strspn(at, " \t");
-}
-
-/* "2,3,1,7.46", separated by commas or blanks. */
-static enum err parse_hardware(const char *text, struct hardware *out, struct error *err)
-{
-    /* strtod alone would also take "0x2", "inf" and "nan" */
-    const bool is_plain = text[strspn(text, "0123456789.eE+-, \t")] == '\0';
-    double vector[HARDWARE_N_FIELDS];
-    const char *at = text;
-
-    for (size_t i = 0; i < HARDWARE_N_FIELDS; i++) {
-        bool is_last = i + 1 == HARDWARE_N_FIELDS;
-        char *end;
-        const char *next;
-        vector[i] = strtod(at, &end);
-        next = is_last ? end + strspn(end, " \t") : skip_separator(end);
-        if (!is_plain || end == at || (!is_last && next == end) || (is_last && *next != '\0')) {
-            return error_set(err, ERR_USAGE,
-                             "--hardware takes four numbers F,D,C,M, for example 2,3,1,7.46; not "
-                             "\"%.60s\"",
-                             text);
-        }
-        at = next;
-    }
-    *out = hardware_from_vector(vector);
-    if (hardware_validate(out, NULL, err) != ERR_OK) {
-        error_wrap(err, "--hardware");
-        return ERR_USAGE;
-    }
-    return ERR_OK;
-}
 
 static enum err find_hardware(const struct options *options, const struct space *space,
                               struct hardware *out, struct error *err)
@@ -59,7 +19,7 @@ static enum err find_hardware(const struct options *options, const struct space 
                          "predict needs one of --hardware F,D,C,M and --device NAME");
     }
     if (options->hardware != NULL) {
-        return parse_hardware(options->hardware, out, err);
+        return command_hardware(options->hardware, out, err);
     }
     rc = data_tree_init(&tree, options->root, options->data_path, err);
     rc = rc != ERR_OK ? rc : data_find_device(&tree, space, options->device, &sheet, err);

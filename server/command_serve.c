@@ -125,6 +125,7 @@ enum err command_serve(const struct options *options, struct error *err)
     rc = rc != ERR_OK ? rc : data_tree_init(&app->tree, options->root, options->data_path, err);
     rc = rc != ERR_OK ? rc : space_tree_init(&app->spaces, options->root, err);
     rc = rc != ERR_OK ? rc : device_cache_init(&app->devices, err);
+    rc = rc != ERR_OK ? rc : accuracy_cache_init(&app->accuracies, err);
     rc = rc != ERR_OK ? rc : security_init(&app->security, &app->config, options->root, err);
     rc = rc != ERR_OK ? rc : model_registry_init(&app->models, err);
     rc = rc != ERR_OK ? rc : infer_stats_init(&app->infer_stats, err);
@@ -136,6 +137,7 @@ enum err command_serve(const struct options *options, struct error *err)
         model_registry_close(&app->models);
         device_cache_close(&app->devices);
         space_tree_close(&app->spaces);
+        accuracy_cache_close(&app->accuracies);
         (void)pthread_mutex_destroy(&app->data_lock);
     }
     job_keys_close(&app->job_keys);

@@ -2,51 +2,8 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "core/mem.h"
-
-enum { SETTLED_S = 2 }; /* the coarsest ticks of a file system in use */
-
-static struct file_look look_at(const char *path)
-{
-    struct file_look look = {0};
-    struct stat st;
-
-    if (stat(path, &st) == 0) {
-        look.device = st.st_dev;
-        look.inode = st.st_ino;
-        look.size = st.st_size;
-        look.modified = st.st_mtim;
-        look.changed = st.st_ctim;
-    }
-    return look;
-}
-
-static bool is_same_time(const struct timespec *a, const struct timespec *b)
-{
-    return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
-}
-
-/* Whether the looks (n) are the same. */
-static bool are_same(const struct file_look *a, const struct file_look *b, size_t n)
-{
-    for (size_t i = 0; i < n; i++) {
-        if (a[i].device != b[i].device || a[i].inode != b[i].inode || a[i].size != b[i].size ||
-            !is_same_time(&a[i].modified, &b[i].modified) ||
-            !is_same_time(&a[i].changed, &b[i].changed)) {
-            return false;
-        }
-    }
-    return true;
-}
-
-/* Whether a change from now on would be seen in the times of the file. */
-static bool is_settled(const struct file_look *look, const struct timespec *now)
-{
-    return now->tv_sec - look->modified.tv_sec > SETTLED_S &&
-           now->tv_sec - look->changed.tv_sec > SETTLED_S;
-}
 
 enum err device_cache_init(struct device_cache *cache, struct error *err)
 {
@@ -91,7 +48,7 @@ static enum err look_at_directories(const struct data_tree *tree, const struct s
         if (rc != ERR_OK) {
             return rc;
         }
-        looks[i] = look_at(path);
+        looks[i] = file_look_at(path);
     }
     return ERR_OK;
 }
@@ -109,7 +66,7 @@ static bool recall(struct device_cache *cache, const struct space *space, const 
 
     (void)pthread_mutex_lock(&cache->lock);
     is_there = entry->space == space && strcmp(entry->name, name) == 0 &&
-               are_same(entry->directories, directories, DEVICE_CACHE_DIRECTORIES);
+               file_look_are_same(entry->directories, directories, DEVICE_CACHE_DIRECTORIES);
     if (is_there) {
         (void)snprintf(path, sizeof path, "%s", entry->path);
         then = entry->file;
@@ -120,8 +77,8 @@ static bool recall(struct device_cache *cache, const struct space *space, const 
     if (!is_there) {
         return false;
     }
-    now = look_at(path);
-    if (!are_same(&now, &then, 1)) {
+    now = file_look_at(path);
+    if (!file_look_are_same(&now, &then, 1)) {
         return false;
     }
     *out = hardware;
@@ -134,15 +91,15 @@ static void remember(struct device_cache *cache, const struct space *space, cons
                      const struct hardware *hardware)
 {
     struct device_cache_entry *entry = slot_of(cache, space, name);
-    struct file_look file = look_at(path);
+    struct file_look file = file_look_at(path);
     struct timespec now = {0};
     bool is_whole_settled;
     char *copy;
 
     (void)clock_gettime(CLOCK_REALTIME, &now);
-    is_whole_settled = file.inode != 0 && is_settled(&file, &now);
+    is_whole_settled = file.inode != 0 && file_look_is_settled(&file, &now);
     for (size_t i = 0; i < DEVICE_CACHE_DIRECTORIES; i++) {
-        is_whole_settled = is_whole_settled && is_settled(&directories[i], &now);
+        is_whole_settled = is_whole_settled && file_look_is_settled(&directories[i], &now);
     }
     copy = is_whole_settled ? mem_strdup(path) : NULL;
     if (copy == NULL) {

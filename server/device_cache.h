@@ -2,26 +2,15 @@
  * found is remembered for as long as the files say the same.
  *
  * An answer holds while the directories that were searched and the file that told it look as they
- * did: a file that is dropped in, edited or removed is seen by the next call. File systems keep
- * times in ticks of some milliseconds to two seconds, so what has changed that recently is not
- * remembered yet. All functions but init and close may be called from any thread. */
+ * did: a file that is dropped in, edited or removed is seen by the next call. All functions but init and close may be called from any thread. */
 #ifndef DGLD_SERVER_DEVICE_CACHE_H
 #define DGLD_SERVER_DEVICE_CACHE_H
 
 #include <pthread.h>
 #include <stdint.h>
-#include <sys/types.h>
-#include <time.h>
 
 #include "server/data_tree.h"
-
-/* What stat(2) says of a file, or zeroes where there is none. */
-struct file_look {
-    dev_t device;
-    ino_t inode;
-    off_t size;
-    struct timespec modified, changed;
-};
+#include "server/file_look.h"
 
 enum { DEVICE_CACHE_SLOTS = 256, DEVICE_CACHE_DIRECTORIES = 3 };
 

@@ -172,6 +172,7 @@ static void check_order(struct app *app, const struct request *request, struct r
         .context = app,
         .acquire_served = acquire_served,
         .release_served = release_served,
+        .accuracies = &app->accuracies,
     };
     struct job_order order = {0};
     struct field_errors errors = {0};

@@ -7,6 +7,7 @@
 
 #include "core/error.h"
 #include "proto/job.h"
+#include "server/accuracy_cache.h"
 #include "server/data_tree.h"
 #include "server/names.h"
 #include "server/result_tree.h"
@@ -26,6 +27,8 @@ struct job_env {
      * functions nothing is served, and the space's file is loaded instead. */
     const struct model *(*acquire_served)(void *context, const struct space *space);
     void (*release_served)(void *context, const struct model *model);
+    /* Accuracies that were opened before; may be NULL. */
+    struct accuracy_cache *accuracies;
     /* Serves a model, by version or name. */
     enum err (*activate)(void *context, const struct space *space, const char *name,
                          struct error *err);

@@ -1,58 +1,62 @@
-/* The job that searches for the most accurate architecture under a latency limit: among those whose
- * accuracy is known, all of which it looks at. */
-#include <assert.h>
+/* The job that searches the best network under latency limits. */
 #include <math.h>
+#include <stdio.h>
 
-#include "core/mem.h"
-#include "core/search.h"
-#include "proto/msg_report.h"
 #include "server/job_kinds.h"
 #include "server/model_store.h"
+#include "server/run_nas.h"
 
-#define RESULT_FILE "result.json"
+#define RESULT_FILE      "result.json"
+#define ONNX_FILE        "model.onnx"
+#define TORCHSCRIPT_FILE "model.pt"
 
-/* Where in the job's course the predictions end, in percent. */
-#define PREDICTED_PERCENT 98.0
+/* Where in the job's course files are begun, in percent. */
+#define SEARCHED_PERCENT 90.0
 
 /* What a check looks at and a run works on. */
 struct search {
     const struct job_env *env;
-    const struct data_tree *tree;
     const struct job_order *order;
-    struct device_sheet sheet; /* its name is "" where the order gives the hardware alone */
-    struct accuracy_table table;
-    struct model loaded;       /* where nothing is served */
+    const struct job_nas_params *params;
+    struct device_sheet sheets[JOB_MAX_TARGETS];
+    struct model loaded;       /* where the one that is served is not meant, or nothing is served */
     const struct model *model; /* that predicts */
-    double *latency_ms;        /* (n_rows), owned */
+    struct accuracy_known *accuracy;
 };
 
 static void search_close(struct search *s)
 {
-    accuracy_table_close(&s->table);
+    accuracy_cache_release(s->env->accuracies, s->accuracy);
     if (s->model != NULL && s->model != &s->loaded) {
         s->env->release_served(s->env->context, s->model);
     }
     model_close(&s->loaded);
-    mem_free(s->latency_ms);
 }
 
 /* ---- what it is about, which a check and a run find out alike --------------------------------- */
 
-static enum err find_device(struct search *s, struct field_errors *errors, struct error *err)
+static enum err find_devices(struct search *s, struct field_errors *errors, struct error *err)
 {
-    const struct job_nas_params *params = &s->order->params.nas;
+    enum err rc = ERR_OK;
 
-    if (params->device[0] == '\0') {
-        s->sheet = (struct device_sheet){.hardware = params->hardware};
-        return ERR_OK;
+    for (size_t i = 0; rc == ERR_OK && i < s->params->n_targets; i++) {
+        const struct job_nas_target *target = &s->params->targets[i];
+        char pointer[64] = "/params/device";
+        if (target->device[0] == '\0') {
+            s->sheets[i] = (struct device_sheet){.hardware = target->hardware};
+            continue;
+        }
+        if (s->params->is_list) {
+            (void)snprintf(pointer, sizeof pointer, "/params/targets/%zu/device", i);
+        }
+        rc = data_find_device(s->env->tree, s->order->space, target->device, &s->sheets[i], err);
+        rc = rc != ERR_OK ? job_check_blame(s->env->tree, pointer, errors, err) : ERR_OK;
     }
-    return data_find_device(s->tree, s->order->space, params->device, &s->sheet, err) == ERR_OK
-               ? ERR_OK
-               : job_check_blame(s->tree, "/params/device", errors, err);
+    return rc;
 }
 
 /* The model that is served, in the service that of its memory. */
-static enum err find_model(struct search *s, struct error *err)
+static enum err find_served(struct search *s, struct error *err)
 {
     const struct space *space = s->order->space;
     char path[PATH_BYTES];
@@ -61,7 +65,7 @@ static enum err find_model(struct search *s, struct error *err)
     if (s->env->acquire_served != NULL) {
         s->model = s->env->acquire_served(s->env->context, space);
     } else {
-        rc = model_store_path(s->tree->root, space, path, err);
+        rc = model_store_path(s->env->tree->root, space, path, err);
         rc = rc != ERR_OK ? rc : model_store_load(path, space, &s->loaded, NULL, err);
         s->model = rc == ERR_OK ? &s->loaded : NULL;
     }
@@ -73,150 +77,179 @@ static enum err find_model(struct search *s, struct error *err)
     return rc;
 }
 
-/* What belongs to the space: the model, and architectures with their accuracy. */
-static enum err load_space(struct search *s, struct error *err)
+static enum err find_model(struct search *s, struct field_errors *errors, struct error *err)
 {
-    enum err rc = find_model(s, err);
+    const bool is_named = s->params->version[0] != '\0';
+    enum err rc;
 
-    return rc != ERR_OK ? rc : data_load_accuracy(s->tree, s->order->space, &s->table, err);
+    if (is_named) {
+        rc = model_store_load_named(s->env->tree->root, s->order->space, s->params->version,
+                                    &s->loaded, err);
+        s->model = rc == ERR_OK ? &s->loaded : NULL;
+    } else {
+        rc = find_served(s, err);
+    }
+    return rc == ERR_OK ? ERR_OK
+                        : job_check_blame(s->env->tree,
+                                          is_named ? "/params/version" : "/search_space", errors,
+                                          err);
 }
 
 /* ERR_INVALID where there are field errors. */
-static enum err prepare(const struct job_env *env, const struct job_order *order, struct search *s,
-                        struct field_errors *errors, struct error *err)
+static enum err prepare(struct search *s, struct field_errors *errors, struct error *err)
 {
-    enum err rc;
+    enum err rc = find_devices(s, errors, err);
 
-    s->env = env;
-    s->tree = env->tree;
-    s->order = order;
-    if (order->space != &space_nasbench201) {
-        field_errors_add(errors, 0, "/search_space",
-                         "search over %s comes with a later version; %s can be searched",
-                         order->space->name, space_nasbench201.name);
-        return field_errors_conclude(errors, "the job", err);
-    }
-    rc = find_device(s, errors, err);
-    if (rc == ERR_OK && load_space(s, err) != ERR_OK) {
-        rc = job_check_blame(env->tree, "/search_space", errors, err);
-    }
+    rc = rc != ERR_OK ? rc : find_model(s, errors, err);
     return rc != ERR_OK ? rc : field_errors_conclude(errors, "the job", err);
+}
+
+/* Whether the accuracies are there, and the method is for them. */
+static enum err check_accuracy(const struct search *s, struct field_errors *errors,
+                               struct error *err)
+{
+    const struct space *space = s->order->space;
+    const char *param = "";
+    char pointer[64];
+    bool can_list = false;
+    enum err rc = accuracy_cache_check(s->env->accuracies, s->env->tree, space, &can_list, err);
+
+    if (rc != ERR_OK) {
+        return job_check_blame(s->env->tree, "/search_space", errors, err);
+    }
+    if (nas_check(space, s->params, can_list, &param, err) == ERR_OK) {
+        return ERR_OK;
+    }
+    (void)snprintf(pointer, sizeof pointer, "/params/%s", param);
+    return job_check_blame(s->env->tree, pointer, errors, err);
 }
 
 enum err job_nas_check(const struct job_env *env, const struct job_order *order,
                        struct field_errors *errors, struct error *err)
 {
-    struct search s = {0};
-    enum err rc = prepare(env, order, &s, errors, err);
+    struct search s = {.env = env, .order = order, .params = &order->params.nas};
+    enum err rc = prepare(&s, errors, err);
 
+    rc = rc != ERR_OK ? rc : check_accuracy(&s, errors, err);
+    rc = rc != ERR_OK ? rc : field_errors_conclude(errors, "the job", err);
     search_close(&s);
     return rc;
 }
 
 /* ---- run ------------------------------------------------------------------------------------- */
 
-static enum err predict(struct search *s, const struct fit_hooks *hooks, struct error *err)
+static bool report_search(void *context, const struct job_progress *progress)
 {
-    const struct dataset *rows = &s->table.architectures;
-    const double factor = hardware_factor(&s->sheet.hardware);
-    struct fit_part predicting;
-    enum err rc;
+    const struct job_env *env = context;
 
-    assert(s->model != NULL); /* what prepare() lets pass has one */
-    s->latency_ms = mem_calloc(rows->n_rows, sizeof *s->latency_ms);
-    if (s->latency_ms == NULL) {
-        return error_set(err, ERR_NOMEM, "no memory for %zu predictions", rows->n_rows);
+    return env->report(env->context, progress);
+}
+
+static enum err tell(const struct job_env *env, const char *stage, double percent,
+                     struct error *err)
+{
+    const struct job_progress progress = {
+        .percent = percent, .stage = stage, .loss = NAN, .seconds_left = NAN};
+
+    return env->report(env->context, &progress)
+               ? ERR_OK
+               : error_set(err, ERR_CANCELED, "the search was stopped");
+}
+
+/* Stages the files: the report and the network in the formats that were asked for. */
+static enum err stage(const struct job_env *env, const struct search_report *report,
+                      struct result_batch *batch, struct error *err)
+{
+    const unsigned formats = report->params->formats;
+    struct text text = {0};
+    char directory[PATH_BYTES];
+    char path[PATH_BYTES];
+    char onnx[PATH_BYTES];
+    char torchscript[PATH_BYTES];
+    const struct nas_files files = {
+        .onnx = (formats & SEARCH_EXPORT_ONNX) != 0 ? onnx : NULL,
+        .torchscript = (formats & SEARCH_EXPORT_TORCHSCRIPT) != 0 ? torchscript : NULL,
+    };
+    enum err rc = job_directory(env->tree->root, report->space, env->id, directory, err);
+
+    rc = rc != ERR_OK ? rc : path_format(path, err, "%s/" RESULT_FILE, directory);
+    rc = rc != ERR_OK ? rc : path_format(onnx, err, "%s/" ONNX_FILE, directory);
+    rc = rc != ERR_OK ? rc : path_format(torchscript, err, "%s/" TORCHSCRIPT_FILE, directory);
+    msg_search_put(report, true, &text);
+    text_puts(&text, "}\n");
+    if (rc == ERR_OK && text.has_failed) {
+        rc = error_set(err, ERR_NOMEM, "no memory for the result");
     }
-    fit_part_init(&predicting, hooks, NULL, 0.0, PREDICTED_PERCENT);
-    rc = predictor_predict_told(s->model->predictor, rows->genes, rows->n_rows, &predicting.hooks,
-                                s->latency_ms, NULL, err);
-    for (size_t i = 0; rc == ERR_OK && i < rows->n_rows; i++) {
-        s->latency_ms[i] *= factor; /* A so far */
+    rc = rc != ERR_OK ? rc : run_nas_stage(report, &files, batch, err);
+    rc = rc != ERR_OK ? rc : result_stage(batch, path, text.bytes, text.size, err);
+    text_close(&text);
+    return rc;
+}
+
+static void put_result(const struct job_env *env, const struct search_report *report,
+                       struct text *result)
+{
+    const unsigned formats = report->is_feasible ? report->params->formats : 0;
+
+    msg_search_put(report, false, result);
+    text_puts(result, ",\"files\":[");
+    job_put_file(env, report->space, RESULT_FILE, true, result);
+    if ((formats & SEARCH_EXPORT_ONNX) != 0) {
+        job_put_file(env, report->space, ONNX_FILE, false, result);
+    }
+    if ((formats & SEARCH_EXPORT_TORCHSCRIPT) != 0) {
+        job_put_file(env, report->space, TORCHSCRIPT_FILE, false, result);
+    }
+    text_puts(result, "]}");
+}
+
+/* Puts the report and the network in place as files, and writes the result. */
+static enum err save(const struct job_env *env, const struct search_report *report,
+                     struct text *result, struct error *err)
+{
+    struct result_batch batch = {0};
+    enum err rc = tell(env, "writing", SEARCHED_PERCENT, err);
+
+    rc = rc != ERR_OK ? rc : stage(env, report, &batch, err);
+    rc = rc != ERR_OK ? rc : job_commit(env, &batch, err);
+    result_close(&batch);
+    if (rc == ERR_OK) {
+        put_result(env, report, result);
     }
     return rc;
 }
 
-static void search(const struct search *s, struct search_report *report)
+static enum err search_and_save(struct search *s, struct text *result, struct error *err)
 {
-    const struct job_nas_params *params = &s->order->params.nas;
-    const struct dataset *rows = &s->table.architectures;
-    const struct search_candidates candidates = {
-        .space = s->order->space,
-        .n = rows->n_rows,
-        .genes = rows->genes,
-        .accuracy = s->table.accuracy,
-        .latency_ms = s->latency_ms,
+    const struct nas_subject subject = {
+        .params = s->params,
+        .sheets = s->sheets,
+        .model = s->model,
+        .accuracy = s->accuracy,
     };
-    const struct search_result found =
-        search_exhaustive(&candidates, params->latency_constraint_ms);
+    const struct nas_hooks hooks = {(void *)s->env, report_search};
+    struct search_report report = {0};
+    enum err rc = run_nas(&subject, &hooks, &report, err);
 
-    *report = (struct search_report){
-        .space = s->order->space,
-        .device = s->sheet.name[0] != '\0' ? s->sheet.name : NULL,
-        .hardware = s->sheet.hardware,
-        .latency_constraint_ms = params->latency_constraint_ms,
-        .seed = params->seed,
-        .lowest_latency_ms = found.lowest_latency_ms,
-        .n_evaluated = rows->n_rows,
-        .predictor = s->model->predictor->kind->name,
-        .version = s->model->info.version,
-    };
-    if (found.is_feasible) {
-        report->architecture = rows->genes + found.best * s->order->space->n_genes;
-        report->accuracy = s->table.accuracy[found.best];
-        report->latency_ms = s->latency_ms[found.best];
-    }
-}
-
-/* Puts the report in place as a file, and appends it with that file to the result. */
-static enum err save(const struct job_env *env, const struct search_report *report,
-                     const struct fit_hooks *hooks, struct text *result, struct error *err)
-{
-    static const struct fit_progress writing = {
-        .stage = "writing", .percent = PREDICTED_PERCENT, .loss = NAN};
-    struct result_batch batch = {0};
-    struct text text = {0};
-    char directory[PATH_BYTES];
-    char path[PATH_BYTES];
-    enum err rc = fit_tell(hooks, &writing, err);
-
-    msg_search_encode(report, &text);
-    if (rc == ERR_OK && text.has_failed) {
-        rc = error_set(err, ERR_NOMEM, "no memory for the result");
-    }
-    rc = rc != ERR_OK ? rc : job_directory(env->tree->root, report->space, env->id, directory, err);
-    rc = rc != ERR_OK ? rc : path_format(path, err, "%s/" RESULT_FILE, directory);
-    rc = rc != ERR_OK ? rc : result_stage(&batch, path, text.bytes, text.size, err);
-    rc = rc != ERR_OK ? rc : job_commit(env, &batch, err);
-    result_close(&batch);
-    if (rc == ERR_OK) {
-        text_put(result, text.bytes, text.size - 2); /* without the end of object and line */
-        text_puts(result, ",\"files\":[");
-        job_put_file(env, report->space, RESULT_FILE, true, result);
-        text_puts(result, "]}");
-    }
-    text_close(&text);
+    rc = rc != ERR_OK ? rc : save(s->env, &report, result, err);
+    search_report_close(&report);
     return rc;
 }
 
 enum err job_nas_run(const struct job_env *env, const struct job_order *order, struct text *result,
                      struct error *err)
 {
-    static const struct fit_progress loading = {.stage = "loading", .loss = NAN};
-    const struct fit_hooks hooks = job_fit_hooks(&env);
-    struct search s = {0};
-    struct search_report report;
+    struct search s = {.env = env, .order = order, .params = &order->params.nas};
     struct field_errors errors = {0};
-    enum err rc = fit_tell(&hooks, &loading, err);
+    enum err rc = tell(env, "loading", 0.0, err);
 
     /* what a run that was killed has left */
     rc = rc != ERR_OK ? rc : job_files_remove(env->tree->root, order->space, env->id, err);
-    rc = rc != ERR_OK ? rc : prepare(env, order, &s, &errors, err);
-    rc = rc != ERR_OK ? rc : predict(&s, &hooks, err);
-    if (rc == ERR_OK) {
-        search(&s, &report);
-        rc = save(env, &report, &hooks, result, err);
-    }
+    rc = rc != ERR_OK ? rc : prepare(&s, &errors, err);
+    rc = rc != ERR_OK ? rc
+                      : accuracy_cache_acquire(env->accuracies, env->tree, order->space,
+                                               &s.accuracy, err);
+    rc = rc != ERR_OK ? rc : search_and_save(&s, result, err);
     if (rc != ERR_OK) {
         (void)job_files_remove(env->tree->root, order->space, env->id, NULL);
     }

@@ -5,7 +5,6 @@
 #include "core/mem.h"
 #include "proto/msg_report.h"
 #include "server/job_kinds.h"
-#include "server/model_list.h"
 #include "server/model_store.h"
 #include "server/run_test.h"
 #include "server/training_set.h"
@@ -50,17 +49,9 @@ static enum err load_served(const struct preparation *p, struct error *err)
 
 static enum err load_named(const struct preparation *p, struct error *err)
 {
-    const char *name = p->order->params.test.version;
-    struct model *model = &p->subject->model;
-    char path[PATH_BYTES];
-    bool is_by_version = false;
-    enum err rc =
-        model_list_find_path(p->tree->root, p->order->space, name, path, &is_by_version, err);
+    enum err rc = model_store_load_named(p->tree->root, p->order->space,
+                                         p->order->params.test.version, &p->subject->model, err);
 
-    rc = rc != ERR_OK ? rc : model_store_load(path, p->order->space, model, NULL, err);
-    if (rc == ERR_OK && is_by_version) {
-        rc = model_list_confirm(model, name, err);
-    }
     return rc != ERR_OK ? blame(p, "/params/version", err) : ERR_OK;
 }
 

@@ -169,6 +169,7 @@ static enum err run_kind(struct work *work)
         .acquire_served = env_acquire_served,
         .release_served = env_release_served,
         .activate = env_activate,
+        .accuracies = &work->place->app->accuracies,
     };
     struct job_order order = {0};
     enum err rc =

@@ -9,7 +9,21 @@
 #include "server/command.h"
 #include "server/options.h"
 
-enum exit_code { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
+enum exit_code { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_INFEASIBLE = 3 };
+
+static enum exit_code exit_code_of(enum err rc)
+{
+    switch (rc) {
+    case ERR_OK:
+        return EXIT_DONE;
+    case ERR_USAGE:
+        return EXIT_USAGE;
+    case ERR_INFEASIBLE:
+        return EXIT_INFEASIBLE;
+    default:
+        return EXIT_FAILED;
+    }
+}
 
 static const struct {
     enum command command;
@@ -25,6 +39,7 @@ static const struct {
     {COMMAND_TOKEN,   command_token  },
     {COMMAND_JOBS,    command_jobs   },
     {COMMAND_EXPORT,  command_export },
+    {COMMAND_NAS,     command_nas    },
 };
 
 static enum err run(const struct options *options, struct error *err)
@@ -60,7 +75,7 @@ int main(int argc, char **argv)
                  SIG_IGN); /* a file that may not grow further fails as on a full disk does */
     if (rc != ERR_OK) {
         (void)fprintf(stderr, "dgld: %s\nTry: dgld --help\n", err.text);
-        return rc == ERR_USAGE ? EXIT_USAGE : EXIT_FAILED;
+        return exit_code_of(rc);
     }
     if (options.is_version) {
         (void)puts("dgld " DGLD_VERSION);
@@ -74,5 +89,5 @@ int main(int argc, char **argv)
     if (rc != ERR_OK) {
         (void)fprintf(stderr, "dgld: %s\n", err.text);
     }
-    return rc == ERR_OK ? EXIT_DONE : rc == ERR_USAGE ? EXIT_USAGE : EXIT_FAILED;
+    return exit_code_of(rc);
 }

@@ -179,6 +179,21 @@ enum err model_store_save(const char *root, const char *name, const struct model
     return rc;
 }
 
+enum err model_store_load_named(const char *root, const struct space *space, const char *name,
+                                struct model *out, struct error *err)
+{
+    char path[PATH_BYTES];
+    bool is_by_version = false;
+    enum err rc = model_list_find_path(root, space, name, path, &is_by_version, err);
+
+    rc = rc != ERR_OK ? rc : model_store_load(path, space, out, NULL, err);
+    if (rc == ERR_OK && is_by_version && model_list_confirm(out, name, err) != ERR_OK) {
+        model_close(out);
+        rc = err != NULL ? err->code : ERR_NOT_FOUND;
+    }
+    return rc;
+}
+
 enum err model_store_activate(const char *root, const struct space *space, const char *name,
                               struct model *out, struct error *err)
 {

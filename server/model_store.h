@@ -29,6 +29,10 @@ enum err model_store_named_path(const char *root, const struct space *space, con
 enum err model_store_load(const char *path, const struct space *space, struct model *out,
                           char *substitute, struct error *err);
 
+/* Loads a model by name or version. Errors of model_list_find_path() and model_store_load(). */
+enum err model_store_load_named(const char *root, const struct space *space, const char *name,
+                                struct model *out, struct error *err);
+
 /* Writes the model under its name (NULL: as the served one of its space), whole or not at all; the
  * one that it replaces is kept under models/. `path` (PATH_BYTES) receives where it was written. */
 enum err model_store_save(const char *root, const char *name, const struct model *model, char *path,

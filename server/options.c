@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "core/mem.h"
+#include "core/space.h"
 #include "server/config_source.h"
 #include "server/spelling.h"
 
@@ -22,7 +23,9 @@ enum {
     TOKEN = 1 << COMMAND_TOKEN,
     JOBS = 1 << COMMAND_JOBS,
     EXPORT = 1 << COMMAND_EXPORT,
-    RUNS = TRAIN | TEST,
+    NAS = 1 << COMMAND_NAS,
+    FITS = TRAIN | TEST,
+    RUNS = FITS | NAS,                                 /* the reference's modes */
     SERVICE = SERVE | CONFIG,                          /* these take the settings too */
     ROOTED = SERVICE | RUNS | PREDICT | COSTS | TOKEN, /* these look at the root's files */
     ALL = ROOTED | ROUTES | JOBS | EXPORT,
@@ -37,6 +40,7 @@ static const struct {
     {COMMAND_SERVE, "serve", "", "run the service"},
     {COMMAND_TRAIN, "train", "", "train a predictor and put it in the served one's place"},
     {COMMAND_TEST, "test", "", "compare predictions with what was measured on unseen devices"},
+    {COMMAND_NAS, "nas", "", "search the best network under a latency limit"},
     {COMMAND_PREDICT, "predict", "[ARCHITECTURE ...]", "predict latencies on one device"},
     {COMMAND_COSTS, "costs", "[ARCHITECTURE ...]", "count MACs, parameters and memory traffic"},
     {COMMAND_EXPORT, "export", "ARCHITECTURE", "write the network of an architecture as a file"},
@@ -75,23 +79,23 @@ struct flag {
 static const struct flag flags[] = {
     {"search-space", FLAG_TEXT, AT(search_space), RUNS | PREDICT | COSTS | EXPORT, 0, 0, "NAME",
      "nasbench201, fbnetv3, or one that config/spaces/NAME.json declares"},
-    {"mode", FLAG_MODE, 0, RUNS, 0, 0, "MODE", "train or test, instead of the command's name"},
+    {"mode", FLAG_MODE, 0, RUNS, 0, 0, "MODE", "train, test or nas, instead of the command's name"},
     {"root", FLAG_PATH, AT(root), ROOTED, 0, 0, "DIR",
      "where data/, result/ and config/ are; default: the current directory"},
     {"data-path", FLAG_PATH, AT(data_path), ROOTED & ~TOKEN, 0, 0, "DIR",
      "the data of the space, or a folder that holds it; default: data/ of the root"},
-    {"train-devices", FLAG_TEXT, AT(train_devices), RUNS, 0, 0, "A,B,...",
+    {"train-devices", FLAG_TEXT, AT(train_devices), FITS, 0, 0, "A,B,...",
      "devices to learn from; default: the paper's twelve phones, of a declared space all that have "
      "latencies and a sheet"},
-    {"test-devices", FLAG_TEXT, AT(test_devices), RUNS, 0, 0, "A,B,...",
+    {"test-devices", FLAG_TEXT, AT(test_devices), FITS, 0, 0, "A,B,...",
      "unseen devices to test on; default for test: all that were measured and not trained on"},
-    {"load-path", FLAG_PATH, AT(load_path), TEST | PREDICT, 0, 0, "FILE",
+    {"load-path", FLAG_PATH, AT(load_path), TEST | PREDICT | NAS, 0, 0, "FILE",
      "predictor to use; default: the served one"},
-    {"predictor", FLAG_TEXT, AT(predictor), RUNS, 0, 0, "KIND",
+    {"predictor", FLAG_TEXT, AT(predictor), FITS, 0, 0, "KIND",
      "kind of predictor: cost (default) or mlp, the paper's"},
-    {"epoch", FLAG_WHOLE, AT(epoch), RUNS, 1, 1000000000, "N",
+    {"epoch", FLAG_WHOLE, AT(epoch), FITS, 1, 1000000000, "N",
      "epochs of mlp, default 50000; selects mlp where --predictor is not given"},
-    {"lr", FLAG_POSITIVE, AT(learning_rate), RUNS, 0, 0, "X",
+    {"lr", FLAG_POSITIVE, AT(learning_rate), FITS, 0, 0, "X",
      "learning rate of mlp, default 0.1; selects mlp likewise"},
     {"target", FLAG_TEXT, AT(target), TRAIN, 0, 0, "WHAT",
      "what to learn to predict: latency (default) or accuracy"},
@@ -99,13 +103,13 @@ static const struct flag flags[] = {
      "networks with their accuracy to learn from; default: NAS/ of the space's data"},
     {"name", FLAG_TEXT, AT(name), TRAIN | TOKEN, 0, 0, "NAME",
      "of a model to write beside the served one, which stays as it is; of a token: who holds it"},
-    {"model", FLAG_TEXT, AT(model), TEST | PREDICT, 0, 0, "NAME",
+    {"model", FLAG_TEXT, AT(model), TEST | PREDICT | NAS, 0, 0, "NAME",
      "a named model or a version, instead of the served one"},
     {"seed", FLAG_WHOLE, AT(seed), RUNS | EXPORT, 0, INT64_MAX, "N",
      "of whatever is drawn at random; default: 0"},
     {"holdout", FLAG_SWITCH, AT(is_holdout), TEST, 0, 0, "",
      "predict each architecture by a model that never saw it (10-fold)"},
-    {"hardware", FLAG_TEXT, AT(hardware), PREDICT, 0, 0, "F,D,C,M",
+    {"hardware", FLAG_TEXT, AT(hardware), PREDICT | NAS, 0, 0, "F,D,C,M",
      "clock in GHz, dispatch width, last-level cache in MB, memory bandwidth in GB/s"},
     {"device", FLAG_TEXT, AT(device), PREDICT, 0, 0, "NAME", "a device whose data sheet is known"},
     {"architectures", FLAG_PATH, AT(architectures_file), PREDICT | COSTS, 0, 0, "FILE",
@@ -115,6 +119,36 @@ static const struct flag flags[] = {
     {"file", FLAG_PATH, AT(file), TOKEN | EXPORT, 0, 0, "FILE",
      "of token: the tokens file to add it to, relative to the root; default: its entry is printed; "
      "of export: the file to write, whose ending names the format: .onnx or .pt"},
+    {"nas-target-device", FLAG_TEXT, AT(nas_target_device), NAS, 0, 0, "A,B,...",
+     "the phone to search for; of several the network holds on all"},
+    {"latency-constraint", FLAG_TEXT, AT(latency_constraint), NAS, 0, 0, "X,...",
+     "limit in the reference's unit, hundreds of ms for nasbench201 and ms for fbnetv3; one for all "
+     "phones or as many as phones"},
+    {"latency-constraint-ms", FLAG_TEXT, AT(latency_constraint_ms), NAS, 0, 0, "MS,...",
+     "the same in milliseconds, for every space"},
+    {"objective", FLAG_TEXT, AT(objective), NAS, 0, 0, "NAME",
+     "accuracy (default): the most accurate under the limit; pareto: the front of accuracy and "
+     "latency, with or without a limit"},
+    {"confidence", FLAG_TEXT, AT(confidence), NAS, 0, 0, "SHARE",
+     "the upper bound of that interval, 0.9 say, keeps the limit rather than the median"},
+    {"macs-max", FLAG_TEXT, AT(macs_max), NAS, 0, 0, "N", "most multiply-accumulates"},
+    {"params-max", FLAG_TEXT, AT(params_max), NAS, 0, 0, "N", "most parameters"},
+    {"method", FLAG_TEXT, AT(method), NAS, 0, 0, "NAME",
+     "exhaustive or genetic; default: exhaustive where all architectures can be listed"},
+    {"population-size", FLAG_TEXT, AT(population_size), NAS, 0, 0, "N",
+     "of the genetic search, default 100; each of these selects it"},
+    {"generations", FLAG_TEXT, AT(generations), NAS, 0, 0, "N", "likewise, default 100"},
+    {"crossover-rate", FLAG_TEXT, AT(crossover_rate), NAS, 0, 0, "X",
+     "likewise, default 2: above 1 means always"},
+    {"mutation-rate", FLAG_TEXT, AT(mutation_rate), NAS, 0, 0, "X", "likewise, a gene, default 0.05"},
+    {"POPULATION-SIZE", FLAG_TEXT, AT(population_size), NAS, 0, 0, "N",
+     "the reference's names of these four, and its GENE_LENGTH, which is checked"},
+    {"EPOCH", FLAG_TEXT, AT(generations), NAS, 0, 0, "N", ""},
+    {"CROSSOVER-RATE", FLAG_TEXT, AT(crossover_rate), NAS, 0, 0, "X", ""},
+    {"MUTATION-RATE", FLAG_TEXT, AT(mutation_rate), NAS, 0, 0, "X", ""},
+    {"GENE-LENGTH", FLAG_WHOLE, AT(gene_length), NAS, 1, SPACE_MAX_GENES, "N", ""},
+    {"export", FLAG_TEXT, AT(export_formats), NAS, 0, 0, "A,B",
+     "files of the network that is found: onnx,torchscript (default), one of them, or none"},
     {"url", FLAG_TEXT, AT(url), JOBS, 0, 0, "URL",
      "of the service; default: DGLD_URL of the environment, or http://127.0.0.1:8080"},
     {"token-file", FLAG_PATH, AT(token_file), JOBS, 0, 0, "FILE",
@@ -438,9 +472,9 @@ enum err options_parse(int argc, char **argv, struct options *out, struct error 
     }
     if (rc == ERR_OK && options.command == COMMAND_NONE && !options.is_help &&
         !options.is_version) {
-        rc = error_set(
-            err, ERR_USAGE,
-            "say what to do: serve, train, test, predict, costs, export, config, token or jobs");
+        rc = error_set(err, ERR_USAGE,
+                       "say what to do: serve, train, test, nas, predict, costs, export, config, "
+                       "token or jobs");
     }
     if (rc == ERR_OK && options.command != COMMAND_NONE) {
         rc = check_flags(&options, seen, err);

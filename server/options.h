@@ -23,6 +23,7 @@ enum command {
     COMMAND_TOKEN,
     COMMAND_JOBS,
     COMMAND_EXPORT,
+    COMMAND_NAS,
 };
 
 /* Texts are borrowed from argv. A text that was not given is NULL, unless the table has a default.
@@ -43,6 +44,11 @@ struct options {
     const char *role, *file;                               /* of token; `file` of export too */
     const char *url, *token_file, *ca_file, *state, *kind; /* of jobs */
     int64_t limit;                                         /* 0 where it was not given */
+    /* of nas; numbers as text, which the command reads */
+    const char *nas_target_device, *latency_constraint, *latency_constraint_ms;
+    const char *objective, *method, *confidence, *macs_max, *params_max, *export_formats;
+    const char *population_size, *generations, *crossover_rate, *mutation_rate;
+    int64_t gene_length; /* 0 where it was not given */
     bool is_holdout, is_json, is_markdown, is_defaults;
     const char *without_effect; /* the first flag given that is read and has no effect */
     const char **words;         /* (n_words), owned; positional arguments */

@@ -82,7 +82,7 @@ void respond_error(struct reply *reply, const struct request *request, const str
         [ERR_INVALID] = 422,  [ERR_NOT_FOUND] = 422, /* something the body names; an unknown path
                                                         never gets here */
         [ERR_LIMIT] = 413,    [ERR_USAGE] = 422,     [ERR_NUMERIC] = 500,
-        [ERR_CANCELED] = 503, [ERR_INTERNAL] = 500,
+        [ERR_CANCELED] = 503, [ERR_INFEASIBLE] = 422, [ERR_INTERNAL] = 500,
     };
 
     respond_problem(reply, request, status_of[err->code], err->text, errors);

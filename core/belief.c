@@ -1,0 +1,142 @@
+#include "core/belief.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "core/mem.h"
+
+/* Standard deviations that are believed, of log latency or relative to the root of latency. They were set
+ * on the devices of a library, each predicted with the others: of the same kind, from one phone to
+ * another and from one server to another; of other kinds, from all to the one left out. What matters is
+ * their order of magnitude. */
+#define SAME_LEVEL         0.25 /* beside k of the data sheet */
+#define UNKNOWN_LEVEL      1.0  /* beside the middle measurement */
+#define SAME_SLOPE         0.08
+#define SAME_GROUP_WEIGHT  3.0
+#define SAME_OWN_SCATTER   0.045 /* of one device, beside that of A */
+#define OTHER_LEVEL        0.3
+#define OTHER_OFFSET       0.2
+#define OTHER_GROUP_WEIGHT 1.0
+#define OTHER_SCATTER      0.05
+
+/* Without and with a data sheet: who gives one most likely means a phone as the method does, and who
+ * measures a device that has none most likely has a library of its like. */
+static const double weights[2][BELIEF_N_KINDS] = {
+    {0.25, 0.05, 0.7 },
+    {0.9,  0.03, 0.07},
+};
+
+static void add_group(struct belief *b, size_t size, double sd, double weight)
+{
+    b->groups[b->n_groups++] = (struct robust_group){size, sd * sd, weight};
+}
+
+/* Room for one more column. */
+static double *add_column(struct belief *b, size_t q)
+{
+    return b->columns + b->n_columns++ * q;
+}
+
+/* One column a feature; a group's features together carry its deviation. */
+static void add_residuals(struct belief *b, const struct residual_basis *basis)
+{
+    const struct space_residuals *residuals = &basis->residuals;
+
+    for (size_t g = 0; g < residuals->n_groups; g++) {
+        const struct space_residual_group *group = &residuals->groups[g];
+        double sd = b->kind == BELIEF_SAME_KIND ? group->same_kind : group->other_kind;
+        add_group(b, group->size, sd / sqrt((double)group->size),
+                  b->kind == BELIEF_SAME_KIND ? SAME_GROUP_WEIGHT : OTHER_GROUP_WEIGHT);
+    }
+    for (size_t j = 0; j < basis->p; j++) {
+        residual_standardised(basis, j, add_column(b, basis->q));
+    }
+}
+
+static void believe_same_kind(struct belief *b, const struct belief_ground *ground)
+{
+    const size_t q = ground->basis->q;
+    double *slope;
+
+    add_column(b, q)[0] = 1.0;
+    add_group(b, 1, ground->has_hardware ? SAME_LEVEL : UNKNOWN_LEVEL, INFINITY);
+    slope = add_column(b, q);
+    slope[0] = -ground->mean_log_a;
+    slope[RESIDUAL_BASE] = 1.0;
+    add_group(b, 1, SAME_SLOPE, INFINITY);
+    b->noise_scale = hypot(ground->scatter, SAME_OWN_SCATTER);
+}
+
+static void believe_other_kind(struct belief *b, const struct belief_ground *ground)
+{
+    const size_t q = ground->basis->q;
+
+    b->mean[RESIDUAL_BASE] = 1.0 / ground->mean_root_a;
+    memcpy(add_column(b, q), b->mean, q * sizeof *b->mean);
+    add_group(b, 1, OTHER_LEVEL, INFINITY);
+    add_column(b, q)[0] = 1.0;
+    add_group(b, 1, OTHER_OFFSET, INFINITY);
+}
+
+/* The mean of the library's functions, and as latent factors what each differs from it by. */
+static void believe_library(struct belief *b, const struct belief_ground *ground)
+{
+    const struct residual_basis *basis = ground->basis;
+    const struct calibration_prior *prior = ground->prior;
+    const size_t n = prior->n_devices;
+    double mean[1 + SPACE_MAX_RESIDUALS] = {0};
+    double factor[1 + SPACE_MAX_RESIDUALS];
+
+    for (size_t d = 0; d < n; d++) {
+        for (size_t j = 0; j <= basis->p; j++) {
+            mean[j] += prior->functions[d * (1 + basis->p) + j] / (double)n;
+        }
+    }
+    residual_function(basis, mean, b->mean);
+    memcpy(add_column(b, basis->q), b->mean, basis->q * sizeof *b->mean);
+    add_group(b, 1, OTHER_LEVEL, INFINITY);
+    for (size_t d = 0; n > 1 && d < n; d++) {
+        for (size_t j = 0; j <= basis->p; j++) {
+            factor[j] = prior->functions[d * (1 + basis->p) + j] - mean[j];
+        }
+        residual_function(basis, factor, add_column(b, basis->q));
+    }
+    if (n > 1) {
+        add_group(b, n, 1.0 / sqrt((double)(n - 1)), INFINITY);
+    }
+}
+
+enum err belief_init(struct belief *belief, enum belief_kind kind,
+                     const struct belief_ground *ground, struct error *err)
+{
+    const size_t q = ground->basis->q;
+    const size_t columns_max =
+        2 + ground->basis->p + (kind == BELIEF_LIBRARY ? ground->prior->n_devices : 0);
+
+    *belief = (struct belief){
+        .kind = kind,
+        .is_root = kind != BELIEF_SAME_KIND,
+        .log_weight = log(weights[ground->has_hardware ? 1 : 0][kind]),
+        .noise_scale = OTHER_SCATTER,
+        .columns = mem_calloc(columns_max + 1, q * sizeof *belief->columns),
+    };
+    if (belief->columns == NULL) {
+        return error_set(err, ERR_NOMEM, "no memory for a belief about a device");
+    }
+    belief->mean = belief->columns + columns_max * q;
+    if (kind == BELIEF_SAME_KIND) {
+        believe_same_kind(belief, ground);
+    } else if (kind == BELIEF_OTHER_KIND) {
+        believe_other_kind(belief, ground);
+    } else {
+        believe_library(belief, ground);
+    }
+    add_residuals(belief, ground->basis);
+    return ERR_OK;
+}
+
+void belief_close(struct belief *belief)
+{
+    mem_free(belief->columns);
+    *belief = (struct belief){0};
+}

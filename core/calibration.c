@@ -1,0 +1,574 @@
+#include "core/calibration.h"
+
+#include <assert.h>
+#include <math.h>
+#include <string.h>
+
+#include "core/belief.h"
+#include "core/dataset.h"
+#include "core/matrix.h"
+#include "core/mem.h"
+#include "core/stats.h"
+
+#define NOISE_ROWS        2.0
+#define NOISE_MIN         0.003
+#define RELATIVE_UNKNOWN  0.05  /* sd of log A where the caller does not tell it */
+#define ROOT_MIN          0.05  /* a latency is at least a four hundredth of the middle one */
+#define WEIGHT_MIN        1e-3  /* a belief of less weight is dropped */
+#define LIBRARY_LEVEL_SD  1.0   /* the least that is granted a device outside of the library */
+#define LOG_LATENCY_BOUND 600.0 /* so that every prediction is a finite number */
+#define SPREAD_MAX        50.0
+
+/* Scatter is less heavy-tailed than the t that is fitted to it, whose standard deviation makes
+ * intervals too wide by so much, the more of it is fitted and the less believed: with this, 90 %
+ * intervals hold 90 % on devices of the library that are left out. */
+#define EXCESS_WIDTH 0.13
+#define EXCESS_ROWS  5.0
+
+enum { N_UPDATES = 12, N_SOFT_UPDATES = 6 };
+
+/* A belief, revised by the measurements. */
+struct posterior {
+    enum belief_kind kind;
+    bool is_root;
+    double weight;
+    double offset;  /* see core/belief.h */
+    double noise;   /* squared scale of the t ... */
+    double scatter; /* ... of which so much is that of A, as it is at the architectures measured */
+    size_t n_wild;
+    double *mean;     /* (q): coefficients of x, owned */
+    double *triangle; /* (q, q), upper, in the same block: the variance is |triangle x|^2 */
+};
+
+struct calibration {
+    struct residual_basis basis;
+    size_t n_rows;
+    double sharpness; /* factor of all spreads */
+    size_t n_posteriors;
+    struct posterior posteriors[BELIEF_N_KINDS];
+};
+
+void calibration_destroy(struct calibration *calibration)
+{
+    if (calibration != NULL) {
+        for (size_t k = 0; k < BELIEF_N_KINDS; k++) {
+            mem_free(calibration->posteriors[k].mean);
+        }
+        mem_free(calibration);
+    }
+}
+
+/* ---- prediction ------------------------------------------------------------------------------ */
+
+/* |triangle x|^2. Four sums, so that one addition need not wait for the other. */
+static double squared_length(const double *triangle, const double *x, size_t q)
+{
+    double square = 0.0;
+
+    for (size_t i = 0; i < q; i++) {
+        const double *row = triangle + i * q;
+        double sums[4] = {0};
+        size_t j = i;
+        double sum;
+        for (; j + 4 <= q; j += 4) {
+            sums[0] += row[j] * x[j];
+            sums[1] += row[j + 1] * x[j + 1];
+            sums[2] += row[j + 2] * x[j + 2];
+            sums[3] += row[j + 3] * x[j + 3];
+        }
+        sum = (sums[0] + sums[1]) + (sums[2] + sums[3]);
+        for (; j < q; j++) {
+            sum += row[j] * x[j];
+        }
+        square += sum * sum;
+    }
+    return square;
+}
+
+/* What one belief says: the log of the median, and the variance of log latency where it is asked for.
+ * `scatter` is the squared scale of log A's own noise at this architecture. */
+static double predict_log(const struct posterior *belief, double *x, size_t q, double a,
+                          double scatter, double *variance)
+{
+    double mean = 0.0;
+    double noise = belief->noise;
+
+    x[RESIDUAL_BASE] = belief->is_root ? sqrt(a) : log(a);
+    for (size_t j = 0; j < q; j++) {
+        mean += belief->mean[j] * x[j];
+    }
+    if (belief->is_root) {
+        mean = fmax(mean, ROOT_MIN);
+    } else {
+        noise = fmax(noise + scatter - belief->scatter, NOISE_MIN * NOISE_MIN);
+    }
+    if (variance != NULL) {
+        *variance = squared_length(belief->triangle, x, q) +
+                    noise * ROBUST_FIT_DOF / (ROBUST_FIT_DOF - 2.0);
+        *variance *= belief->is_root ? 4.0 / (mean * mean) : 1.0;
+    }
+    return belief->offset + (belief->is_root ? 2.0 * log(mean) : x[RESIDUAL_BASE] + mean);
+}
+
+/* The squared scale of the t about log A whose predictive standard deviation is sd. */
+static double scatter_of(double a, double sd)
+{
+    return sd * sd / (a * a) * (ROBUST_FIT_DOF - 2.0) / ROBUST_FIT_DOF;
+}
+
+static void predict_one(const struct calibration *c, const int32_t *genes, double a, double sd,
+                        double *latency_ms, double *spread)
+{
+    double x[RESIDUAL_MAX_WIDTH];
+    double logs[BELIEF_N_KINDS];
+    double variances[BELIEF_N_KINDS];
+    double mean = 0.0;
+    double variance = 0.0;
+
+    residual_describe(&c->basis, genes, x);
+    for (size_t k = 0; k < c->n_posteriors; k++) {
+        logs[k] = predict_log(&c->posteriors[k], x, c->basis.q, a, scatter_of(a, sd),
+                              spread != NULL ? &variances[k] : NULL);
+        mean += c->posteriors[k].weight * logs[k];
+    }
+    mean = fmax(-LOG_LATENCY_BOUND, fmin(LOG_LATENCY_BOUND, mean));
+    *latency_ms = exp(mean);
+    for (size_t k = 0; spread != NULL && k < c->n_posteriors; k++) {
+        double d = logs[k] - mean;
+        variance += c->posteriors[k].weight * (variances[k] + d * d);
+    }
+    if (spread != NULL) {
+        *spread = fmin(c->sharpness * sqrt(variance), SPREAD_MAX);
+    }
+}
+
+void calibration_predict(const struct calibration *calibration, const int32_t *genes,
+                         const double *a, const double *sd, size_t n, double *latency_ms,
+                         double *spread)
+{
+    const size_t n_genes = calibration->basis.space->n_genes;
+
+    for (size_t i = 0; i < n; i++) {
+        predict_one(calibration, genes + i * n_genes, a[i],
+                    sd != NULL ? sd[i] : RELATIVE_UNKNOWN * a[i], &latency_ms[i],
+                    spread != NULL ? &spread[i] : NULL);
+    }
+}
+
+/* ---- measurements ---------------------------------------------------------------------------- */
+
+/* The measurements, one row an architecture, in one block. */
+struct rows {
+    size_t n, q;
+    double *x;       /* (n, q) */
+    double *log_ms;  /* (n) */
+    double *log_a;   /* (n) */
+    double *scatter; /* (n): scatter_of() */
+    double *scratch; /* (n) */
+    double *sorted;  /* (n): a copy for medians */
+};
+
+static enum err check_measurements(const struct measurements *m, struct error *err)
+{
+    if (m->n == 0 || m->n > CALIBRATION_MAX_ROWS) {
+        return error_set(err, ERR_INVALID, "a calibration takes 1 to %zu measurements, not %zu",
+                         CALIBRATION_MAX_ROWS, m->n);
+    }
+    for (size_t i = 0; i < m->n; i++) {
+        if (!(m->latency_ms[i] > 0.0 && isfinite(m->latency_ms[i]))) {
+            return error_set(err, ERR_INVALID, "measurement %zu: latency_ms is %g", i + 1,
+                             m->latency_ms[i]);
+        }
+        if (!(m->a[i] > 0.0 && isfinite(m->a[i])) ||
+            (m->sd != NULL && !(m->sd[i] >= 0.0 && isfinite(m->sd[i])))) {
+            return error_set(err, ERR_INVALID, "measurement %zu: the predictor gives no finite A",
+                             i + 1);
+        }
+    }
+    return ERR_OK;
+}
+
+static enum err rows_alloc(struct rows *rows, size_t n, size_t q, struct error *err)
+{
+    double *block = mem_calloc(n, (q + 5) * sizeof *block);
+
+    if (block == NULL) {
+        return error_set(err, ERR_NOMEM, "no memory to calibrate by %zu architectures", n);
+    }
+    *rows = (struct rows){
+        .n = n,
+        .q = q,
+        .x = block,
+        .log_ms = block + n * q,
+        .log_a = block + n * (q + 1),
+        .scatter = block + n * (q + 2),
+        .scratch = block + n * (q + 3),
+        .sorted = block + n * (q + 4),
+    };
+    return ERR_OK;
+}
+
+/* Which of n_groups architectures are used, evenly, where they are too many. */
+static bool is_used(size_t group, size_t n_groups)
+{
+    return n_groups <= CALIBRATION_USED_ROWS || (group + 1) * CALIBRATION_USED_ROWS / n_groups !=
+                                                    group * CALIBRATION_USED_ROWS / n_groups;
+}
+
+/* Fills the row of one architecture, measured in the rows order[0 .. n - 1] of m. */
+static void fill_row(struct rows *rows, size_t at, const struct residual_basis *basis,
+                     const struct measurements *m, const size_t *order, size_t n, double *scratch)
+{
+    const size_t first = order[0];
+    const double a = m->a[first];
+
+    for (size_t i = 0; i < n; i++) {
+        scratch[i] = log(m->latency_ms[order[i]]);
+    }
+    rows->log_ms[at] = stats_median(scratch, n);
+    rows->log_a[at] = log(a);
+    rows->scatter[at] = scatter_of(a, m->sd != NULL ? m->sd[first] : RELATIVE_UNKNOWN * a);
+    residual_describe(basis, m->genes + first * basis->space->n_genes, rows->x + at * rows->q);
+}
+
+/* The rows of m ordered by architecture: start (n_groups + 1) and order (n). */
+static void order_rows(const size_t *group, size_t n, size_t n_groups, size_t *start, size_t *order)
+{
+    for (size_t i = 0; i < n; i++) {
+        start[group[i] + 1]++;
+    }
+    for (size_t g = 0; g < n_groups; g++) {
+        start[g + 1] += start[g];
+    }
+    for (size_t i = n; i-- > 0;) {
+        order[--start[group[i] + 1]] = i;
+    }
+    for (size_t g = 0; g < n_groups; g++) { /* each start has become that of the group before */
+        start[g] = start[g + 1];
+    }
+    start[n_groups] = n;
+}
+
+static enum err gather_rows(struct rows *rows, const struct residual_basis *basis,
+                            const struct measurements *m, struct error *err)
+{
+    size_t *group = mem_calloc(3 * m->n + 1, sizeof *group);
+    double *scratch = mem_calloc(m->n, sizeof *scratch);
+    size_t *order = group + m->n;
+    size_t *start = order + m->n;
+    size_t n_groups = 0;
+    size_t n_used = 0;
+    enum err rc;
+
+    if (group == NULL || scratch == NULL) {
+        rc = error_set(err, ERR_NOMEM, "no memory to calibrate by %zu measurements", m->n);
+        goto done;
+    }
+    rc = dataset_group(basis->space, m->genes, m->n, group, &n_groups, err);
+    if (rc != ERR_OK) {
+        goto done;
+    }
+    order_rows(group, m->n, n_groups, start, order);
+    for (size_t g = 0; g < n_groups; g++) {
+        n_used += is_used(g, n_groups) ? 1 : 0;
+    }
+    rc = rows_alloc(rows, n_used, basis->q, err);
+    for (size_t g = 0, at = 0; rc == ERR_OK && g < n_groups; g++) {
+        if (is_used(g, n_groups)) {
+            fill_row(rows, at++, basis, m, order + start[g], start[g + 1] - start[g], scratch);
+        }
+    }
+done:
+    mem_free(group);
+    mem_free(scratch);
+    return rc;
+}
+
+static double median_of(const struct rows *rows, const double *values)
+{
+    memcpy(rows->sorted, values, rows->n * sizeof *values);
+    return stats_median(rows->sorted, rows->n);
+}
+
+/* ---- fit ------------------------------------------------------------------------------------- */
+
+static double dot(const double *a, const double *b, size_t n)
+{
+    double sum = 0.0;
+
+    for (size_t i = 0; i < n; i++) {
+        sum += a[i] * b[i];
+    }
+    return sum;
+}
+
+/* Fills the regression's target. Returns the offset: log k, or what the middle measurement says. */
+static double fill_target(const struct belief *belief, const struct rows *rows,
+                          const struct hardware *hardware, double *target)
+{
+    double offset;
+
+    for (size_t i = 0; i < rows->n; i++) {
+        double *x = rows->x + i * rows->q;
+        x[RESIDUAL_BASE] = belief->is_root ? exp(0.5 * rows->log_a[i]) : rows->log_a[i];
+        target[i] = belief->is_root
+                        ? rows->log_ms[i] - 2.0 * log(fmax(dot(belief->mean, x, rows->q), ROOT_MIN))
+                        : rows->log_ms[i] - rows->log_a[i];
+    }
+    offset = !belief->is_root && hardware != NULL ? log(hardware_factor(hardware))
+                                                  : median_of(rows, target);
+    for (size_t i = 0; i < rows->n; i++) {
+        const double *x = rows->x + i * rows->q;
+        target[i] = belief->is_root
+                        ? exp(0.5 * (rows->log_ms[i] - offset)) - dot(belief->mean, x, rows->q)
+                        : target[i] - offset;
+    }
+    return offset;
+}
+
+/* log of the density of Student's t, up to the constant that all beliefs share. */
+static double log_density(double z)
+{
+    return -0.5 * (ROBUST_FIT_DOF + 1.0) * log1p(z * z / ROBUST_FIT_DOF);
+}
+
+/* How well each measurement's log latency is predicted from the others: the sum of log densities. */
+static double score(const struct belief *belief, const struct robust_fit *fit,
+                    const struct rows *rows, double offset)
+{
+    double sum = belief->log_weight;
+
+    for (size_t i = 0; i < rows->n; i++) {
+        sum += log_density(fit->z[i]) - log(fit->scale[i]);
+        if (belief->is_root) { /* d root / d log latency */
+            sum += 0.5 * (rows->log_ms[i] - offset) - log(2.0);
+        }
+    }
+    return sum;
+}
+
+/* Folds the posterior onto x: its mean and the triangle of its covariance. */
+static enum err fold_posterior(const struct belief *belief, const struct robust_fit *fit, size_t q,
+                               struct posterior *out, struct error *err)
+{
+    const size_t p = fit->p;
+    const size_t n_rows = p > q ? p : q;
+    double *block = mem_calloc(n_rows * q + p * q + MATRIX_TRIANGULARISE_SCRATCH(q), sizeof *block);
+    double *scaled = block + n_rows * q; /* (p, q): columns in units of root, transposed below */
+
+    out->mean = mem_calloc(q + q * q, sizeof *out->mean);
+    if (block == NULL || out->mean == NULL) {
+        mem_free(block);
+        return error_set(err, ERR_NOMEM, "no memory for a calibration");
+    }
+    out->triangle = out->mean + q;
+    memcpy(out->mean, belief->mean, q * sizeof *out->mean);
+    for (size_t c = 0; c < p; c++) {
+        for (size_t j = 0; j < q; j++) {
+            double value = fit->root[c] * belief->columns[c * q + j];
+            scaled[j * p + c] = value;
+            out->mean[j] += fit->solution[c] * value;
+        }
+    }
+    matrix_times_lower_transposed(scaled, q, fit->triangle, p); /* (q, p): columns' images */
+    for (size_t c = 0; c < p; c++) {
+        for (size_t j = 0; j < q; j++) {
+            block[c * q + j] = scaled[j * p + c];
+        }
+    }
+    matrix_triangularise(block, n_rows, q, scaled + p * q);
+    memcpy(out->triangle, block, q * q * sizeof *block);
+    mem_free(block);
+    return ERR_OK;
+}
+
+static bool is_posterior_finite(const struct posterior *posterior, size_t q)
+{
+    double sum = posterior->noise + posterior->offset;
+
+    for (size_t j = 0; j < q; j++) {
+        sum += posterior->mean[j];
+        for (size_t i = j; i < q; i++) {
+            sum += posterior->triangle[j * q + i];
+        }
+    }
+    return isfinite(sum);
+}
+
+/* Revises one belief; posterior->weight receives the log of its weight, up to what all share. */
+static enum err revise(const struct belief *belief, const struct rows *rows,
+                       const struct hardware *hardware, struct posterior *posterior,
+                       struct error *err)
+{
+    const struct robust_options options = {
+        .noise_scale = belief->noise_scale,
+        .noise_rows = NOISE_ROWS,
+        .noise_min = NOISE_MIN,
+        .n_updates = N_UPDATES,
+        .n_soft_updates = N_SOFT_UPDATES,
+    };
+    struct robust_fit fit;
+    enum err rc = robust_fit_init(&fit, rows->n, belief->groups, belief->n_groups, err);
+
+    if (rc != ERR_OK) {
+        goto done;
+    }
+    assert(fit.p == belief->n_columns);
+    posterior->kind = belief->kind;
+    posterior->is_root = belief->is_root;
+    posterior->offset = fill_target(belief, rows, hardware, fit.target);
+    matrix_times_transposed(rows->x, rows->n, belief->columns, fit.p, rows->q, fit.phi);
+    rc = robust_fit_run(&fit, &options, NULL, err);
+    if (rc != ERR_OK) {
+        goto done;
+    }
+    posterior->noise = fit.noise;
+    posterior->scatter = median_of(rows, rows->scatter);
+    posterior->weight = score(belief, &fit, rows, posterior->offset);
+    for (size_t i = 0; i < rows->n; i++) {
+        posterior->n_wild += fit.is_kept[i] ? 0 : 1;
+    }
+    rc = fold_posterior(belief, &fit, rows->q, posterior, err);
+    if (rc == ERR_OK && !is_posterior_finite(posterior, rows->q)) {
+        rc = error_set(err, ERR_NUMERIC, "the calibration by %zu architectures did not converge",
+                       rows->n);
+    }
+done:
+    robust_fit_close(&fit);
+    return rc;
+}
+
+/* What the data sheet has against the library's level: a device of another input size, say. */
+static double level_score(const struct calibration_prior *prior, const struct hardware *hardware,
+                          double offset)
+{
+    double expected;
+    double sd;
+    double z;
+
+    if (hardware == NULL ||
+        !calibration_prior_level(prior, hardware_factor(hardware), &expected, &sd)) {
+        return 0.0;
+    }
+    z = (offset - expected) / fmax(sd, LIBRARY_LEVEL_SD);
+    return -0.5 * z * z;
+}
+
+/* From log weights to weights; those of next to none are dropped. */
+static void settle_weights(struct calibration *c)
+{
+    struct posterior kept[BELIEF_N_KINDS] = {{0}};
+    double best = -INFINITY;
+    double sum = 0.0;
+    size_t n = 0;
+
+    for (size_t k = 0; k < c->n_posteriors; k++) {
+        best = fmax(best, c->posteriors[k].weight);
+    }
+    for (size_t k = 0; k < c->n_posteriors; k++) {
+        c->posteriors[k].weight = exp(c->posteriors[k].weight - best);
+        if (c->posteriors[k].weight >= WEIGHT_MIN) {
+            sum += c->posteriors[k].weight;
+            kept[n++] = c->posteriors[k];
+        } else {
+            mem_free(c->posteriors[k].mean);
+        }
+    }
+    for (size_t k = 0; k < n; k++) {
+        kept[k].weight /= sum;
+    }
+    c->n_posteriors = n;
+    memcpy(c->posteriors, kept, sizeof kept);
+}
+
+static enum err revise_all(struct calibration *c, const struct rows *rows,
+                           const struct calibration_prior *prior, const struct hardware *hardware,
+                           struct error *err)
+{
+    struct belief_ground ground = {
+        .basis = &c->basis,
+        .prior = prior,
+        .has_hardware = hardware != NULL,
+        .scatter = sqrt(median_of(rows, rows->scatter)),
+    };
+    enum err rc = ERR_OK;
+
+    for (size_t i = 0; i < rows->n; i++) {
+        ground.mean_log_a += rows->log_a[i] / (double)rows->n;
+        ground.mean_root_a += exp(0.5 * rows->log_a[i]) / (double)rows->n;
+    }
+    for (int kind = 0; rc == ERR_OK && kind < BELIEF_N_KINDS; kind++) {
+        struct belief belief;
+        struct posterior *posterior = &c->posteriors[c->n_posteriors];
+        if (kind == BELIEF_LIBRARY && prior == NULL) {
+            continue;
+        }
+        rc = belief_init(&belief, (enum belief_kind)kind, &ground, err);
+        if (rc == ERR_OK) {
+            rc = revise(&belief, rows, hardware, posterior, err);
+        }
+        if (rc == ERR_OK && kind == BELIEF_LIBRARY) {
+            posterior->weight += level_score(prior, hardware, posterior->offset);
+        }
+        c->n_posteriors += rc == ERR_OK ? 1 : 0;
+        belief_close(&belief);
+    }
+    return rc;
+}
+
+enum err calibration_fit(const struct space *space, const struct calibration_prior *prior,
+                         const struct hardware *hardware, const struct measurements *measured,
+                         struct calibration **out, struct error *err)
+{
+    struct calibration *c = NULL;
+    struct rows rows = {0};
+    enum err rc = check_measurements(measured, err);
+
+    if (rc != ERR_OK) {
+        return rc;
+    }
+    c = mem_calloc(1, sizeof *c);
+    if (c == NULL) {
+        return error_set(err, ERR_NOMEM, "no memory for a calibration");
+    }
+    rc = residual_basis_init(&c->basis, space, err);
+    if (rc != ERR_OK) {
+        goto done;
+    }
+    rc = gather_rows(&rows, &c->basis, measured, err);
+    if (rc != ERR_OK) {
+        goto done;
+    }
+    rc = revise_all(c, &rows, prior, hardware, err);
+    if (rc != ERR_OK) {
+        goto done;
+    }
+    c->n_rows = rows.n;
+    c->sharpness = 1.0 - EXCESS_WIDTH * (double)rows.n / ((double)rows.n + EXCESS_ROWS);
+    settle_weights(c);
+    *out = c;
+    c = NULL; /* handed over */
+done:
+    mem_free(rows.x);
+    calibration_destroy(c);
+    return rc;
+}
+
+void calibration_describe(const struct calibration *calibration, struct calibration_report *out)
+{
+    double heaviest = -1.0;
+    double *weights[BELIEF_N_KINDS] = {&out->same_kind, &out->other_kind, &out->library};
+
+    *out = (struct calibration_report){.n_architectures = calibration->n_rows};
+    for (size_t k = 0; k < calibration->n_posteriors; k++) {
+        const struct posterior *posterior = &calibration->posteriors[k];
+        *weights[posterior->kind] = posterior->weight;
+        if (posterior->weight > heaviest) {
+            heaviest = posterior->weight;
+            out->n_distrusted = posterior->n_wild;
+            out->scatter =
+                sqrt(posterior->noise * ROBUST_FIT_DOF / (ROBUST_FIT_DOF - 2.0)) *
+                (posterior->is_root ? 2.0 : 1.0); /* a root's relative scatter is half of it */
+        }
+    }
+}

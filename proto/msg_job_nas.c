@@ -1,0 +1,484 @@
+/* What is asked of a search, as JSON. */
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "core/search_genetic.h"
+#include "proto/msg_device.h"
+#include "proto/msg_job_params.h"
+#include "proto/msg_model.h"
+
+#define DRAFT(reader) ((struct job_draft_params *)(reader)->out)
+#define NAS(reader)   (&DRAFT(reader)->order->params.nas)
+
+#define CONFIDENCE_MAX 0.9999
+#define COUNT_MAX      INT64_C(1000000000000000)
+
+static const char *const objective_names[SEARCH_N_OBJECTIVES] = {
+    [SEARCH_ACCURACY] = "accuracy",
+    [SEARCH_PARETO] = "pareto",
+};
+static const char *const method_names[SEARCH_N_METHODS] = {
+    [SEARCH_BY_DEFAULT] = "",
+    [SEARCH_EXHAUSTIVE] = "exhaustive",
+    [SEARCH_GENETIC] = "genetic",
+};
+static const struct {
+    unsigned bit;
+    const char *name;
+} formats[] = {
+    {SEARCH_EXPORT_ONNX,        "onnx"       },
+    {SEARCH_EXPORT_TORCHSCRIPT, "torchscript"},
+};
+
+enum { N_FORMATS = sizeof formats / sizeof *formats };
+
+const char *search_objective_name(enum search_objective objective)
+{
+    return objective_names[objective];
+}
+
+const char *search_method_name(enum search_method method)
+{
+    return method_names[method];
+}
+
+void job_nas_preset(struct job_nas_params *params)
+{
+    params->population_size = SEARCH_DEFAULT_POPULATION;
+    params->generations = SEARCH_DEFAULT_GENERATIONS;
+    params->crossover_rate = SEARCH_DEFAULT_CROSSOVER_RATE;
+    params->mutation_rate = SEARCH_DEFAULT_MUTATION_RATE;
+    params->formats = SEARCH_EXPORT_ALL;
+}
+
+static void preset(struct job_order *order)
+{
+    job_nas_preset(&order->params.nas);
+}
+
+/* ---- targets --------------------------------------------------------------------------------- */
+
+/* A target of the list, and which of its fields were given. */
+struct draft_target {
+    struct job_nas_target *target;
+    bool has_device, has_hardware;
+};
+
+#define TARGET(reader) ((struct draft_target *)(reader)->out)
+
+static void target_device(const struct json_reader *reader, struct json_view value)
+{
+    TARGET(reader)->has_device = true;
+    (void)msg_device_name_read(reader, value, TARGET(reader)->target->device);
+}
+
+static void target_hardware(const struct json_reader *reader, struct json_view value)
+{
+    TARGET(reader)->has_hardware = true;
+    msg_hardware_read(reader, value, &TARGET(reader)->target->hardware);
+}
+
+static void target_limit(const struct json_reader *reader, struct json_view value)
+{
+    (void)job_read_positive(reader, value, &TARGET(reader)->target->latency_constraint_ms);
+}
+
+static void check_device(bool has_device, bool has_hardware, const char *pointer,
+                         struct field_errors *errors)
+{
+    if (has_device == has_hardware) {
+        field_errors_add(errors, 0, pointer,
+                         has_device ? "give only one of device and hardware"
+                                    : "device is missing; give a device or its hardware");
+    }
+}
+
+static void read_target(struct json_view value, const char *pointer, struct job_nas_target *out,
+                        struct field_errors *errors)
+{
+    /* clang-format off */
+    static const struct json_field fields[] = {
+        {"device", false, target_device},
+        {"hardware", false, target_hardware},
+        {"latency_constraint_ms", true, target_limit},
+    };
+    /* clang-format on */
+    struct draft_target draft = {.target = out};
+    const size_t n_before = errors->n;
+
+    json_spec_read(value, fields, sizeof fields / sizeof *fields, pointer, &draft, errors);
+    if (errors->n == n_before) {
+        check_device(draft.has_device, draft.has_hardware, pointer, errors);
+    }
+}
+
+static void nas_targets(const struct json_reader *reader, struct json_view value)
+{
+    struct job_nas_params *nas = NAS(reader);
+    const size_t n = json_view_kind(value) == JSON_KIND_ARRAY ? json_view_count(value) : 0;
+    struct json_view item;
+
+    DRAFT(reader)->has_targets = true;
+    if (n == 0 || n > JOB_MAX_TARGETS) {
+        field_errors_add(reader->errors, 0, reader->pointer, "must be a list of 1 to %d targets",
+                         JOB_MAX_TARGETS);
+        return;
+    }
+    nas->is_list = true;
+    for (bool more = json_view_first(value, &item); more; more = json_view_next(&item)) {
+        char pointer[JSON_POINTER_BYTES];
+        (void)snprintf(pointer, sizeof pointer, "%.*s/%zu", JSON_POINTER_BYTES - 24,
+                       reader->pointer, nas->n_targets);
+        read_target(item, pointer, &nas->targets[nas->n_targets++], reader->errors);
+    }
+}
+
+static void nas_device(const struct json_reader *reader, struct json_view value)
+{
+    DRAFT(reader)->has_device = true;
+    (void)msg_device_name_read(reader, value, NAS(reader)->targets[0].device);
+}
+
+static void nas_hardware(const struct json_reader *reader, struct json_view value)
+{
+    DRAFT(reader)->has_hardware = true;
+    msg_hardware_read(reader, value, &NAS(reader)->targets[0].hardware);
+}
+
+static void nas_limit(const struct json_reader *reader, struct json_view value)
+{
+    DRAFT(reader)->has_limit = true;
+    (void)job_read_positive(reader, value, &NAS(reader)->targets[0].latency_constraint_ms);
+}
+
+/* ---- the others ------------------------------------------------------------------------------ */
+
+/* One of `n` names; returns its place, or n and adds an error. */
+static int read_name(const struct json_reader *reader, struct json_view value, const char *what,
+                     const char *const *names, int n)
+{
+    char word[JOB_WORD_BYTES];
+    struct text known = {0};
+    int i = 0;
+
+    if (!job_read_word(reader, value, what, word)) {
+        return n;
+    }
+    while (i < n && (names[i][0] == '\0' || strcmp(names[i], word) != 0)) {
+        i++;
+    }
+    if (i == n) {
+        for (int k = 0; k < n; k++) {
+            text_puts(&known, known.size > 0 ? " or " : "");
+            text_puts(&known, names[k]);
+        }
+        field_errors_add(reader->errors, 0, reader->pointer, "must be %s, not \"%.64s\"",
+                         known.has_failed ? what : known.bytes, word);
+        text_close(&known);
+    }
+    return i;
+}
+
+static void nas_objective(const struct json_reader *reader, struct json_view value)
+{
+    int i = read_name(reader, value, "an objective", objective_names, SEARCH_N_OBJECTIVES);
+
+    if (i < SEARCH_N_OBJECTIVES) {
+        NAS(reader)->objective = (enum search_objective)i;
+    }
+}
+
+static void nas_method(const struct json_reader *reader, struct json_view value)
+{
+    int i = read_name(reader, value, "a method", method_names + 1, SEARCH_N_METHODS - 1);
+
+    if (i < SEARCH_N_METHODS - 1) {
+        NAS(reader)->method = (enum search_method)(i + 1);
+    }
+}
+
+static void nas_confidence(const struct json_reader *reader, struct json_view value)
+{
+    double number = 0.0;
+
+    if (!job_read_positive(reader, value, &number)) {
+        return;
+    }
+    if (number > CONFIDENCE_MAX) {
+        field_errors_add(reader->errors, 0, reader->pointer,
+                         "must be a share above 0, at most %g", CONFIDENCE_MAX);
+        return;
+    }
+    NAS(reader)->confidence = number;
+}
+
+/* Notes a param that is the genetic method's, for finish(). */
+static void claim_genetic(const struct json_reader *reader)
+{
+    DRAFT(reader)->genetic = strrchr(reader->pointer, '/') + 1;
+}
+
+static void nas_population(const struct json_reader *reader, struct json_view value)
+{
+    claim_genetic(reader);
+    (void)job_read_whole(reader, value, 1, (int64_t)GENETIC_MAX_POPULATION,
+                         &NAS(reader)->population_size);
+}
+
+static void nas_generations(const struct json_reader *reader, struct json_view value)
+{
+    claim_genetic(reader);
+    (void)job_read_whole(reader, value, 1, (int64_t)GENETIC_MAX_GENERATIONS,
+                         &NAS(reader)->generations);
+}
+
+/* A number of 0 and above, at most `max`. */
+static void read_rate(const struct json_reader *reader, struct json_view value, double max,
+                      double *out)
+{
+    const double number = json_view_kind(value) == JSON_KIND_NUMBER ? json_view_number(value) : NAN;
+
+    claim_genetic(reader);
+    if (!(number >= 0.0 && number <= max)) {
+        field_errors_add(reader->errors, 0, reader->pointer, "must be a number from 0 to %g", max);
+        return;
+    }
+    *out = number;
+}
+
+static void nas_crossover(const struct json_reader *reader, struct json_view value)
+{
+    read_rate(reader, value, SEARCH_MAX_CROSSOVER_RATE, &NAS(reader)->crossover_rate);
+}
+
+static void nas_mutation(const struct json_reader *reader, struct json_view value)
+{
+    read_rate(reader, value, 1.0, &NAS(reader)->mutation_rate);
+}
+
+static void nas_seed(const struct json_reader *reader, struct json_view value)
+{
+    (void)job_read_whole(reader, value, 0, INT64_MAX, &NAS(reader)->seed);
+}
+
+static void read_count(const struct json_reader *reader, struct json_view value, double *out)
+{
+    int64_t count;
+
+    if (job_read_whole(reader, value, 1, COUNT_MAX, &count)) {
+        *out = (double)count;
+    }
+}
+
+static void nas_macs(const struct json_reader *reader, struct json_view value)
+{
+    read_count(reader, value, &NAS(reader)->macs_max);
+}
+
+static void nas_params(const struct json_reader *reader, struct json_view value)
+{
+    read_count(reader, value, &NAS(reader)->params_max);
+}
+
+static void nas_version(const struct json_reader *reader, struct json_view value)
+{
+    (void)msg_model_name_read(reader, value, NAS(reader)->version);
+}
+
+static void nas_export(const struct json_reader *reader, struct json_view value)
+{
+    const char *names[N_FORMATS];
+    struct json_view item;
+    size_t n = 0;
+
+    if (json_view_kind(value) != JSON_KIND_ARRAY) {
+        field_errors_add(reader->errors, 0, reader->pointer, "must be a list of formats, not %s",
+                         json_view_kind_name(value));
+        return;
+    }
+    for (int i = 0; i < N_FORMATS; i++) {
+        names[i] = formats[i].name;
+    }
+    NAS(reader)->formats = 0;
+    for (bool more = json_view_first(value, &item); more && n <= N_FORMATS;
+         more = json_view_next(&item), n++) {
+        char at[JSON_POINTER_BYTES];
+        const struct json_reader inner = {reader->out, reader->errors, at};
+        int i;
+        (void)snprintf(at, sizeof at, "%.*s/%zu", JSON_POINTER_BYTES - 24, reader->pointer, n);
+        i = read_name(&inner, item, "a format", names, N_FORMATS);
+        if (i < N_FORMATS && (NAS(reader)->formats & formats[i].bit) != 0) {
+            field_errors_add(reader->errors, 0, at, "%s is named twice", formats[i].name);
+        } else if (i < N_FORMATS) {
+            NAS(reader)->formats |= formats[i].bit;
+        }
+    }
+}
+
+/* clang-format off */
+static const struct json_field fields[] = {
+    {"device", false, nas_device},
+    {"hardware", false, nas_hardware},
+    {"latency_constraint_ms", false, nas_limit},
+    {"targets", false, nas_targets},
+    {"objective", false, nas_objective},
+    {"method", false, nas_method},
+    {"confidence", false, nas_confidence},
+    {"population_size", false, nas_population},
+    {"generations", false, nas_generations},
+    {"crossover_rate", false, nas_crossover},
+    {"mutation_rate", false, nas_mutation},
+    {"seed", false, nas_seed},
+    {"macs_max", false, nas_macs},
+    {"params_max", false, nas_params},
+    {"version", false, nas_version},
+    {"export", false, nas_export},
+};
+/* clang-format on */
+
+/* ---- what holds between them ------------------------------------------------------------------ */
+
+/* A param that is at fault with others, by its own pointer. */
+static void blame(struct field_errors *errors, const char *pointer, const char *name,
+                  const char *reason)
+{
+    char at[JSON_POINTER_BYTES];
+
+    (void)snprintf(at, sizeof at, "%s/%s", pointer, name);
+    field_errors_add(errors, 0, at, "%s", reason);
+}
+
+static void finish_targets(struct job_draft_params *draft, const char *pointer,
+                           struct field_errors *errors)
+{
+    struct job_nas_params *nas = &draft->order->params.nas;
+    const bool is_front = nas->objective == SEARCH_PARETO;
+
+    if (draft->has_targets) {
+        if (draft->has_device || draft->has_hardware || draft->has_limit) {
+            blame(errors, pointer, "targets",
+                  "stands for device, hardware and latency_constraint_ms: give it alone");
+        } else if (is_front && nas->n_targets > 1) {
+            blame(errors, pointer, "targets",
+                  "a front is of one device: accuracy against its latency");
+        }
+        return;
+    }
+    nas->n_targets = 1;
+    check_device(draft->has_device, draft->has_hardware, pointer, errors);
+    if (!draft->has_limit && !is_front) {
+        blame(errors, pointer, "latency_constraint_ms", "latency_constraint_ms is missing");
+    }
+}
+
+static void finish_method(struct job_draft_params *draft, const char *pointer,
+                          struct field_errors *errors)
+{
+    struct job_nas_params *nas = &draft->order->params.nas;
+
+    if (draft->genetic != NULL && nas->method == SEARCH_EXHAUSTIVE) {
+        blame(errors, pointer, draft->genetic, "means nothing to the exhaustive method");
+    } else if (draft->genetic != NULL) {
+        nas->method = SEARCH_GENETIC;
+    }
+    if (nas->population_size * nas->generations > (int64_t)GENETIC_MAX_EVALUATIONS) {
+        blame(errors, pointer, "generations",
+              "times population_size may be at most 1000000 evaluations");
+    }
+}
+
+static void finish(struct job_draft_params *draft, const char *pointer, struct field_errors *errors)
+{
+    finish_targets(draft, pointer, errors);
+    finish_method(draft, pointer, errors);
+}
+
+/* ---- writing --------------------------------------------------------------------------------- */
+
+/* Members of a target, without braces. */
+static void put_target(const struct job_nas_target *target, struct text *out)
+{
+    if (target->device[0] != '\0') {
+        text_puts(out, "\"device\":");
+        text_put_json_string(out, target->device);
+    } else {
+        text_puts(out, "\"hardware\":");
+        msg_hardware_put(&target->hardware, out);
+    }
+    if (target->latency_constraint_ms > 0.0) {
+        text_puts(out, ",\"latency_constraint_ms\":");
+        text_put_json_number_exact(out, target->latency_constraint_ms);
+    }
+}
+
+static void put_targets(const struct job_nas_params *nas, struct text *out)
+{
+    if (!nas->is_list) {
+        put_target(&nas->targets[0], out);
+        return;
+    }
+    text_puts(out, "\"targets\":[");
+    for (size_t i = 0; i < nas->n_targets; i++) {
+        text_puts(out, i > 0 ? ",{" : "{");
+        put_target(&nas->targets[i], out);
+        text_puts(out, "}");
+    }
+    text_puts(out, "]");
+}
+
+/* A member where the number is given at all. */
+static void put_given(struct text *out, const char *name, double value)
+{
+    if (value > 0.0) {
+        text_printf(out, ",\"%s\":", name);
+        text_put_json_number_exact(out, value);
+    }
+}
+
+static void put_method(const struct job_nas_params *nas, struct text *out)
+{
+    if (nas->method == SEARCH_BY_DEFAULT) {
+        return; /* what stands for it may change by the time that the job runs */
+    }
+    text_printf(out, ",\"method\":\"%s\"", search_method_name(nas->method));
+    if (nas->method == SEARCH_GENETIC) {
+        text_printf(out,
+                    ",\"population_size\":%" PRId64 ",\"generations\":%" PRId64
+                    ",\"crossover_rate\":",
+                    nas->population_size, nas->generations);
+        text_put_json_number_exact(out, nas->crossover_rate);
+        text_puts(out, ",\"mutation_rate\":");
+        text_put_json_number_exact(out, nas->mutation_rate);
+    }
+}
+
+static void put(const struct job_order *order, struct text *out)
+{
+    const struct job_nas_params *nas = &order->params.nas;
+    const char *separator = "";
+
+    text_puts(out, "{");
+    put_targets(nas, out);
+    text_printf(out, ",\"objective\":\"%s\"", search_objective_name(nas->objective));
+    put_method(nas, out);
+    put_given(out, "confidence", nas->confidence);
+    put_given(out, "macs_max", nas->macs_max);
+    put_given(out, "params_max", nas->params_max);
+    if (nas->version[0] != '\0') {
+        text_printf(out, ",\"version\":\"%s\"", nas->version);
+    }
+    text_printf(out, ",\"seed\":%" PRId64 ",\"export\":[", nas->seed);
+    for (int i = 0; i < N_FORMATS; i++) {
+        if ((nas->formats & formats[i].bit) != 0) {
+            text_printf(out, "%s\"%s\"", separator, formats[i].name);
+            separator = ",";
+        }
+    }
+    text_puts(out, "]}");
+}
+
+const struct job_params_kind job_params_nas = {
+    fields, sizeof fields / sizeof *fields, true, preset, finish, put, NULL,
+};

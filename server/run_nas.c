@@ -1,0 +1,561 @@
+#include "server/run_nas.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "core/interval.h"
+#include "core/mem.h"
+#include "core/search.h"
+#include "core/search_front.h"
+#include "core/search_genetic.h"
+#include "core/search_pareto.h"
+#include "server/network_file.h"
+
+/* Architectures that are predicted between two looks whether to stop: some milliseconds' worth, of a
+ * predictor that looks them up and of one that computes. */
+enum { CHUNK_ROWS = 512, COMPUTED_ROWS = 8 };
+
+/* Where in its course a search ends, in percent; then files are written. */
+#define SEARCHED_PERCENT 90.0
+
+/* An architecture of unknown accuracy is beyond every limit by that. */
+#define UNKNOWN_COST 1e6
+
+/* A search under way. */
+struct search {
+    const struct nas_subject *subject;
+    const struct job_nas_params *params;
+    const struct nas_hooks *hooks;
+    const struct space *space;
+    double factors[JOB_MAX_TARGETS]; /* k of each device */
+    double level, quantile; /* of intervals */
+    struct job_progress told; /* last */
+    /* for architectures that are evaluated now: (capacity) each, owned */
+    size_t capacity;
+    double *a, *sd, *latency_ms;
+    struct search_network fastest; /* of all that were evaluated: the least beyond its limits */
+    double fastest_cost;           /* infinite as long as there is none */
+    double lowest_latency_ms;
+};
+
+static void search_close(struct search *s)
+{
+    mem_free(s->a);
+    mem_free(s->sd);
+    mem_free(s->latency_ms);
+}
+
+static enum err search_init(struct search *s, const struct nas_subject *subject,
+                            const struct nas_hooks *hooks, size_t capacity, struct error *err)
+{
+    *s = (struct search){
+        .subject = subject,
+        .params = subject->params,
+        .hooks = hooks,
+        .space = subject->model->predictor->space,
+        .level = subject->params->confidence > 0.0 ? subject->params->confidence
+                                                   : SEARCH_DEFAULT_LEVEL,
+        .capacity = capacity,
+        .a = mem_calloc(capacity, sizeof *s->a),
+        .sd = mem_calloc(capacity, sizeof *s->sd),
+        .latency_ms = mem_calloc(capacity, sizeof *s->latency_ms),
+        .fastest_cost = INFINITY,
+        .lowest_latency_ms = INFINITY,
+        .told = {.stage = "predicting", .loss = NAN, .latency_ms = NAN, .seconds_left = NAN},
+    };
+    s->quantile = interval_quantile(s->level);
+    for (size_t t = 0; t < s->params->n_targets; t++) {
+        s->factors[t] = hardware_factor(&subject->sheets[t].hardware);
+    }
+    if (s->a == NULL || s->sd == NULL || s->latency_ms == NULL) {
+        search_close(s);
+        return error_set(err, ERR_NOMEM, "no memory to search %zu architectures", capacity);
+    }
+    return ERR_OK;
+}
+
+static enum err tell(const struct search *s, struct error *err)
+{
+    if (s->hooks != NULL && !s->hooks->progress(s->hooks->context, &s->told)) {
+        return error_set(err, ERR_CANCELED, "the search was stopped");
+    }
+    return ERR_OK;
+}
+
+/* ---- what architectures are worth ------------------------------------------------------------ */
+
+/* The latency that has to keep the limit: the median, or with a confidence the upper bound. */
+static double held_ms(const struct search *s, double a, double sd, size_t target)
+{
+    const double median_ms = a * s->factors[target];
+
+    if (s->params->confidence <= 0.0) {
+        return median_ms;
+    }
+    return median_ms * exp(s->quantile * interval_spread(s->space, a, sd));
+}
+
+/* How many times its latencies are beyond their limits, where there are limits. */
+static double latency_cost(const struct search *s, double a, double sd)
+{
+    double cost = 0.0;
+
+    for (size_t t = 0; t < s->params->n_targets; t++) {
+        const double limit_ms = s->params->targets[t].latency_constraint_ms;
+        if (limit_ms > 0.0) {
+            cost = fmax(cost, held_ms(s, a, sd, t) / limit_ms);
+        }
+    }
+    return cost;
+}
+
+/* The same of MACs and parameters. */
+static enum err size_cost(const struct search *s, const int32_t *genes, double *cost,
+                          struct error *err)
+{
+    struct cost counted;
+    enum err rc;
+
+    *cost = 0.0;
+    if (s->params->macs_max <= 0.0 && s->params->params_max <= 0.0) {
+        return ERR_OK;
+    }
+    rc = space_count(s->space, genes, &counted, err);
+    if (rc == ERR_OK && s->params->macs_max > 0.0) {
+        *cost = (double)cost_total_macs(&counted) / s->params->macs_max;
+    }
+    if (rc == ERR_OK && s->params->params_max > 0.0) {
+        *cost = fmax(*cost, (double)counted.params / s->params->params_max);
+    }
+    return rc;
+}
+
+/* Fills in what is told of a network besides its accuracy. */
+static enum err describe(const struct search *s, const int32_t *genes, double a, double sd,
+                         struct search_network *out, struct error *err)
+{
+    const double spread = interval_spread(s->space, a, sd);
+    struct cost counted = {0};
+    enum err rc = space_count(s->space, genes, &counted, err);
+
+    memcpy(out->genes, genes, s->space->n_genes * sizeof *genes);
+    out->macs = cost_total_macs(&counted);
+    out->params = counted.params;
+    for (size_t t = 0; t < s->params->n_targets; t++) {
+        out->latency_ms[t] = a * s->factors[t];
+    }
+    for (size_t t = 0; t < s->params->n_targets; t++) {
+        interval_bounds(&out->latency_ms[t], &spread, 1, s->level, &out->low_ms[t],
+                        &out->high_ms[t]);
+    }
+    return rc;
+}
+
+/* Notes the latency of an architecture, and whether it is the least beyond its limits of all. */
+static enum err note_latency(struct search *s, const int32_t *genes, double a, double sd,
+                             double accuracy, struct error *err)
+{
+    const double held = latency_cost(s, a, sd);
+    const double cost = held > 0.0 ? held : a * s->factors[0]; /* without limits the plain one */
+    enum err rc = ERR_OK;
+
+    s->lowest_latency_ms = fmin(s->lowest_latency_ms, a * s->factors[0]);
+    if (cost < s->fastest_cost) {
+        s->fastest_cost = cost;
+        s->fastest.accuracy = accuracy;
+        rc = describe(s, genes, a, sd, &s->fastest, err);
+    }
+    return rc;
+}
+
+/* Predicts rows into s->a and s->sd; the search's progress goes up to `percent` meanwhile. */
+static enum err predict(struct search *s, const int32_t *genes, size_t n, double percent,
+                        struct error *err)
+{
+    const struct predictor *predictor = s->subject->model->predictor;
+    const size_t n_most = predictor->kind->batch_max > 0 ? COMPUTED_ROWS : CHUNK_ROWS;
+    const double from = s->told.percent;
+    enum err rc = ERR_OK;
+
+    for (size_t done = 0; rc == ERR_OK && done < n;) {
+        const size_t n_now = n - done < n_most ? n - done : n_most;
+        s->told.percent = from + (percent - from) * (double)done / (double)n;
+        rc = tell(s, err);
+        rc = rc != ERR_OK ? rc
+                          : predictor_predict(predictor, genes + done * s->space->n_genes, n_now,
+                                              s->a + done, s->sd + done, err);
+        done += n_now;
+    }
+    return rc;
+}
+
+/* Costs of the rows that were predicted last; latency_cost where `has_latency`, and size_cost. */
+static enum err price(struct search *s, const int32_t *genes, size_t n, const double *accuracy,
+                      bool has_latency, double *cost, struct error *err)
+{
+    enum err rc = ERR_OK;
+
+    for (size_t i = 0; rc == ERR_OK && i < n; i++) {
+        const int32_t *row = genes + i * s->space->n_genes;
+        rc = size_cost(s, row, &cost[i], err);
+        if (rc == ERR_OK && has_latency) {
+            cost[i] = fmax(cost[i], latency_cost(s, s->a[i], s->sd[i]));
+        }
+        if (isnan(accuracy[i])) {
+            cost[i] = fmax(cost[i], UNKNOWN_COST);
+        } else if (rc == ERR_OK) {
+            rc = note_latency(s, row, s->a[i], s->sd[i], accuracy[i], err);
+        }
+    }
+    return rc;
+}
+
+/* ---- exhaustive ------------------------------------------------------------------------------ */
+
+static enum err keep_found(const struct search *s, const int32_t *genes, double a, double sd,
+                           double accuracy, struct search_report *report, struct error *err)
+{
+    report->is_feasible = true;
+    report->found.accuracy = accuracy;
+    return describe(s, genes, a, sd, &report->found, err);
+}
+
+static void set_reference(const struct search *s, struct search_report *report)
+{
+    const double limit_ms = s->params->targets[0].latency_constraint_ms;
+
+    report->reference_accuracy = 0.0;
+    report->reference_latency_ms = limit_ms > 0.0         ? limit_ms
+                                   : report->n_front > 0 ? report->front[report->n_front - 1].latency_ms
+                                                         : 0.0;
+}
+
+/* The front of the rows of a cost of at most 1. */
+static enum err list_front(const struct search *s, const struct accuracy_table *rows,
+                           const double *cost, struct search_report *report, struct error *err)
+{
+    const size_t n = rows->architectures.n_rows;
+    const size_t n_genes = s->space->n_genes;
+    size_t *numbers = mem_calloc(2 * n, sizeof *numbers);
+    double *values = mem_calloc(2 * n, sizeof *values);
+    size_t *front = numbers + n;
+    size_t n_feasible = 0;
+    enum err rc = numbers == NULL || values == NULL
+                      ? error_set(err, ERR_NOMEM, "no memory for a front")
+                      : ERR_OK;
+
+    for (size_t i = 0; rc == ERR_OK && i < n; i++) {
+        if (cost[i] <= 1.0) {
+            numbers[n_feasible] = i;
+            values[n_feasible] = rows->accuracy[i];
+            values[n + n_feasible++] = s->a[i] * s->factors[0];
+        }
+    }
+    rc = rc != ERR_OK ? rc
+                      : search_pareto(values, values + n, n_feasible, front, &report->n_front, err);
+    if (rc == ERR_OK) {
+        report->front = mem_calloc(report->n_front, sizeof *report->front);
+        rc = report->front != NULL ? ERR_OK : error_set(err, ERR_NOMEM, "no memory for a front");
+    }
+    for (size_t i = 0; rc == ERR_OK && i < report->n_front; i++) {
+        struct search_point *point = &report->front[i];
+        point->accuracy = values[front[i]];
+        point->latency_ms = values[n + front[i]];
+        memcpy(point->genes, rows->architectures.genes + numbers[front[i]] * n_genes,
+               n_genes * sizeof *point->genes);
+    }
+    if (rc == ERR_OK) {
+        set_reference(s, report);
+        report->hypervolume =
+            search_hypervolume(values, values + n, front, report->n_front,
+                               report->reference_accuracy, report->reference_latency_ms);
+    }
+    mem_free(numbers);
+    mem_free(values);
+    return rc;
+}
+
+static enum err search_all(struct search *s, struct search_report *report, struct error *err)
+{
+    const struct accuracy_table *rows = &s->subject->accuracy->all;
+    const size_t n = rows->architectures.n_rows;
+    const int32_t *genes = rows->architectures.genes;
+    double *cost = mem_calloc(n, sizeof *cost);
+    const struct search_candidates candidates = {s->space, n, genes, rows->accuracy, cost};
+    struct search_result found = {0};
+    enum err rc = cost != NULL ? ERR_OK : error_set(err, ERR_NOMEM, "no memory for %zu costs", n);
+
+    rc = rc != ERR_OK ? rc : predict(s, genes, n, SEARCHED_PERCENT, err);
+    rc = rc != ERR_OK ? rc : price(s, genes, n, rows->accuracy, true, cost, err);
+    if (rc == ERR_OK) {
+        found = search_exhaustive(&candidates);
+        report->n_evaluated = n;
+    }
+    if (rc == ERR_OK && found.is_feasible) {
+        rc = keep_found(s, genes + found.best * s->space->n_genes, s->a[found.best],
+                        s->sd[found.best], rows->accuracy[found.best], report, err);
+    }
+    if (rc == ERR_OK && s->params->objective == SEARCH_PARETO) {
+        rc = list_front(s, rows, cost, report, err);
+    }
+    mem_free(cost);
+    return rc;
+}
+
+/* ---- genetic --------------------------------------------------------------------------------- */
+
+/* Predicts and prices a generation. */
+static enum err evaluate_rows(struct search *s, const int32_t *genes, size_t n, bool has_latency,
+                              double *accuracy, double *cost, struct error *err)
+{
+    enum err rc = predict(s, genes, n, s->told.percent, err);
+
+    rc = rc != ERR_OK ? rc
+                      : accuracy_source_predict(&s->subject->accuracy->source, genes, n, accuracy,
+                                                err);
+    rc = rc != ERR_OK ? rc : price(s, genes, n, accuracy, has_latency, cost, err);
+    for (size_t i = 0; rc == ERR_OK && i < n; i++) {
+        accuracy[i] = isnan(accuracy[i]) ? 0.0 : accuracy[i];
+    }
+    return rc;
+}
+
+static enum err evaluate(void *context, const int32_t *genes, size_t n, double *accuracy,
+                         double *cost, struct error *err)
+{
+    return evaluate_rows(context, genes, n, true, accuracy, cost, err);
+}
+
+/* For the front, whose limit is of the median, or with a confidence of the upper bound. */
+static enum err evaluate_for_front(void *context, const int32_t *genes, size_t n, double *accuracy,
+                                   double *latency_ms, double *cost, struct error *err)
+{
+    struct search *s = context;
+    enum err rc = evaluate_rows(s, genes, n, true, accuracy, cost, err);
+
+    for (size_t i = 0; rc == ERR_OK && i < n; i++) {
+        latency_ms[i] = s->a[i] * s->factors[0];
+    }
+    return rc;
+}
+
+static bool tell_generation(void *context, const struct genetic_progress *now)
+{
+    struct search *s = context;
+    const struct job_nas_params *params = s->params;
+    const bool is_known = now->is_feasible && now->accuracy > 0.0;
+    /* the cost tells the latency where nothing else may be what it is of */
+    const bool is_latency = params->n_targets == 1 && params->confidence <= 0.0 &&
+                            params->macs_max <= 0.0 && params->params_max <= 0.0 &&
+                            params->objective == SEARCH_ACCURACY;
+
+    s->told.percent = SEARCHED_PERCENT * (double)now->generation / (double)now->n_generations;
+    s->told.stage = "searching";
+    s->told.generation = now->generation;
+    s->told.n_generations = now->n_generations;
+    s->told.accuracy = is_known ? now->accuracy : 0.0;
+    s->told.latency_ms = is_latency ? now->cost * params->targets[0].latency_constraint_ms : NAN;
+    return tell(s, NULL) == ERR_OK;
+}
+
+static enum err keep_history(const struct genetic_generation *history, size_t n,
+                             struct search_report *report, struct error *err)
+{
+    report->history = mem_calloc(n, sizeof *report->history);
+    if (report->history == NULL) {
+        return error_set(err, ERR_NOMEM, "no memory for %zu generations", n);
+    }
+    report->n_generations = n;
+    for (size_t i = 0; i < n; i++) {
+        report->history[i] = (struct search_generation){
+            .n_evaluated = history[i].n_evaluated,
+            .feasible_share = history[i].feasible_share,
+            .is_feasible = history[i].is_feasible,
+            .accuracy = history[i].accuracy,
+        };
+    }
+    return ERR_OK;
+}
+
+/* Predicts the network that was found once more, for what is told of it. */
+static enum err keep_genes(struct search *s, const int32_t *genes, double accuracy,
+                           struct search_report *report, struct error *err)
+{
+    enum err rc = predict(s, genes, 1, s->told.percent, err);
+
+    return rc != ERR_OK ? rc
+                        : keep_found(s, genes, s->a[0], s->sd[0], accuracy, report, err);
+}
+
+static struct genetic_options genetic_options_of(const struct job_nas_params *params)
+{
+    return (struct genetic_options){
+        .population_size = (size_t)params->population_size,
+        .n_generations = (size_t)params->generations,
+        .crossover_rate = params->crossover_rate,
+        .mutation_rate = params->mutation_rate,
+        .n_elite = 1,
+        .accuracy_base = GENETIC_DEFAULT_ACCURACY_BASE,
+        .seed = (uint64_t)params->seed,
+    };
+}
+
+static enum err search_bred(struct search *s, struct search_report *report, struct error *err)
+{
+    const struct genetic_options options = genetic_options_of(s->params);
+    const struct genetic_hooks hooks = {s, evaluate, tell_generation};
+    struct genetic_result result = {0};
+    enum err rc = search_genetic(s->space, &options, &hooks, &result, err);
+
+    if (rc != ERR_OK) {
+        return rc;
+    }
+    report->n_evaluated = result.n_evaluated;
+    rc = keep_history(result.history, result.n_generations, report, err);
+    if (rc == ERR_OK && result.is_feasible) {
+        rc = keep_genes(s, result.genes, result.accuracy, report, err);
+    }
+    genetic_result_close(&result);
+    return rc;
+}
+
+static enum err keep_front(const struct search *s, const struct front_result *result,
+                           struct search_report *report, struct error *err)
+{
+    const size_t n = result->n_front;
+    const size_t n_genes = s->space->n_genes;
+    size_t *order = mem_calloc(n, sizeof *order);
+
+    report->front = mem_calloc(n, sizeof *report->front);
+    if (report->front == NULL || order == NULL) {
+        mem_free(order);
+        return error_set(err, ERR_NOMEM, "no memory for a front");
+    }
+    report->n_front = n;
+    for (size_t i = 0; i < n; i++) {
+        memcpy(report->front[i].genes, result->genes + i * n_genes,
+               n_genes * sizeof *result->genes);
+        report->front[i].accuracy = result->accuracy[i];
+        report->front[i].latency_ms = result->latency_ms[i];
+        order[i] = i;
+    }
+    set_reference(s, report);
+    report->hypervolume =
+        search_hypervolume(result->accuracy, result->latency_ms, order, n,
+                           report->reference_accuracy, report->reference_latency_ms);
+    mem_free(order);
+    return ERR_OK;
+}
+
+static enum err search_front_bred(struct search *s, struct search_report *report, struct error *err)
+{
+    const struct genetic_options options = genetic_options_of(s->params);
+    const struct front_hooks hooks = {s, evaluate_for_front, tell_generation};
+    const double limit_ms = s->params->targets[0].latency_constraint_ms;
+    struct front_result result = {0};
+    enum err rc = search_front(s->space, &options, &hooks, limit_ms > 0.0 ? limit_ms : INFINITY,
+                               &result, err);
+
+    if (rc != ERR_OK) {
+        return rc;
+    }
+    report->n_evaluated = result.n_evaluated;
+    rc = keep_history(result.history, result.n_generations, report, err);
+    rc = rc != ERR_OK ? rc : keep_front(s, &result, report, err);
+    if (rc == ERR_OK && result.n_front > 0) {
+        const size_t last = result.n_front - 1; /* the most accurate */
+        rc = keep_genes(s, result.genes + last * s->space->n_genes, result.accuracy[last], report,
+                        err);
+    }
+    front_result_close(&result);
+    return rc;
+}
+
+/* ---- from outside ---------------------------------------------------------------------------- */
+
+static enum search_method method_of(const struct job_nas_params *params, bool can_list)
+{
+    if (params->method != SEARCH_BY_DEFAULT) {
+        return params->method;
+    }
+    return can_list ? SEARCH_EXHAUSTIVE : SEARCH_GENETIC;
+}
+
+enum err nas_check(const struct space *space, const struct job_nas_params *params, bool can_list,
+                   const char **pointer, struct error *err)
+{
+    if (method_of(params, can_list) == SEARCH_EXHAUSTIVE && !can_list) {
+        *pointer = "method";
+        return error_set(err, ERR_INVALID,
+                         "%s has too many architectures to look at all; \"genetic\" searches it",
+                         space->name);
+    }
+    return ERR_OK;
+}
+
+enum err run_nas(const struct nas_subject *subject, const struct nas_hooks *hooks,
+                 struct search_report *out, struct error *err)
+{
+    const struct job_nas_params *params = subject->params;
+    const struct accuracy_known *accuracy = subject->accuracy;
+    const enum search_method method = method_of(params, accuracy->has_all);
+    const size_t capacity = method == SEARCH_EXHAUSTIVE ? accuracy->all.architectures.n_rows
+                                                        : (size_t)params->population_size;
+    struct search_report report = {
+        .space = subject->model->predictor->space,
+        .params = params,
+        .method = method,
+        .predictor = subject->model->predictor->kind->name,
+        .version = subject->model->info.version,
+    };
+    struct search search;
+    const char *pointer;
+    enum err rc = nas_check(report.space, params, accuracy->has_all, &pointer, err);
+
+    rc = rc != ERR_OK ? rc : search_init(&search, subject, hooks, capacity, err);
+    if (rc != ERR_OK) {
+        return rc;
+    }
+    memcpy(report.sheets, subject->sheets, params->n_targets * sizeof *report.sheets);
+    report.level = search.level;
+    accuracy_source_put_json(&accuracy->source, &report.accuracy_source);
+    if (report.accuracy_source.has_failed) {
+        rc = error_set(err, ERR_NOMEM, "no memory for a report");
+    } else if (method == SEARCH_EXHAUSTIVE) {
+        rc = search_all(&search, &report, err);
+    } else {
+        rc = params->objective == SEARCH_PARETO ? search_front_bred(&search, &report, err)
+                                                : search_bred(&search, &report, err);
+    }
+    report.fastest = search.fastest;
+    report.lowest_latency_ms = search.lowest_latency_ms;
+    search_close(&search);
+    if (rc != ERR_OK) {
+        search_report_close(&report);
+        return rc;
+    }
+    *out = report;
+    return ERR_OK;
+}
+
+enum err run_nas_stage(const struct search_report *report, const struct nas_files *files,
+                       struct result_batch *batch, struct error *err)
+{
+    const char *const paths[] = {files->onnx, files->torchscript};
+    struct graph graph = {0};
+    enum err rc = ERR_OK;
+
+    if (!report->is_feasible || (files->onnx == NULL && files->torchscript == NULL)) {
+        return ERR_OK;
+    }
+    rc = graph_build(report->space, report->found.genes, (uint64_t)report->params->seed, &graph,
+                     err);
+    for (size_t i = 0; rc == ERR_OK && i < sizeof paths / sizeof *paths; i++) {
+        uint64_t n_bytes;
+        if (paths[i] != NULL) {
+            rc = network_format_of(paths[i])->stage(&graph, batch, paths[i], &n_bytes, err);
+        }
+    }
+    graph_close(&graph);
+    return rc;
+}

@@ -1,0 +1,307 @@
+/* Prints every figure that calibrations are judged by, from the measured data, which are read in place
+ * ($DGLD_TEST_SHARED or ../shared):
+ *
+ *     make build/release/tests/bench/evaluate_calibration && build/release/tests/bench/evaluate_calibration
+ *
+ * Nothing is fitted to the phones of REFERENCE.md but each phone's own calibrations. */
+#include "core/matrix.h"
+#include "core/stats.h"
+#include "tests/support/calibration_data.h"
+
+enum { N_DRAWS = 20 };
+
+static const size_t sizes[] = {1, 3, 10, 50};
+enum { N_SIZES = sizeof sizes / sizeof *sizes };
+
+static void stop_on(enum err rc, const struct error *err)
+{
+    if (rc != ERR_OK) {
+        (void)fprintf(stderr, "%s\n", err->text);
+        exit(1);
+    }
+}
+
+static struct trial_result mean_of_draws(struct trial trial)
+{
+    struct trial_result mean = {0};
+    struct error err = {0};
+
+    for (uint64_t draw = 0; draw < N_DRAWS; draw++) {
+        struct trial_result one;
+        trial.seed = draw;
+        if (trial.wild != 0.0) {
+            trial.wild = draw % 2 == 0 ? 10.0 : 0.1;
+        }
+        stop_on(run_trial(&trial, &one, &err), &err);
+        mean.metrics.rmse += one.metrics.rmse / N_DRAWS;
+        mean.metrics.r += one.metrics.r / N_DRAWS;
+        mean.metrics.spearman += one.metrics.spearman / N_DRAWS;
+        mean.coverage += one.coverage / N_DRAWS;
+        mean.log_width += one.log_width / N_DRAWS;
+    }
+    return mean;
+}
+
+static void print_phones(const struct device_data *phones, const struct calibration_prior *prior,
+                         int base)
+{
+    double ratios[N_SIZES] = {0};
+
+    printf("\nRMSE ms after n random measurements, mean of %d draws, base %s, prior %s\n", N_DRAWS,
+           base == BASE_SEEN ? "seen" : "held out", prior != NULL ? "nine devices" : "none");
+    printf("%-22s %7s %7s %7s %7s %7s   asked at 10; with one wild of ten\n", "", "n = 0", "1", "3",
+           "10", "50");
+    for (size_t p = 0; p < N_PHONES; p++) {
+        struct trial trial = {
+            .device = &phones[p],
+            .base = base,
+            .prior = phones[p].space == &space_nasbench201 ? prior : NULL,
+        };
+        struct trial_result none;
+        double at_ten = 0.0;
+        double wild;
+        (void)run_trial(&trial, &none, NULL);
+        printf("%-22s %7.4g", phones[p].name, none.metrics.rmse);
+        for (size_t s = 0; s < N_SIZES; s++) {
+            double rmse;
+            trial.n = sizes[s];
+            rmse = mean_of_draws(trial).metrics.rmse;
+            ratios[s] += rmse / none.metrics.rmse / N_PHONES;
+            at_ten = sizes[s] == 10 ? rmse : at_ten;
+            printf(" %7.4g", rmse);
+        }
+        trial.n = 10;
+        trial.wild = 10.0;
+        wild = mean_of_draws(trial).metrics.rmse;
+        printf("   %5.4g %s; %+.1f %%\n", phone_list[p].rmse_ms,
+               at_ten <= phone_list[p].rmse_ms ? "met" : "NOT MET", 100.0 * (wild / at_ten - 1.0));
+    }
+    printf("%-22s %7s", "mean of RMSE(n)/RMSE(0)", "");
+    for (size_t s = 0; s < N_SIZES; s++) {
+        printf(" %7.3f", ratios[s]);
+    }
+    printf("\n");
+}
+
+/* Median log ratio of measured to predicted latency: what the data sheet misses of a phone. */
+static double offset_of(const struct device_data *phone)
+{
+    static double log_ratio[DATA_MAX_ROWS];
+
+    for (size_t i = 0; i < phone->n; i++) {
+        log_ratio[i] = log(phone->latency_ms[i] / phone->a[BASE_HELD_OUT][i] /
+                           hardware_factor(&phone->hardware));
+    }
+    return stats_median(log_ratio, phone->n);
+}
+
+/* Quantiles of Student's t at .95 by degrees of freedom, from 1. */
+static const double t_quantiles[] = {6.314, 2.920, 2.353, 2.132, 2.015,
+                                     1.943, 1.895, 1.860, 1.833, 1.812};
+
+/* Of one device beside what it does in A, as belief.c has it. */
+#define OWN_SCATTER 0.045
+
+/* What core/interval.h describes, for a space, without the phone `left_out` (N_PHONES: with all). */
+static double spread_between(const struct device_data *phones, const double *offsets,
+                             const struct space *space, size_t left_out)
+{
+    double all = 0.0;
+    double own = 0.0;
+    size_t n_all = 0;
+    size_t n_own = 0;
+    double square;
+
+    for (size_t p = 0; p < N_PHONES; p++) {
+        if (p != left_out) {
+            all += offsets[p] * offsets[p];
+            n_all++;
+            own += phones[p].space == space ? offsets[p] * offsets[p] : 0.0;
+            n_own += phones[p].space == space ? 1 : 0;
+        }
+    }
+    square = (own + all / (double)n_all) / (double)(n_own + 1);
+    return hypot(sqrt(square) * t_quantiles[n_own] / interval_quantile(0.9), OWN_SCATTER);
+}
+
+/* Coverage, and mean width on log scale, without measurements. */
+static double coverage_at(const struct device_data *phone, double device_spread, double *width)
+{
+    size_t n_inside = 0;
+
+    *width = 0.0;
+    for (size_t i = 0; i < phone->n; i++) {
+        const double a = phone->a[BASE_HELD_OUT][i];
+        const double latency_ms = a * hardware_factor(&phone->hardware);
+        const double spread = hypot(phone->sd[BASE_HELD_OUT][i] / a, device_spread);
+        double low;
+        double high;
+        interval_bounds(&latency_ms, &spread, 1, 0.9, &low, &high);
+        n_inside += phone->latency_ms[i] >= low && phone->latency_ms[i] <= high ? 1 : 0;
+        *width += log(high / low) / (double)phone->n;
+    }
+    return (double)n_inside / (double)phone->n;
+}
+
+/* `widths` (N_PHONES) receives those of the spread that was estimated without the phone. */
+static void print_zero_intervals(const struct device_data *phones, double *widths)
+{
+    double offsets[N_PHONES];
+    double coverage[2][2] = {{0}};
+    double n[2] = {0};
+
+    printf(
+        "\n90 %% intervals without measurements, held-out architectures: what the sheet misses "
+        "(log),\ncoverage with the spread that the other phones tell, and with the shipped one\n");
+    for (size_t p = 0; p < N_PHONES; p++) {
+        offsets[p] = offset_of(&phones[p]);
+    }
+    for (size_t p = 0; p < N_PHONES; p++) {
+        const struct space *space = phones[p].space;
+        const int s = space == &space_nasbench201 ? 0 : 1;
+        const double others = spread_between(phones, offsets, space, p);
+        double width;
+        const double shipped = coverage_at(&phones[p], space->device_spread, &width);
+        const double left_out = coverage_at(&phones[p], others, &widths[p]);
+        printf("%-22s %+.3f  %.3f (%.3f)  %.3f (%.3f)\n", phones[p].name, offsets[p], left_out,
+               others, shipped, space->device_spread);
+        coverage[s][0] += left_out;
+        coverage[s][1] += shipped;
+        n[s] += 1.0;
+    }
+    printf("mean: nasbench201 %.3f, shipped %.3f; fbnetv3 %.3f, shipped %.3f; to ship %.3f, %.3f\n",
+           coverage[0][0] / n[0], coverage[0][1] / n[0], coverage[1][0] / n[1],
+           coverage[1][1] / n[1], spread_between(phones, offsets, &space_nasbench201, N_PHONES),
+           spread_between(phones, offsets, &space_fbnetv3, N_PHONES));
+}
+
+static void print_intervals(const struct device_data *phones, const struct calibration_prior *prior,
+                            const double *widths)
+{
+    printf("\n90 %% intervals after n measurements, held-out architectures: coverage, and width "
+           "beside that\n"
+           "without measurements\n%-22s %13s %13s %13s %13s\n",
+           "", "n = 1", "3", "10", "50");
+    for (int space = 0; space < 2; space++) {
+        double coverage[N_SIZES] = {0};
+        double width[N_SIZES] = {0};
+        double n = 0.0;
+        for (size_t p = 0; p < N_PHONES; p++) {
+            struct trial trial = {
+                .device = &phones[p], .base = BASE_HELD_OUT, .prior = space == 0 ? prior : NULL};
+            if ((phones[p].space == &space_nasbench201) != (space == 0)) {
+                continue;
+            }
+            printf("%-22s", phones[p].name);
+            for (size_t s = 0; s < N_SIZES; s++) {
+                struct trial_result mean;
+                trial.n = sizes[s];
+                mean = mean_of_draws(trial);
+                coverage[s] += mean.coverage;
+                width[s] += mean.log_width / widths[p];
+                printf("   %.3f %5.3f ", mean.coverage, mean.log_width / widths[p]);
+            }
+            printf("\n");
+            n += 1.0;
+        }
+        printf("%-22s", "mean");
+        for (size_t s = 0; s < N_SIZES; s++) {
+            printf("   %.3f %5.3f ", coverage[s] / n, width[s] / n);
+        }
+        printf("\n");
+    }
+}
+
+static void print_library(const struct device_data *library)
+{
+    static const size_t library_sizes[] = {10, 20, 50};
+    double means[3] = {0};
+    struct error err = {0};
+
+    printf("\nSpearman on devices of the library, each with what the others teach\n");
+    printf("%-16s %7s %7s %7s %7s  coverage at 50\n", "", "sheet", "n = 10", "20", "50");
+    for (size_t d = 0; d < N_LIBRARY; d++) {
+        struct calibration_prior *prior = NULL;
+        struct trial trial = {.device = &library[d], .base = BASE_SEEN};
+        struct trial_result none;
+        stop_on(learn_library(library, N_LIBRARY, d, &prior, &err), &err);
+        (void)run_trial(&trial, &none, NULL);
+        printf("%-16s %7.3f", library[d].name, none.metrics.spearman);
+        trial.prior = prior;
+        for (size_t s = 0; s < 3; s++) {
+            double spearman;
+            trial.n = library_sizes[s];
+            spearman = mean_of_draws(trial).metrics.spearman;
+            means[s] += spearman / N_LIBRARY;
+            printf(" %7.3f", spearman);
+        }
+        printf("  %.3f\n", mean_of_draws(trial).coverage);
+        calibration_prior_destroy(prior);
+    }
+    printf("%-16s %7s %7.4f %7.4f %7.4f\n", "mean", "", means[0], means[1], means[2]);
+}
+
+static void print_numbers(const char *name, const char *shape, const double *values, size_t n)
+{
+    printf("static const double %s%s = {\n", name, shape);
+    for (size_t i = 0; i < n; i++) {
+        printf("%.5g,%s", values[i], i % 8 == 7 || i + 1 == n ? "\n" : " ");
+    }
+    printf("};\n\n");
+}
+
+/* The source of core/prior_nasbench201.c; `make format` shapes it. */
+static void print_source(const struct calibration_prior *prior)
+{
+    printf("/* What nine devices taught (core/calibration_prior.h): those of "
+           "data/library/nasbench201, "
+           "public\n * measurements of HELP (Lee et al., NeurIPS 2021), fitted by "
+           "`evaluate_calibration prior`.\n * In order:");
+    for (size_t d = 0; d < N_LIBRARY; d++) {
+        printf("%s%s%s", d % 6 == 5 ? "\n * " : " ", library_list[d].name,
+               d + 1 < N_LIBRARY ? "," : ". */\n");
+    }
+    printf("#include \"core/calibration_prior.h\"\n#include \"core/space_nasbench201.h\"\n\n"
+           "enum { N_DEVICES = %zu, N_COEFFICIENTS = %zu };\n\n",
+           prior->n_devices, prior->n_coefficients);
+    print_numbers("functions", "[N_DEVICES * N_COEFFICIENTS]", prior->functions,
+                  prior->n_devices * prior->n_coefficients);
+    print_numbers("level", "[N_DEVICES]", prior->level, prior->n_devices);
+    print_numbers("hardware", "[N_DEVICES * HARDWARE_N_FIELDS]", prior->hardware,
+                  prior->n_devices * HARDWARE_N_FIELDS);
+    printf("const struct calibration_prior nasbench201_calibration_prior = {\n"
+           "    .space = &space_nasbench201,\n    .n_devices = N_DEVICES,\n"
+           "    .n_coefficients = N_COEFFICIENTS,\n    .functions = functions,\n"
+           "    .level = level,\n    .hardware = hardware,\n};\n");
+}
+
+int main(int argc, char **argv)
+{
+    struct space_data spaces_data[2];
+    struct device_data phones[N_PHONES];
+    struct device_data library[N_LIBRARY];
+    struct calibration_prior *prior = NULL;
+    double widths[N_PHONES];
+    struct error err = {0};
+
+    stop_on(matrix_init(&err), &err);
+    stop_on(load_space("nasbench201", &spaces_data[0], &err), &err);
+    stop_on(load_space("fbnetv3", &spaces_data[1], &err), &err);
+    for (size_t p = 0; p < N_PHONES; p++) {
+        const bool is_second = strcmp(phone_list[p].space, "fbnetv3") == 0;
+        stop_on(load_phone(&spaces_data[is_second], phone_list[p].name, &phones[p], &err), &err);
+    }
+    stop_on(load_library(spaces_data[0].predictor, library, &err), &err);
+    stop_on(learn_library(library, N_LIBRARY, N_LIBRARY, &prior, &err), &err);
+    if (argc > 1 && strcmp(argv[1], "prior") == 0) {
+        print_source(prior);
+        return 0;
+    }
+    print_phones(phones, NULL, BASE_HELD_OUT);
+    print_phones(phones, prior, BASE_HELD_OUT);
+    print_phones(phones, prior, BASE_SEEN);
+    print_zero_intervals(phones, widths);
+    print_intervals(phones, prior, widths);
+    print_library(library);
+    return 0;
+}
