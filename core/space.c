@@ -262,6 +262,11 @@ enum err space_check_countable(const struct space *space, const int32_t *genes, 
     return space->check_countable(genes, err);
 }
 
+bool space_tells(const struct space *space, enum space_table table)
+{
+    return space->declaration == NULL || space->declaration->has_table[table];
+}
+
 enum err space_count(const struct space *space, const int32_t *genes, struct cost *cost,
                      struct error *err)
 {

@@ -142,6 +142,10 @@ void space_print(const struct space *space, const int32_t *genes, char *text);
  * nothing is known of the costs in this space. */
 enum err space_check_countable(const struct space *space, const int32_t *genes, struct error *err);
 
+/* Whether the space tells what its networks have of that; a declared one only where it has a table. */
+enum space_table { SPACE_MACS, SPACE_TRAFFIC_BYTES, SPACE_PARAMS, SPACE_N_TABLES };
+bool space_tells(const struct space *space, enum space_table table);
+
 /* Operator costs of any network of the space's form, inside the domain or not (the published
  * FBNetV3-D to G are outside). ERR_INVALID where the genes describe no network. Of a declared space
  * the sums of its tables, 0 for a table that it has not; ERR_INVALID where it has none. */

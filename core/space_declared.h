@@ -29,9 +29,7 @@ enum {
     SPACE_MAX_BATCH = 65536,
 };
 
-/* What a table counts; sums of them all stay below 2^63. */
-enum space_table { SPACE_MACS, SPACE_TRAFFIC_BYTES, SPACE_PARAMS, SPACE_N_TABLES };
-
+/* Of one value, and of the fixed part: sums stay below 2^63. */
 #define SPACE_MAX_COST ((int64_t)1000000000000000)
 
 /* "macs", "traffic_bytes", "params". */

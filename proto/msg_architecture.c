@@ -18,12 +18,11 @@ static void put_by_kind(const struct space *space, const uint64_t counts[][COST_
     text_puts(out, "}");
 }
 
-/* ,"name":total; null where the declaration of the space has no such table. */
-static void put_total(const struct space *space, enum space_table table, uint64_t total,
-                      struct text *out)
+void msg_architecture_put_total(const struct space *space, enum space_table table, uint64_t total,
+                                struct text *out)
 {
     text_printf(out, ",\"%s\":", space_table_names[table]);
-    if (space->declaration == NULL || space->declaration->has_table[table]) {
+    if (space_tells(space, table)) {
         text_printf(out, "%" PRIu64, total);
     } else {
         text_puts(out, "null");
@@ -45,9 +44,9 @@ void msg_architecture_encode(const struct space *space, const int32_t *genes,
         text_printf(out, i > 0 ? ",%d" : "%d", genes[i]);
     }
     text_puts(out, "]");
-    put_total(space, SPACE_MACS, cost_total_macs(cost), out);
-    put_total(space, SPACE_PARAMS, cost->params, out);
-    put_total(space, SPACE_TRAFFIC_BYTES, cost_total_traffic_bytes(cost), out);
+    msg_architecture_put_total(space, SPACE_MACS, cost_total_macs(cost), out);
+    msg_architecture_put_total(space, SPACE_PARAMS, cost->params, out);
+    msg_architecture_put_total(space, SPACE_TRAFFIC_BYTES, cost_total_traffic_bytes(cost), out);
     text_puts(out, ",\"stages\":[");
     for (size_t stage = 0; stage < space->n_stages; stage++) {
         text_puts(out, stage > 0 ? "," : "");

@@ -21,7 +21,7 @@ static enum err print_json(const struct space *space, const int32_t *genes, cons
 static void print_total(const struct space *space, enum space_table table, const char *name,
                         uint64_t total, const char *unit)
 {
-    if (space->declaration == NULL || space->declaration->has_table[table]) {
+    if (space_tells(space, table)) {
         (void)printf("  %-11s %" PRIu64 "%s\n", name, total, unit);
     }
 }

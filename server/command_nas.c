@@ -480,8 +480,10 @@ static void print_network(const struct nas *nas, const char *what,
         (void)printf("genes             %s\n", genes);
     }
     (void)printf("accuracy          %.6g %%\n", network->accuracy);
-    (void)printf("MACs, parameters  %llu, %llu\n", (unsigned long long)network->macs,
-                 (unsigned long long)network->params);
+    if (space_tells(nas->space, SPACE_MACS) && space_tells(nas->space, SPACE_PARAMS)) {
+        (void)printf("MACs, parameters  %llu, %llu\n", (unsigned long long)network->macs,
+                     (unsigned long long)network->params);
+    }
     print_targets(nas, network);
 }
 
