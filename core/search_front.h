@@ -27,10 +27,10 @@ struct front_hooks {
 
 struct front_result {
     size_t n_front;
-    int32_t *genes;                     /* (n_front, n_genes), owned; by latency, the fastest first */
-    double *accuracy, *latency_ms;      /* (n_front) each, owned */
-    size_t n_evaluated;                 /* in all */
-    double lowest_latency_ms;           /* of those */
+    int32_t *genes;                /* (n_front, n_genes), owned; by latency, the fastest first */
+    double *accuracy, *latency_ms; /* (n_front) each, owned */
+    size_t n_evaluated;            /* in all */
+    double lowest_latency_ms;      /* of those */
     struct genetic_generation *history; /* (n_generations), owned; costs are of their searches */
     size_t n_generations;
 };

@@ -19,7 +19,7 @@
 /* ---- values ---------------------------------------------------------------------------------- */
 
 bool job_read_whole(const struct json_reader *reader, struct json_view value, int64_t min,
-                       int64_t max, int64_t *out)
+                    int64_t max, int64_t *out)
 {
     int64_t whole;
 
@@ -59,7 +59,7 @@ bool job_read_positive(const struct json_reader *reader, struct json_view value,
 
 /* A text of `names`, which are told where it is none of them. */
 bool job_read_word(const struct json_reader *reader, struct json_view value, const char *what,
-                      char out[JOB_WORD_BYTES])
+                   char out[JOB_WORD_BYTES])
 {
     if (json_view_kind(value) != JSON_KIND_STRING) {
         field_errors_add(reader->errors, 0, reader->pointer, "must be %s, not %s", what,
@@ -268,7 +268,8 @@ static void preset_train(struct job_order *order)
     order->params.train.learning_rate = FIT_DEFAULT_LEARNING_RATE;
 }
 
-static void finish_train(struct job_draft_params *draft, const char *pointer, struct field_errors *errors)
+static void finish_train(struct job_draft_params *draft, const char *pointer,
+                         struct field_errors *errors)
 {
     struct job_train_params *train = &draft->order->params.train;
 
@@ -380,8 +381,8 @@ static void read_params(struct json_view params, const char *pointer, struct job
     struct job_draft_params draft = {.order = order};
     size_t n_before = errors->n;
 
-    json_spec_read(params, kinds[order->kind]->fields, kinds[order->kind]->n_fields, pointer, &draft,
-                   errors);
+    json_spec_read(params, kinds[order->kind]->fields, kinds[order->kind]->n_fields, pointer,
+                   &draft, errors);
     if (errors->n == n_before && kinds[order->kind]->finish != NULL) {
         kinds[order->kind]->finish(&draft, pointer, errors);
     }

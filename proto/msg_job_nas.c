@@ -207,8 +207,8 @@ static void nas_confidence(const struct json_reader *reader, struct json_view va
         return;
     }
     if (number > CONFIDENCE_MAX) {
-        field_errors_add(reader->errors, 0, reader->pointer,
-                         "must be a share above 0, at most %g", CONFIDENCE_MAX);
+        field_errors_add(reader->errors, 0, reader->pointer, "must be a share above 0, at most %g",
+                         CONFIDENCE_MAX);
         return;
     }
     NAS(reader)->confidence = number;
@@ -469,10 +469,9 @@ static void put_method(const struct job_nas_params *nas, struct text *out)
     }
     text_printf(out, ",\"method\":\"%s\"", search_method_name(nas->method));
     if (nas->method == SEARCH_GENETIC) {
-        text_printf(out,
-                    ",\"population_size\":%" PRId64 ",\"generations\":%" PRId64
-                    ",\"crossover_rate\":",
-                    nas->population_size, nas->generations);
+        text_printf(
+            out, ",\"population_size\":%" PRId64 ",\"generations\":%" PRId64 ",\"crossover_rate\":",
+            nas->population_size, nas->generations);
         text_put_json_number_exact(out, nas->crossover_rate);
         text_puts(out, ",\"mutation_rate\":");
         text_put_json_number_exact(out, nas->mutation_rate);

@@ -36,8 +36,8 @@ struct search_generation {
 
 struct search_report {
     const struct space *space;
-    const struct job_nas_params *params; /* borrowed: the limits, the seed and so on */
-    enum search_method method;           /* that was used */
+    const struct job_nas_params *params;         /* borrowed: the limits, the seed and so on */
+    enum search_method method;                   /* that was used */
     struct device_sheet sheets[JOB_MAX_TARGETS]; /* of the targets as they were; "" of a name where
                                                     the hardware alone was given */
     double level;                                /* of the intervals, 0 .. 1 */

@@ -140,7 +140,8 @@ static enum err find_source(const struct data_tree *tree, const struct space *sp
     rc = rc != ERR_OK ? rc : data_place_dir(tree, space, DATA_NAS, directory, err);
     if (rc == ERR_OK && path_is_file(paths[ORACLE])) {
         *which = ORACLE;
-    } else if (rc == ERR_OK && path_is_file(paths[NETWORKS]) && space == accuracy_kind_genes.space) {
+    } else if (rc == ERR_OK && path_is_file(paths[NETWORKS]) &&
+               space == accuracy_kind_genes.space) {
         *which = NETWORKS;
     } else {
         *which = STORED;

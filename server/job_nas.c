@@ -89,10 +89,10 @@ static enum err find_model(struct search *s, struct field_errors *errors, struct
     } else {
         rc = find_served(s, err);
     }
-    return rc == ERR_OK ? ERR_OK
-                        : job_check_blame(s->env->tree,
-                                          is_named ? "/params/version" : "/search_space", errors,
-                                          err);
+    return rc == ERR_OK
+               ? ERR_OK
+               : job_check_blame(s->env->tree, is_named ? "/params/version" : "/search_space",
+                                 errors, err);
 }
 
 /* ERR_INVALID where there are field errors. */
@@ -246,9 +246,9 @@ enum err job_nas_run(const struct job_env *env, const struct job_order *order, s
     /* what a run that was killed has left */
     rc = rc != ERR_OK ? rc : job_files_remove(env->tree->root, order->space, env->id, err);
     rc = rc != ERR_OK ? rc : prepare(&s, &errors, err);
-    rc = rc != ERR_OK ? rc
-                      : accuracy_cache_acquire(env->accuracies, env->tree, order->space,
-                                               &s.accuracy, err);
+    rc = rc != ERR_OK
+             ? rc
+             : accuracy_cache_acquire(env->accuracies, env->tree, order->space, &s.accuracy, err);
     rc = rc != ERR_OK ? rc : search_and_save(&s, result, err);
     if (rc != ERR_OK) {
         (void)job_files_remove(env->tree->root, order->space, env->id, NULL);

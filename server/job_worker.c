@@ -419,8 +419,8 @@ static bool claim(struct job_workers *workers, struct work *work)
 {
     int64_t now_ms = realtime_ms();
     struct claim_write w = {
-        .write = {.run = write_claim, .done = end_claim},
-        .lease = { workers->place.owner, now_ms, now_ms + workers->place.app->config.job_lease_ms},
+        .write = {.run = write_claim, .done = end_claim                               },
+        .lease = { workers->place.owner,            now_ms, now_ms + workers->place.app->config.job_lease_ms},
         .job = &work->job,
         .board = workers->place.board,
         .claimer = pthread_self(),

@@ -78,10 +78,10 @@ void respond_error(struct reply *reply, const struct request *request, const str
                    const struct field_errors *errors)
 {
     static const unsigned status_of[] = {
-        [ERR_NOMEM] = 503,    [ERR_IO] = 503,        [ERR_SYNTAX] = 400,
+        [ERR_NOMEM] = 503,    [ERR_IO] = 503,         [ERR_SYNTAX] = 400,
         [ERR_INVALID] = 422,  [ERR_NOT_FOUND] = 422, /* something the body names; an unknown path
                                                         never gets here */
-        [ERR_LIMIT] = 413,    [ERR_USAGE] = 422,     [ERR_NUMERIC] = 500,
+        [ERR_LIMIT] = 413,    [ERR_USAGE] = 422,      [ERR_NUMERIC] = 500,
         [ERR_CANCELED] = 503, [ERR_INFEASIBLE] = 422, [ERR_INTERNAL] = 500,
     };
 

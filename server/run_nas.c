@@ -28,8 +28,8 @@ struct search {
     const struct nas_hooks *hooks;
     const struct space *space;
     double factors[JOB_MAX_TARGETS]; /* k of each device */
-    double level, quantile; /* of intervals */
-    struct job_progress told; /* last */
+    double level, quantile;          /* of intervals */
+    struct job_progress told;        /* last */
     /* for architectures that are evaluated now: (capacity) each, owned */
     size_t capacity;
     double *a, *sd, *latency_ms;
@@ -53,8 +53,8 @@ static enum err search_init(struct search *s, const struct nas_subject *subject,
         .params = subject->params,
         .hooks = hooks,
         .space = subject->model->predictor->space,
-        .level = subject->params->confidence > 0.0 ? subject->params->confidence
-                                                   : SEARCH_DEFAULT_LEVEL,
+        .level =
+            subject->params->confidence > 0.0 ? subject->params->confidence : SEARCH_DEFAULT_LEVEL,
         .capacity = capacity,
         .a = mem_calloc(capacity, sizeof *s->a),
         .sd = mem_calloc(capacity, sizeof *s->sd),
@@ -226,9 +226,10 @@ static void set_reference(const struct search *s, struct search_report *report)
     const double limit_ms = s->params->targets[0].latency_constraint_ms;
 
     report->reference_accuracy = 0.0;
-    report->reference_latency_ms = limit_ms > 0.0         ? limit_ms
-                                   : report->n_front > 0 ? report->front[report->n_front - 1].latency_ms
-                                                         : 0.0;
+    report->reference_latency_ms = limit_ms > 0.0 ? limit_ms
+                                   : report->n_front > 0
+                                       ? report->front[report->n_front - 1].latency_ms
+                                       : 0.0;
 }
 
 /* The front of the rows of a cost of at most 1. */
@@ -311,9 +312,9 @@ static enum err evaluate_rows(struct search *s, const int32_t *genes, size_t n, 
 {
     enum err rc = predict(s, genes, n, s->told.percent, err);
 
-    rc = rc != ERR_OK ? rc
-                      : accuracy_source_predict(&s->subject->accuracy->source, genes, n, accuracy,
-                                                err);
+    rc = rc != ERR_OK
+             ? rc
+             : accuracy_source_predict(&s->subject->accuracy->source, genes, n, accuracy, err);
     rc = rc != ERR_OK ? rc : price(s, genes, n, accuracy, has_latency, cost, err);
     for (size_t i = 0; rc == ERR_OK && i < n; i++) {
         accuracy[i] = isnan(accuracy[i]) ? 0.0 : accuracy[i];
@@ -384,8 +385,7 @@ static enum err keep_genes(struct search *s, const int32_t *genes, double accura
 {
     enum err rc = predict(s, genes, 1, s->told.percent, err);
 
-    return rc != ERR_OK ? rc
-                        : keep_found(s, genes, s->a[0], s->sd[0], accuracy, report, err);
+    return rc != ERR_OK ? rc : keep_found(s, genes, s->a[0], s->sd[0], accuracy, report, err);
 }
 
 static struct genetic_options genetic_options_of(const struct job_nas_params *params)

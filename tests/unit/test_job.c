@@ -60,11 +60,26 @@ static void params_are_written_with_their_defaults_and_read_back(void **state)
          "{\"test_devices\":[\"a\",\"b\"],\"version\":\"cost-1\",\"predictor\":\"mlp\","
          "\"seed\":7,\"holdout\":true}"},
         {OF("nas", "\"device\":\"Galaxy A9\",\"latency_constraint_ms\":40"),
-         "{\"device\":\"Galaxy A9\",\"latency_constraint_ms\":40,\"seed\":0}"},
+         "{\"device\":\"Galaxy A9\",\"latency_constraint_ms\":40,\"objective\":\"accuracy\","
+         "\"seed\":0,\"export\":[\"onnx\",\"torchscript\"]}"},
         {OF("nas", "\"hardware\":[2.0,3,1,7.4600000000000009],\"latency_constraint_ms\":1e-3,"
                    "\"seed\":1"),
          "{\"hardware\":{\"frequency_ghz\":2,\"dispatch_width\":3,\"cache_mb\":1,"
-         "\"memory_bandwidth_gbs\":7.460000000000001},\"latency_constraint_ms\":0.001,\"seed\":1}"},
+         "\"memory_bandwidth_gbs\":7.460000000000001},\"latency_constraint_ms\":0.001,"
+         "\"objective\":\"accuracy\",\"seed\":1,\"export\":[\"onnx\",\"torchscript\"]}"},
+        {OF("nas", "\"targets\":[{\"device\":\"a\",\"latency_constraint_ms\":1},"
+                   "{\"hardware\":[2,3,1,7.5],\"latency_constraint_ms\":2}],"
+                   "\"confidence\":0.9,\"macs_max\":1000,\"params_max\":20,\"version\":\"mlp\","
+                   "\"export\":[\"torchscript\"],\"method\":\"exhaustive\""),
+         "{\"targets\":[{\"device\":\"a\",\"latency_constraint_ms\":1},{\"hardware\":"
+         "{\"frequency_ghz\":2,\"dispatch_width\":3,\"cache_mb\":1,\"memory_bandwidth_gbs\":7.5},"
+         "\"latency_constraint_ms\":2}],\"objective\":\"accuracy\",\"method\":\"exhaustive\","
+         "\"confidence\":0.9,\"macs_max\":1000,\"params_max\":20,\"version\":\"mlp\",\"seed\":0,"
+         "\"export\":[\"torchscript\"]}"},
+        {OF("nas", "\"device\":\"a\",\"objective\":\"pareto\",\"mutation_rate\":0,\"export\":[]"),
+         "{\"device\":\"a\",\"objective\":\"pareto\",\"method\":\"genetic\","
+         "\"population_size\":100,\"generations\":100,\"crossover_rate\":2,\"mutation_rate\":0,"
+         "\"seed\":0,\"export\":[]}"},
     };
     /* clang-format on */
     (void)state;
@@ -151,6 +166,39 @@ static void what_is_wrong_is_told_with_its_pointer(void **state)
          "4 numbers"},
         {OF("nas", "\"hardware\":[1,-1,1,1],\"latency_constraint_ms\":1"), "/params/hardware/1",
          "dispatch_width"},
+        {OF("nas", "\"targets\":[]"), "/params/targets", "a list of 1 to 16 targets"},
+        {OF("nas", "\"targets\":[{\"latency_constraint_ms\":1}]"), "/params/targets/0",
+         "device is missing"},
+        {OF("nas", "\"targets\":[{\"device\":\"a\"}]"),
+         "/params/targets/0/latency_constraint_ms", "missing"},
+        {OF("nas", "\"targets\":[{\"device\":\"a\",\"latency_constraint_ms\":1}],"
+                   "\"latency_constraint_ms\":1"),
+         "/params/targets", "give it alone"},
+        {OF("nas", "\"targets\":[{\"device\":\"a\",\"latency_constraint_ms\":1},"
+                   "{\"device\":\"b\",\"latency_constraint_ms\":1}],\"objective\":\"pareto\""),
+         "/params/targets", "a front is of one device"},
+        {OF("nas", "\"device\":\"a\",\"latency_constraint_ms\":1,\"objective\":\"speed\""),
+         "/params/objective", "must be accuracy or pareto, not \"speed\""},
+        {OF("nas", "\"device\":\"a\",\"latency_constraint_ms\":1,\"method\":\"\""),
+         "/params/method", "must be exhaustive or genetic"},
+        {OF("nas", "\"device\":\"a\",\"latency_constraint_ms\":1,\"confidence\":1"),
+         "/params/confidence", "at most 0.9999"},
+        {OF("nas", "\"device\":\"a\",\"latency_constraint_ms\":1,\"mutation_rate\":1.5"),
+         "/params/mutation_rate", "from 0 to 1"},
+        {OF("nas", "\"device\":\"a\",\"latency_constraint_ms\":1,\"population_size\":0"),
+         "/params/population_size", "from 1 to 10000"},
+        {OF("nas", "\"device\":\"a\",\"latency_constraint_ms\":1,\"population_size\":10000,"
+                   "\"generations\":101"),
+         "/params/generations", "1000000 evaluations"},
+        {OF("nas", "\"device\":\"a\",\"latency_constraint_ms\":1,\"generations\":5,"
+                   "\"method\":\"exhaustive\""),
+         "/params/generations", "means nothing to the exhaustive method"},
+        {OF("nas", "\"device\":\"a\",\"latency_constraint_ms\":1,\"macs_max\":0.5"),
+         "/params/macs_max", "whole number"},
+        {OF("nas", "\"device\":\"a\",\"latency_constraint_ms\":1,\"export\":[\"onnx\",\"onnx\"]"),
+         "/params/export/1", "onnx is named twice"},
+        {OF("nas", "\"device\":\"a\",\"latency_constraint_ms\":1,\"export\":\"onnx\""),
+         "/params/export", "a list of formats"},
     };
     /* clang-format on */
     (void)state;
@@ -199,7 +247,7 @@ static void what_is_no_json_is_a_syntax_error(void **state)
     assert_error(msg_job_decode_params(JOB_NAS, &space_nasbench201, "{", &order, &err), ERR_SYNTAX,
                  &err, "line 1");
     assert_error(msg_job_decode_params(JOB_NAS, &space_nasbench201, "{}", &order, &err),
-                 ERR_INVALID, &err, "/params/latency_constraint_ms");
+                 ERR_INVALID, &err, "/params: device is missing");
 }
 
 static enum err decode_in_full(void *context, struct error *err)

@@ -6,7 +6,7 @@
 #define FILES        "result/nasbench201/jobs"
 #define RESULT       FILES "/" JOB_ID "/result.json"
 #define OF(params)   "{\"kind\":\"nas\",\"search_space\":\"nasbench201\",\"params\":{" params "}}"
-#define LIMIT(ms)    ",\"latency_constraint_ms\":" ms
+#define LIMIT(ms)    ",\"export\":[],\"latency_constraint_ms\":" ms
 #define DEVICE(name) "\"device\":\"" name "\""
 
 /* The tree with a table of accuracies: those rows of net.txt, the later the better, but for row 20,
@@ -38,14 +38,10 @@ static void what_cannot_be_searched_is_refused_by_its_pointer(void **state)
 
     (void)state;
     job_make_tree(&tree);
-    job_refused(&tree,
-                "{\"kind\":\"nas\",\"search_space\":\"fbnetv3\",\"params\":{"
-                "\"hardware\":[2,3,1,7]" LIMIT("40") "}}",
-                "/search_space", "later version; nasbench201 can be searched");
     job_refused(&tree, OF(DEVICE("One") LIMIT("40")), "/search_space", "no served model");
     job_serve_model(&predictor_kind_cost, version);
     job_refused(&tree, OF(DEVICE("One") LIMIT("40")), "/search_space",
-                "there is no data/nasbench201/NAS/net.txt; get the data with: make data");
+                "there is nothing to tell the accuracy of nasbench201 by");
     make_tree(&tree);
     job_accepted(&tree, OF(DEVICE("0NE") LIMIT("40")));
     job_accepted(&tree, OF("\"hardware\":[2,3,1,7.46]" LIMIT("40")));
@@ -59,7 +55,14 @@ static void what_cannot_be_searched_is_refused_by_its_pointer(void **state)
                 "acc.txt:2: an accuracy is at most 100 %, not 100.5");
     assert_int_equal(unlink(own_path(JOB_TREE "NAS/acc.txt")), 0);
     job_refused(&tree, OF(DEVICE("One") LIMIT("40")), "/search_space",
-                "there is no data/nasbench201/NAS/acc.txt");
+                "there is nothing to tell the accuracy of nasbench201 by");
+    make_tree(&tree);
+    job_refused(&tree, OF(DEVICE("One") LIMIT("40") ",\"version\":\"none\""), "/params/version",
+                "none");
+    job_refused(&tree,
+                OF("\"targets\":[{\"device\":\"One\",\"latency_constraint_ms\":4},"
+                   "{\"device\":\"Nine\",\"latency_constraint_ms\":4}]"),
+                "/params/targets/1/device", "no device \"Nine\"");
 }
 
 static void what_was_trained_twice_has_the_mean_of_its_accuracies(void **state)
@@ -98,7 +101,7 @@ static void a_run_finds_the_best_and_leaves_it_in_a_file(void **state)
     struct text result = {0};
     char version[MODEL_VERSION_BYTES];
     char expected[128];
-    char held[1024];
+    char held[4096];
     int32_t genes[JOB_GENES];
     double a;
 
@@ -114,8 +117,9 @@ static void a_run_finds_the_best_and_leaves_it_in_a_file(void **state)
     assert_contains(result.bytes, expected);
     assert_contains(result.bytes, "{\"search_space\":\"nasbench201\",\"device\":\"One\","
                                   "\"hardware\":{\"frequency_ghz\":1,");
-    assert_contains(result.bytes, "\"latency_constraint_ms\":1e+09,\"seed\":3,");
-    assert_contains(result.bytes, "\"interval_ms\":null,\"predictor\":\"cost\",");
+    assert_contains(result.bytes, "\"latency_constraint_ms\":1e+09,\"objective\":");
+    assert_contains(result.bytes, "\"predictor\":\"cost\",");
+    assert_contains(result.bytes, "\"accuracy_source\":{\"source\":\"table\",\"n_rows\":24}");
     assert_contains(result.bytes, version);
     assert_contains(result.bytes,
                     "\"n_evaluated\":24,\"files\":[\"nasbench201/jobs/" JOB_ID "/result.json\"]}");
@@ -130,7 +134,7 @@ static void a_run_finds_the_best_and_leaves_it_in_a_file(void **state)
     }
     assert_near_relative(number(&result, "latency_ms"), 2.0 * a, 1e-5); /* k of One is 2 */
     assert_int_equal(count_files(own_path(FILES)), 1);
-    (void)snprintf(held, sizeof held, "%.*s}\n",
+    (void)snprintf(held, sizeof held, "%.*s,\"history\":[]}\n",
                    (int)(strstr(result.bytes, ",\"files\"") - result.bytes), result.bytes);
     assert_true(file_holds(own_path(RESULT), held));
     assert_int_equal(job_files_remove(check_directory, &space_nasbench201, JOB_ID, NULL), ERR_OK);
@@ -158,8 +162,10 @@ static void a_limit_is_kept_and_where_none_keeps_it_that_is_told(void **state)
     assert_true(number(&some, "latency_ms") <= 0.999 * number(&all, "latency_ms"));
     assert_true(number(&some, "accuracy") < number(&all, "accuracy"));
     job_succeeds(&tree, OF(DEVICE("One") LIMIT("0.001")), &none);
-    assert_contains(none.bytes, "\"feasible\":false,\"architecture\":null,\"notation\":null,"
-                                "\"accuracy\":null,\"latency_ms\":null,\"lowest_latency_ms\":");
+    assert_contains(none.bytes,
+                    "\"feasible\":false,\"architecture\":null,\"notation\":null,"
+                    "\"accuracy\":null,\"macs\":null,\"params\":null,\"latency_ms\":null,"
+                    "\"interval_ms\":null,\"interval\":0.9,\"fastest\":{");
     assert_true(number(&none, "lowest_latency_ms") > 0.001);
     assert_near(number(&none, "lowest_latency_ms"), number(&all, "lowest_latency_ms"), 0);
     text_close(&all);
@@ -224,7 +230,8 @@ static enum err run_once(void *context, struct error *err)
     const struct job_order order = {
         .kind = JOB_NAS,
         .space = &space_nasbench201,
-        .params.nas = {.device = "One", .latency_constraint_ms = 1e9},
+        .params.nas = {.targets = {{.device = "One", .latency_constraint_ms = 1e9}},
+                       .n_targets = 1},
     };
     enum err rc = job_nas_run(&env, &order, &result, err);
 
