@@ -336,6 +336,8 @@ def test_what_is_not_known_of_a_space_is_refused_in_words(own, start):
     for file in (own / "data" / "own" / "hardware").iterdir():
         file.unlink()
     assert "latencies in latency/ and a data sheet" in refused(1, "train", "--search_space", "own", root=own)
+    searched = daemon.post({"kind": "nas", "search_space": "own", "params": {"hardware": [2, 3, 1, 7.46], "latency_constraint_ms": 9}}, "/v1/jobs")
+    assert searched.status_code == 422, searched.text
     named = ("train", "--search_space", "own", "--train_devices", "Mine")
     assert "none of the training devices has a data sheet" in refused(1, *named, root=own)
     (own / "data" / "own" / "net.txt").unlink()
@@ -361,6 +363,38 @@ def test_the_inference_protocol_has_a_declared_space_for_a_model(own, start):
     assert 'dgld_model_info{search_space="own"' in get(daemon, "/metrics").text
     assert delete(daemon, "own").status_code == 204
     assert get(daemon, "/v2/models/own").status_code == 404 and "own" not in get(daemon, "/metrics").text
+
+
+def add_accuracies(root, name="own"):
+    """A table for searches: deeper is better, by a law of our own."""
+    folder = root / "data" / name / "NAS"
+    folder.mkdir()
+    genes = numpy.loadtxt(root / "data" / name / "net.txt", dtype=int)
+    write_rows(folder / "net.txt", genes)
+    write_rows(folder / "acc.txt", 50 + genes[:, 1] + 0.1 * genes[:, 0])
+
+
+def test_a_search_finds_the_best_that_keeps_the_limit(own, start):
+    run_json("train", "--search_space", "own", root=own)
+    add_accuracies(own)
+    daemon = start(own)
+    limit_ms = daemon.predict(search_space="own", device="Mine", architectures=[[5, 20]])["latency_ms"][0]
+    order = {"kind": "nas", "search_space": "own", "params": {"device": "Mine", "latency_constraint_ms": limit_ms}}
+    done = daemon.post(order, "/v1/jobs", Prefer="wait=60").json()
+    assert done["state"] == "succeeded" and done["params"]["export"] == [], done
+    found = done["result"]
+    genes = [list(map(int, line.split())) for line in (own / "data" / "own" / "net.txt").read_text().splitlines()]
+    latency_ms = daemon.predict(search_space="own", device="Mine", architectures=genes)["latency_ms"]
+    best = max((50 + g[1] + 0.1 * g[0], g) for g, ms in zip(genes, latency_ms) if ms <= limit_ms)
+    assert (found["accuracy"], found["architecture"]) == (pytest.approx(best[0]), best[1])
+    assert (found["macs"], found["params"]) == (100 + best[1][1] - 1, None)
+    told = run_json("nas", "--search_space", "own", "--nas_target_device", "Mine", "--latency_constraint_ms", limit_ms, root=own)
+    assert told["architecture"] == found["architecture"]
+    small = order["params"] | {"macs_max": 105}
+    assert daemon.post(order | {"params": small}, "/v1/jobs", Prefer="wait=60").json()["result"]["macs"] <= 105
+    for params, pointer in [({"export": ["onnx"]}, "/params/export"), ({"params_max": 1e6}, "/params/params_max")]:
+        reply = daemon.post(order | {"params": order["params"] | params}, "/v1/jobs")
+        assert reply.status_code == 422 and reply.json()["errors"][0]["pointer"] == pointer
 
 
 # ---- 22 layers of nine choices, 5,000 measured architectures --------------------------------------
