@@ -141,6 +141,7 @@ enum err dataset_fold(const struct space *space, const int32_t *genes, size_t n_
 /* Work space of the fit of A. `residual` is (n_devices, n_rows): log(latency / k). */
 struct parameter_fit {
     size_t n_devices, n_rows;
+    const double *factors; /* (n_devices), NaN: unknown */
     double *residual;
     double *offset;  /* (n_devices): b */
     double *log_a;   /* (n_rows) */
@@ -153,6 +154,19 @@ static void fill_column(const struct parameter_fit *f, size_t row)
     for (size_t d = 0; d < f->n_devices; d++) {
         f->column[d] = f->residual[d * f->n_rows + row] - f->offset[d];
     }
+}
+
+/* The median offset of the devices whose hardware is known: what the others are measured by. */
+static double centre_of_offsets(struct parameter_fit *f)
+{
+    size_t n = 0;
+
+    for (size_t d = 0; d < f->n_devices; d++) {
+        if (!isnan(f->factors[d])) {
+            f->column[n++] = f->offset[d];
+        }
+    }
+    return stats_median(f->column, n);
 }
 
 /* Alternates medians over devices and over rows until the offsets stand still. */
@@ -174,8 +188,7 @@ static void polish_medians(struct parameter_fit *f)
             moved = fmax(moved, fabs(offset - f->offset[d]));
             f->offset[d] = offset;
         }
-        memcpy(f->column, f->offset, f->n_devices * sizeof *f->column);
-        centre = stats_median(f->column, f->n_devices);
+        centre = centre_of_offsets(f);
         for (size_t d = 0; d < f->n_devices; d++) {
             f->offset[d] -= centre;
         }
@@ -202,7 +215,7 @@ static double residual_scale(struct parameter_fit *f)
 enum err dataset_fit_parameter(const double *latency_ms, const double *factors, size_t n_devices,
                                size_t n_rows, double *a, struct error *err)
 {
-    struct parameter_fit f = {.n_devices = n_devices, .n_rows = n_rows};
+    struct parameter_fit f = {.n_devices = n_devices, .n_rows = n_rows, .factors = factors};
     double *block = mem_calloc(2 * n_devices * n_rows + 3 * n_devices + n_rows, sizeof *block);
     double scale;
 
@@ -216,8 +229,9 @@ enum err dataset_fit_parameter(const double *latency_ms, const double *factors, 
     f.column = f.offset + n_devices;
     f.log_a = f.column + n_devices;
     for (size_t d = 0; d < n_devices; d++) {
+        const double factor = isnan(factors[d]) ? 1.0 : factors[d]; /* the offset makes up for it */
         for (size_t i = 0; i < n_rows; i++) {
-            f.residual[d * n_rows + i] = log(latency_ms[d * n_rows + i] / factors[d]);
+            f.residual[d * n_rows + i] = log(latency_ms[d * n_rows + i] / factor);
         }
     }
     polish_medians(&f);

@@ -38,8 +38,9 @@ enum err dataset_fold(const struct space *space, const int32_t *genes, size_t n_
  * device formula (core/device.h): log latency = log A + log k + b, where b is what the formula
  * misses of a device. b is that device's median residual, made zero in the median over devices; log
  * A is a biweight location over devices, so that a wild measurement in one file is outvoted.
- * `latency_ms` is (n_devices, n_rows), positive; `factors` (n_devices) are hardware_factor(); `a`
- * (n_rows) receives ms per unit of k. */
+ * `latency_ms` is (n_devices, n_rows), positive; `factors` (n_devices) are hardware_factor(), NaN of
+ * a device whose hardware nobody knows, which tells of the architectures all the same, but has no
+ * part in that median; one at least is known. `a` (n_rows) receives ms per unit of k. */
 enum err dataset_fit_parameter(const double *latency_ms, const double *factors, size_t n_devices,
                                size_t n_rows, double *a, struct error *err);
 

@@ -23,13 +23,14 @@ static void split_depthwise(const int32_t *genes, const struct cost *cost, doubl
     }
 }
 
-static void compute_features(const int32_t *genes, double *log_nominal, double *features)
+static void compute_features(const struct space *space, const int32_t *genes, double *log_nominal,
+                             double *features)
 {
     struct cost cost = {0};
     double macs;
     double traffic_bytes;
 
-    space_fbnetv3.count(genes, &cost);
+    space->count(genes, &cost);
     macs = (double)cost_total_macs(&cost);
     traffic_bytes = (double)(cost_kind_traffic_bytes(&cost, COST_EXPAND) +
                              cost_kind_traffic_bytes(&cost, COST_DEPTHWISE) +

@@ -99,10 +99,12 @@ static double *put_chains(const struct cell *cell, double *out)
     return out;
 }
 
-static void compute_features(const int32_t *genes, double *log_nominal, double *features)
+static void compute_features(const struct space *space, const int32_t *genes, double *log_nominal,
+                             double *features)
 {
     struct cell cell;
 
+    (void)space;
     describe_cell(genes, &cell);
     *log_nominal = log_nominal_cost(&cell);
     *features++ = *log_nominal;

@@ -247,7 +247,13 @@ enum err graph_build(const struct space *space, const int32_t *genes, uint64_t s
                      struct graph *out, struct error *err)
 {
     struct graph graph = {.space = space, .seed = seed, .norm_margin = 1.0};
-    enum err rc = space->check_countable(genes, err);
+    enum err rc =
+        space->build_graph != NULL
+            ? space->check_countable(genes, err)
+            : error_set(err, ERR_INVALID,
+                        "%s is a declared space: it tells what genes there are, not what network "
+                        "they stand for, so there is none to export",
+                        space->name);
 
     if (rc == ERR_OK) {
         memcpy(graph.genes, genes, space->n_genes * sizeof *genes);

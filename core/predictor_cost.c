@@ -89,7 +89,7 @@ static void predict_one(const struct predictor_cost *cost, const int32_t *genes,
     double mean;
 
     phi[0] = 1.0;
-    cost->base.space->features->compute(genes, &mean, phi + 1);
+    cost->base.space->features->compute(cost->base.space, genes, &mean, phi + 1);
     for (size_t j = 0; j < cost->p; j++) {
         mean += cost->coefficients[j] * phi[j];
     }
@@ -236,7 +236,7 @@ static void fill_table_block(struct predictor_cost *cost, size_t first, size_t n
         int32_t genes[SPACE_MAX_GENES];
         space_unrank(space, first + i, genes);
         phi[i * p] = 1.0;
-        space->features->compute(genes, &nominal[i], phi + i * p + 1);
+        space->features->compute(space, genes, &nominal[i], phi + i * p + 1);
     }
     matrix_times_vector(phi, n, p, cost->coefficients, log_a);
     matrix_times_lower_transposed(phi, n, cost->uncertainty, p);
@@ -365,7 +365,7 @@ static void compute_features(const struct space *space, const int32_t *genes, do
 {
     double nominal;
 
-    space->features->compute(genes, &nominal, features);
+    space->features->compute(space, genes, &nominal, features);
 }
 
 /* Fills phi and target, and sets the level to the median of what the nominal cost leaves. */
@@ -378,7 +378,7 @@ static void prepare_rows(struct fit *f, const struct space *space, const int32_t
         double *row = r->phi + i * r->p;
         double nominal;
         row[0] = 1.0;
-        space->features->compute(genes + i * space->n_genes, &nominal, row + 1);
+        space->features->compute(space, genes + i * space->n_genes, &nominal, row + 1);
         for (size_t j = 1; j < r->p; j++) {
             row[j] = (row[j] - f->mean[j]) * f->inverse[j];
         }
@@ -439,14 +439,15 @@ static enum err cost_fit(const struct space *space, const int32_t *genes, const 
                          const struct fit_options *options, struct predictor **out,
                          struct fit_report *report, struct error *err)
 {
+    const size_t most_cells = COST_FIT_MAX_CELLS / (1 + space->features->n_features);
+    const size_t most = most_cells < COST_FIT_MAX_ROWS ? most_cells : COST_FIT_MAX_ROWS;
     struct robust_group groups[SPACE_MAX_FEATURE_GROUPS + 1];
     struct fit f = {.inverse = {1.0}};
     struct predictor_cost *cost = NULL;
     enum err rc;
 
-    if (n == 0 || n > COST_FIT_MAX_ROWS) {
-        return error_set(err, ERR_INVALID, "a fit takes 1 to %zu rows, not %zu", COST_FIT_MAX_ROWS,
-                         n);
+    if (n == 0 || n > most) {
+        return error_set(err, ERR_INVALID, "a fit takes 1 to %zu rows, not %zu", most, n);
     }
     rc = robust_fit_init(&f.robust, n, groups, list_groups(space->features, groups), err);
     if (rc != ERR_OK) {

@@ -13,8 +13,10 @@
 #include "core/predictor.h"
 #include "core/robust_fit.h"
 
-/* More rows than this are refused: the fit holds them all in memory, twice. */
-#define COST_FIT_MAX_ROWS ((size_t)200000)
+/* More rows than this, or more rows times columns, are refused: the fit holds them all in memory,
+ * twice. The second bound is the lower one only where a space has more than 127 features. */
+#define COST_FIT_MAX_ROWS  ((size_t)200000)
+#define COST_FIT_MAX_CELLS (COST_FIT_MAX_ROWS * 128)
 
 /* Degrees of freedom of the noise. A predictive standard deviation is sqrt(2) scales of the t. */
 #define COST_NOISE_DOF ROBUST_FIT_DOF

@@ -25,7 +25,7 @@ static void compute_one_hot(const struct space *space, const int32_t *genes, dou
     for (size_t g = 0; g < space->n_genes; g++) {
         const struct gene *gene = &space->genes[g];
         for (int32_t v = 0; v < gene->n_values; v++) {
-            *features++ = genes[g] == gene->first + v * gene->step ? 1.0 : 0.0;
+            *features++ = genes[g] == gene_value(gene, v) ? 1.0 : 0.0;
         }
     }
 }

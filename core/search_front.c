@@ -68,7 +68,7 @@ static void to_genes(const struct front *f, size_t row, int32_t *genes)
     const uint8_t *codes = search_archive_row(&f->archive, row);
 
     for (size_t g = 0; g < f->space->n_genes; g++) {
-        genes[g] = f->space->genes[g].first + f->space->genes[g].step * codes[g];
+        genes[g] = gene_value(&f->space->genes[g], codes[g]);
     }
 }
 

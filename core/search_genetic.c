@@ -163,7 +163,7 @@ static void read_genes(const struct genetic *s, size_t row, int32_t *genes)
     const uint8_t *codes = search_archive_row(&s->archive, row);
 
     for (size_t g = 0; g < s->space->n_genes; g++) {
-        genes[g] = s->space->genes[g].first + s->space->genes[g].step * codes[g];
+        genes[g] = gene_value(&s->space->genes[g], codes[g]);
     }
 }
 

@@ -3,38 +3,68 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/space_declared.h"
+
 const struct space *const spaces[] = {&space_nasbench201, &space_fbnetv3, NULL};
 
-const struct space *space_find(const char *name)
+static int32_t list_index(const struct gene *gene, int32_t value)
 {
-    for (const struct space *const *s = spaces; *s != NULL; s++) {
-        if (strcmp((*s)->name, name) == 0) {
-            return *s;
+    int32_t low = 0;
+    int32_t high = gene->n_values;
+
+    while (low < high) {
+        int32_t middle = low + (high - low) / 2;
+        if (gene->values[middle] < value) {
+            low = middle + 1;
+        } else {
+            high = middle;
         }
     }
-    return NULL;
-}
-
-const char *space_names(void)
-{
-    return "nasbench201, fbnetv3";
+    return low < gene->n_values && gene->values[low] == value ? low : -1;
 }
 
 int32_t gene_index(const struct gene *gene, int32_t value)
 {
     int64_t offset = (int64_t)value - gene->first;
 
+    if (gene->values != NULL) {
+        return list_index(gene, value);
+    }
     if (offset < 0 || offset % gene->step != 0 || offset / gene->step >= gene->n_values) {
         return -1;
     }
     return (int32_t)(offset / gene->step);
 }
 
+int32_t gene_value(const struct gene *gene, int32_t index)
+{
+    return gene->values != NULL ? gene->values[index] : gene->first + index * gene->step;
+}
+
+/* "16, 24, 40 or 96"; of a long list the first values and the last. */
+static void print_list(const struct gene *gene, char *text, size_t size)
+{
+    enum { MOST_PRINTED = 8 };
+    const int32_t last = gene->n_values - 1;
+    size_t used = 0;
+
+    for (int32_t i = 0; i < last && i < MOST_PRINTED && used < size; i++) {
+        int n = snprintf(text + used, size - used, i > 0 ? ", %d" : "%d", gene->values[i]);
+        used += n > 0 ? (size_t)n : 0;
+    }
+    if (used < size) {
+        (void)snprintf(text + used, size - used, last > MOST_PRINTED ? ", ... or %d" : " or %d",
+                       gene->values[last]);
+    }
+}
+
 static void print_domain(const struct gene *gene, char *text, size_t size)
 {
-    int32_t last = gene->first + (gene->n_values - 1) * gene->step;
+    int32_t last = gene_value(gene, gene->n_values - 1);
 
-    if (gene->n_values == 1) {
+    if (gene->values != NULL) {
+        print_list(gene, text, size);
+    } else if (gene->n_values == 1) {
         (void)snprintf(text, size, "%d", gene->first);
     } else if (gene->n_values == 2) {
         (void)snprintf(text, size, "%d or %d", gene->first, last);
@@ -51,7 +81,7 @@ enum err space_validate(const struct space *space, const int32_t *genes, size_t 
     for (size_t i = 0; i < space->n_genes; i++) {
         const struct gene *gene = &space->genes[i];
         if (gene_index(gene, genes[i]) < 0) {
-            char domain[64];
+            char domain[128];
             if (bad_gene != NULL) {
                 *bad_gene = i;
             }
@@ -75,7 +105,7 @@ static bool is_separator(char c)
 
 static bool has_one_digit(const struct gene *gene)
 {
-    return gene->first >= 0 && gene->first + (gene->n_values - 1) * gene->step <= 9;
+    return gene->first >= 0 && gene_value(gene, gene->n_values - 1) <= 9;
 }
 
 /* "444244": only where every gene of the space has one digit. */
@@ -214,11 +244,38 @@ size_t space_print_genes(const struct space *space, const int32_t *genes, char *
     return used;
 }
 
+void space_print(const struct space *space, const int32_t *genes, char *text)
+{
+    if (space->print_own != NULL) {
+        space->print_own(genes, text);
+    } else {
+        (void)space_print_genes(space, genes, text);
+    }
+}
+
+enum err space_check_countable(const struct space *space, const int32_t *genes, struct error *err)
+{
+    if (space->check_countable == NULL) {
+        return error_set(err, ERR_INVALID, "nothing is known of what networks of %s cost",
+                         space->name);
+    }
+    return space->check_countable(genes, err);
+}
+
+bool space_tells(const struct space *space, enum space_table table)
+{
+    return space->declaration == NULL || space->declaration->has_table[table];
+}
+
 enum err space_count(const struct space *space, const int32_t *genes, struct cost *cost,
                      struct error *err)
 {
-    enum err rc = space->check_countable(genes, err);
+    enum err rc;
 
+    if (space->declaration != NULL) {
+        return space_declaration_count(space, genes, cost, err);
+    }
+    rc = space_check_countable(space, genes, err);
     if (rc != ERR_OK) {
         return rc;
     }
@@ -242,7 +299,7 @@ void space_unrank(const struct space *space, size_t rank, int32_t *genes)
 {
     for (size_t i = space->n_genes; i-- > 0;) {
         size_t n_values = (size_t)space->genes[i].n_values;
-        genes[i] = space->genes[i].first + (int32_t)(rank % n_values) * space->genes[i].step;
+        genes[i] = gene_value(&space->genes[i], (int32_t)(rank % n_values));
         rank /= n_values;
     }
 }

@@ -47,12 +47,12 @@ static const char *const operator_names[] = {
 };
 
 static const struct gene genes_of_space[NASBENCH201_N_EDGES] = {
-    {"operator of edge node1<-0", 1, 1, 5},
-    {"operator of edge node2<-0", 1, 1, 5},
-    {"operator of edge node2<-1", 1, 1, 5},
-    {"operator of edge node3<-0", 1, 1, 5},
-    {"operator of edge node3<-1", 1, 1, 5},
-    {"operator of edge node3<-2", 1, 1, 5},
+    {"operator of edge node1<-0", 1, 1, 5, NULL},
+    {"operator of edge node2<-0", 1, 1, 5, NULL},
+    {"operator of edge node2<-1", 1, 1, 5, NULL},
+    {"operator of edge node3<-0", 1, 1, 5, NULL},
+    {"operator of edge node3<-1", 1, 1, 5, NULL},
+    {"operator of edge node3<-2", 1, 1, 5, NULL},
 };
 
 static const char *const stage_names[] = {"stem", "stage 1", "stage 2", "stage 3", "head"};
@@ -257,6 +257,7 @@ static void count_network(const int32_t *genes, struct cost *cost)
 
 const struct space space_nasbench201 = {
     .name = "nasbench201",
+    .slot = 0,
     .about = "NAS-Bench-201: 15,625 cells of six edges with five operators each, 100 classes",
     .notation =
         "write six genes of 1 to 5 as [4,4,4,2,4,4] or \"444244\", or the cell as "
@@ -270,7 +271,7 @@ const struct space space_nasbench201 = {
     .n_architectures = 15625,
     .constraint_unit_ms = 100.0,
     .parse_own = parse_notation,
-    .print = print_notation,
+    .print_own = print_notation,
     .check_countable = check_countable,
     .count = count_network,
     .features = &nasbench201_features,

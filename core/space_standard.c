@@ -11,7 +11,7 @@ void space_draw(const struct space *space, struct rng *rng, int32_t *genes)
 {
     for (size_t g = 0; g < space->n_genes; g++) {
         const struct gene *gene = &space->genes[g];
-        genes[g] = gene->first + gene->step * (int32_t)rng_below(rng, (size_t)gene->n_values);
+        genes[g] = gene_value(gene, (int32_t)rng_below(rng, (size_t)gene->n_values));
     }
 }
 

@@ -10,6 +10,7 @@
 
 #include "core/device.h"
 #include "core/mem.h"
+#include "core/space_declared.h"
 #include "proto/model_meta.h"
 #include "proto/safetensors.h"
 #include "proto/text.h"
@@ -93,6 +94,8 @@ enum err model_encode(const struct model *model, char **bytes, size_t *size, str
     char n_rows[24];
     char seed[24];
     char r[32];
+    const struct space_declaration *declaration = model->predictor->space->declaration;
+    const char *digest = declaration != NULL ? declaration->digest : "";
     const struct safetensors_meta meta[] = {
         {(char *)"format",        (char *)format_name                  },
         {(char *)"kind",          (char *)model->predictor->kind->name },
@@ -105,7 +108,9 @@ enum err model_encode(const struct model *model, char **bytes, size_t *size, str
         {(char *)"seed",          seed                                 },
         {(char *)"validation",    (char *)info->validation             },
         {(char *)"r_held_out",    r                                    },
+        {(char *)"space_sha256",  (char *)digest                       }, /* of declared spaces */
     };
+    const size_t n_meta = sizeof meta / sizeof *meta - (declaration == NULL ? 1 : 0);
     enum err rc;
 
     if (devices == NULL) {
@@ -114,7 +119,7 @@ enum err model_encode(const struct model *model, char **bytes, size_t *size, str
     (void)snprintf(n_rows, sizeof n_rows, "%zu", info->n_rows);
     (void)snprintf(seed, sizeof seed, "%" PRIu64, info->seed);
     (void)snprintf(r, sizeof r, "%.6f", info->r_held_out);
-    rc = safetensors_encode(tensors, n_tensors, meta, sizeof meta / sizeof *meta, bytes, size, err);
+    rc = safetensors_encode(tensors, n_tensors, meta, n_meta, bytes, size, err);
     mem_free(devices);
     return rc;
 }
@@ -168,6 +173,22 @@ static enum err decode_info(const struct safetensors *st, struct model_info *inf
     return rc;
 }
 
+/* A predictor of a declared space is one of its values and costs; those may have changed since. */
+static enum err check_declaration(const struct safetensors *st, const struct space *space,
+                                  struct error *err)
+{
+    const char *digest = safetensors_meta(st, "space_sha256");
+
+    if (space->declaration == NULL ||
+        (digest != NULL && strcmp(digest, space->declaration->digest) == 0)) {
+        return ERR_OK;
+    }
+    return error_set(err, ERR_INVALID,
+                     "the predictor was trained when %s was declared with other genes or costs; "
+                     "train it anew",
+                     space->name);
+}
+
 /* Checks what the file says it is, and finds the kind of predictor. */
 static enum err decode_kind(const struct safetensors *st, const struct space *space,
                             const struct predictor_kind **out, struct error *err)
@@ -194,7 +215,7 @@ static enum err decode_kind(const struct safetensors *st, const struct space *sp
                          space_name != NULL ? space_name : "", space->name);
     }
     *out = kind;
-    return ERR_OK;
+    return check_declaration(st, space, err);
 }
 
 /* A reply names the version that answered, so a file must not pass for another one. */

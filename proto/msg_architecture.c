@@ -2,6 +2,8 @@
 
 #include <inttypes.h>
 
+#include "core/space_declared.h"
+
 /* {"conv":[...],...} */
 static void put_by_kind(const struct space *space, const uint64_t counts[][COST_MAX_STAGES],
                         struct text *out)
@@ -16,12 +18,23 @@ static void put_by_kind(const struct space *space, const uint64_t counts[][COST_
     text_puts(out, "}");
 }
 
+void msg_architecture_put_total(const struct space *space, enum space_table table, uint64_t total,
+                                struct text *out)
+{
+    text_printf(out, ",\"%s\":", space_table_names[table]);
+    if (space_tells(space, table)) {
+        text_printf(out, "%" PRIu64, total);
+    } else {
+        text_puts(out, "null");
+    }
+}
+
 void msg_architecture_encode(const struct space *space, const int32_t *genes,
                              const struct cost *cost, struct text *out)
 {
     char notation[SPACE_TEXT_BYTES];
 
-    space->print(genes, notation);
+    space_print(space, genes, notation);
     text_puts(out, "{\"search_space\":");
     text_put_json_string(out, space->name);
     text_puts(out, ",\"architecture\":");
@@ -30,10 +43,11 @@ void msg_architecture_encode(const struct space *space, const int32_t *genes,
     for (size_t i = 0; i < space->n_genes; i++) {
         text_printf(out, i > 0 ? ",%d" : "%d", genes[i]);
     }
-    text_printf(out,
-                "],\"macs\":%" PRIu64 ",\"params\":%" PRIu64 ",\"traffic_bytes\":%" PRIu64
-                ",\"stages\":[",
-                cost_total_macs(cost), cost->params, cost_total_traffic_bytes(cost));
+    text_puts(out, "]");
+    msg_architecture_put_total(space, SPACE_MACS, cost_total_macs(cost), out);
+    msg_architecture_put_total(space, SPACE_PARAMS, cost->params, out);
+    msg_architecture_put_total(space, SPACE_TRAFFIC_BYTES, cost_total_traffic_bytes(cost), out);
+    text_puts(out, ",\"stages\":[");
     for (size_t stage = 0; stage < space->n_stages; stage++) {
         text_puts(out, stage > 0 ? "," : "");
         text_put_json_string(out, space->stage_names[stage]);

@@ -57,15 +57,13 @@ struct device_in_space {
     char error[ERROR_TEXT_BYTES]; /* what is wrong with a file of that space; "" */
 };
 
-enum { DEVICE_MAX_SPACES = 8 };
-
 /* A device as clients see it. */
 struct device_view {
     char name[DEVICE_NAME_BYTES];
     bool has_sheet;
     struct device_sheet sheet;    /* zeroes where there is none */
     char error[ERROR_TEXT_BYTES]; /* what is wrong with the sheet; "" */
-    struct device_in_space spaces[DEVICE_MAX_SPACES];
+    struct device_in_space spaces[SPACES_MAX];
     size_t n_spaces;
 };
 

@@ -296,6 +296,7 @@ static void nas_export(const struct json_reader *reader, struct json_view value)
     for (int i = 0; i < N_FORMATS; i++) {
         names[i] = formats[i].name;
     }
+    DRAFT(reader)->has_export = true;
     NAS(reader)->formats = 0;
     for (bool more = json_view_first(value, &item); more && n <= N_FORMATS;
          more = json_view_next(&item), n++) {
@@ -403,8 +404,32 @@ static void finish_genetic(const struct space *space, struct job_nas_params *nas
     }
 }
 
+/* What a declared space does not tell. */
+static void finish_space(struct job_draft_params *draft, const char *pointer,
+                         struct field_errors *errors)
+{
+    const struct space *space = draft->order->space;
+    struct job_nas_params *nas = &draft->order->params.nas;
+
+    if (space == NULL) {
+        return;
+    }
+    if (space->build_graph == NULL && !draft->has_export) {
+        nas->formats = 0;
+    } else if (space->build_graph == NULL && nas->formats != 0) {
+        blame(errors, pointer, "export", "a declared space has no networks to export");
+    }
+    if (nas->macs_max > 0.0 && !space_tells(space, SPACE_MACS)) {
+        blame(errors, pointer, "macs_max", "the space is declared without a table of macs");
+    }
+    if (nas->params_max > 0.0 && !space_tells(space, SPACE_PARAMS)) {
+        blame(errors, pointer, "params_max", "the space is declared without a table of params");
+    }
+}
+
 static void finish(struct job_draft_params *draft, const char *pointer, struct field_errors *errors)
 {
+    finish_space(draft, pointer, errors);
     finish_targets(draft, pointer, errors);
     if (draft->order->space != NULL) { /* else it is an error already */
         finish_genetic(draft->order->space, &draft->order->params.nas);

@@ -11,7 +11,7 @@ enum { JOB_WORD_BYTES = 128 }; /* of a name among several */
 /* An order that is being read, and which of its params were given. */
 struct job_draft_params {
     struct job_order *order;
-    bool has_device, has_hardware, has_limit, has_targets; /* of a search */
+    bool has_device, has_hardware, has_limit, has_targets, has_export; /* of a search */
     const char *genetic;                                   /* a param of the genetic method */
 };
 

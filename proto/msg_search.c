@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/mem.h"
+#include "proto/msg_architecture.h"
 
 void search_report_close(struct search_report *report)
 {
@@ -88,10 +89,11 @@ static void put_network(const struct search_report *report, const struct search_
     char notation[SPACE_TEXT_BYTES];
 
     put_genes(report->space, network->genes, out);
-    report->space->print(network->genes, notation);
+    space_print(report->space, network->genes, notation);
     put_string(out, "notation", notation);
     put_number(out, "accuracy", network->accuracy);
-    text_printf(out, ",\"macs\":%" PRIu64 ",\"params\":%" PRIu64, network->macs, network->params);
+    msg_architecture_put_total(report->space, SPACE_MACS, network->macs, out);
+    msg_architecture_put_total(report->space, SPACE_PARAMS, network->params, out);
 }
 
 /* The network that was found, or nulls; its latency where there is one target. */

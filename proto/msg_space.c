@@ -1,13 +1,20 @@
 #include "proto/msg_space.h"
 
+#include "proto/msg_space_declaration.h"
+
 static void put_gene(const struct gene *gene, struct text *out)
 {
     text_puts(out, "{\"name\":");
     text_put_json_string(out, gene->name);
-    text_printf(out, ",\"first\":%d,\"step\":%d,\"n_values\":%d,\"values\":[", gene->first,
-                gene->step, gene->n_values);
+    text_printf(out, ",\"first\":%d,\"step\":", gene->first);
+    if (gene->values == NULL) {
+        text_printf(out, "%d", gene->step);
+    } else {
+        text_puts(out, "null");
+    }
+    text_printf(out, ",\"n_values\":%d,\"values\":[", gene->n_values);
     for (int32_t i = 0; i < gene->n_values; i++) {
-        text_printf(out, i > 0 ? ",%d" : "%d", gene->first + i * gene->step);
+        text_printf(out, i > 0 ? ",%d" : "%d", gene_value(gene, i));
     }
     text_puts(out, "]}");
 }
@@ -21,16 +28,16 @@ static void put_example(const struct space *space, struct text *out)
     text_puts(out, ",\"example\":{\"genes\":[");
     for (size_t i = 0; i < space->n_genes; i++) {
         const struct gene *gene = &space->genes[i];
-        genes[i] = gene->first + gene->n_values / 2 * gene->step;
+        genes[i] = gene_value(gene, gene->n_values / 2);
         text_printf(out, i > 0 ? ",%d" : "%d", genes[i]);
     }
-    space->print(genes, notation);
+    space_print(space, genes, notation);
     text_puts(out, "],\"notation\":");
     text_put_json_string(out, notation);
     text_puts(out, "}");
 }
 
-void msg_space_encode(const struct space *space, const char *model, struct text *out)
+void msg_space_encode(const struct space *space, const char *model, bool is_whole, struct text *out)
 {
     text_puts(out, "{\"name\":");
     text_put_json_string(out, space->name);
@@ -52,6 +59,11 @@ void msg_space_encode(const struct space *space, const char *model, struct text 
     text_put_json_string(out, space->input);
     text_printf(out, ",\"batch\":%d}", space->batch);
     put_example(space, out);
+    text_puts(out, space->declaration != NULL ? ",\"declared\":true" : ",\"declared\":false");
+    if (space->declaration != NULL && is_whole) {
+        text_puts(out, ",\"declaration\":");
+        msg_space_declaration_encode(space->declaration, false, out);
+    }
     text_puts(out, ",\"model\":");
     text_puts(out, model);
     text_puts(out, "}");

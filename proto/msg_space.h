@@ -8,8 +8,10 @@
 #include "proto/text.h"
 
 /* Appends {"name", "about", "notation", "n_genes", "genes", "n_architectures", "conditions",
- * "example", "model"}. `model` is the JSON of the served model, or "null". */
-void msg_space_encode(const struct space *space, const char *model, struct text *out);
+ * "example", "declared", "model"}. `model` is the JSON of the served model, or "null". Of a declared
+ * space "declaration" too, as it was put, where `is_whole`. */
+void msg_space_encode(const struct space *space, const char *model, bool is_whole,
+                      struct text *out);
 
 /* Reads the name of a space. NULL where it is none; that is added to the reader's errors. */
 const struct space *msg_space_read(const struct json_reader *reader, struct json_view value);

@@ -20,6 +20,6 @@ void network_facts(const struct graph *graph, struct network_fact out[NETWORK_N_
     (void)snprintf(begin(out, &n, "version"), sizeof out->value, "%s", DGLD_VERSION);
     (void)snprintf(begin(out, &n, "space"), sizeof out->value, "%s", graph->space->name);
     (void)space_print_genes(graph->space, graph->genes, begin(out, &n, "genes"));
-    graph->space->print(graph->genes, begin(out, &n, "notation"));
+    space_print(graph->space, graph->genes, begin(out, &n, "notation"));
     (void)snprintf(begin(out, &n, "seed"), sizeof out->value, "%" PRIu64, graph->seed);
 }

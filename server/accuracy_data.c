@@ -131,7 +131,7 @@ static enum err parse_published(const struct space *space, const char *line, int
                          RESOLUTION_MAX);
     }
     rc = space_read(space, first + 1, (size_t)(second - first - 1), genes, err);
-    return rc != ERR_OK ? rc : space->check_countable(genes, err);
+    return rc != ERR_OK ? rc : space_check_countable(space, genes, err);
 }
 
 /* Reads the lines of `bytes`, which are cut up. */

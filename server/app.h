@@ -18,6 +18,7 @@
 #include "server/model_registry.h"
 #include "server/security.h"
 #include "server/serving.h"
+#include "server/space_tree.h"
 
 struct http_server;
 struct jobs;
@@ -28,6 +29,7 @@ struct app {
     struct data_tree tree;
     pthread_mutex_t data_lock; /* held by who writes into the data tree, from looking at what is
                                   there until it is replaced; no other lock is taken meanwhile */
+    struct space_tree spaces;  /* those that are declared in files */
     struct device_cache devices;
     struct accuracy_cache accuracies;
     struct model_registry models;

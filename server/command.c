@@ -7,8 +7,29 @@
 #include "core/file.h"
 #include "core/mem.h"
 #include "server/model_store.h"
+#include "server/space_tree.h"
 
 #define MAX_ARCHITECTURE_FILE_BYTES ((size_t)1 << 30)
+
+/* Declares the spaces of the root's files. ERR_INVALID where that of the name is malformed. */
+static enum err declare_spaces(const char *root, const char *name, struct error *err)
+{
+    struct space_tree *tree = mem_calloc(1, sizeof *tree);
+    enum err rc;
+
+    if (tree == NULL) {
+        return error_set(err, ERR_NOMEM, "no memory for the search spaces");
+    }
+    rc = space_tree_init(tree, root, err);
+    if (rc == ERR_OK) {
+        tree->is_quiet = true;
+        rc = space_tree_refresh(tree, err);
+        rc = rc != ERR_OK ? rc : space_tree_check(tree, name, err);
+        space_tree_close(tree);
+    }
+    mem_free(tree);
+    return rc;
+}
 
 enum err command_space(const struct options *options, const struct space **out, struct error *err)
 {
@@ -17,6 +38,13 @@ enum err command_space(const struct options *options, const struct space **out, 
                          command_name(options->command), space_names());
     }
     *out = space_find(options->search_space);
+    if (*out == NULL) {
+        enum err rc = declare_spaces(options->root, options->search_space, err);
+        if (rc != ERR_OK) {
+            return rc;
+        }
+        *out = space_find(options->search_space);
+    }
     if (*out == NULL) {
         return error_set(err, ERR_USAGE, "there is no search space \"%.60s\"; there are %s",
                          options->search_space, space_names());

@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "core/mem.h"
+#include "core/space_declared.h"
 #include "proto/msg_architecture.h"
 #include "server/command.h"
 
@@ -16,15 +17,25 @@ static enum err print_json(const struct space *space, const int32_t *genes, cons
     return command_print(&text, err);
 }
 
+/* One line, unless the declaration of the space has no such table. */
+static void print_total(const struct space *space, enum space_table table, const char *name,
+                        uint64_t total, const char *unit)
+{
+    if (space_tells(space, table)) {
+        (void)printf("  %-11s %" PRIu64 "%s\n", name, total, unit);
+    }
+}
+
 static void print_table(const struct space *space, const int32_t *genes, const struct cost *cost)
 {
     char notation[SPACE_TEXT_BYTES];
 
-    space->print(genes, notation);
-    (void)printf("%s\n  MACs        %" PRIu64 "\n  parameters  %" PRIu64 "\n  traffic     %" PRIu64
-                 " bytes\n",
-                 notation, cost_total_macs(cost), cost->params, cost_total_traffic_bytes(cost));
-    for (unsigned kind = 0; kind < COST_N_KINDS; kind++) {
+    space_print(space, genes, notation);
+    (void)printf("%s\n", notation);
+    print_total(space, SPACE_MACS, "MACs", cost_total_macs(cost), "");
+    print_total(space, SPACE_PARAMS, "parameters", cost->params, "");
+    print_total(space, SPACE_TRAFFIC_BYTES, "traffic", cost_total_traffic_bytes(cost), " bytes");
+    for (unsigned kind = 0; kind < COST_N_KINDS && space->n_stages > 0; kind++) {
         uint64_t macs = cost_kind_macs(cost, (enum cost_kind)kind);
         if (macs > 0) {
             (void)printf("  %-14s %12" PRIu64 " MACs:", cost_kind_name((enum cost_kind)kind), macs);

@@ -39,7 +39,7 @@ static enum err print(const struct options *options, const struct graph *graph, 
     char notation[SPACE_TEXT_BYTES];
     struct text text = {0};
 
-    graph->space->print(graph->genes, notation);
+    space_print(graph->space, graph->genes, notation);
     if (options->is_json) {
         text_puts(&text, "{\"file\":");
         text_put_json_string(&text, options->file);

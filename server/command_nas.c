@@ -473,15 +473,17 @@ static void print_network(const struct nas *nas, const char *what,
     char notation[SPACE_TEXT_BYTES];
     char genes[SPACE_TEXT_BYTES];
 
-    nas->space->print(network->genes, notation);
+    space_print(nas->space, network->genes, notation);
     (void)space_print_genes(nas->space, network->genes, genes);
     (void)printf("%-17s %s\n", what, notation);
     if (strcmp(notation, genes) != 0) {
         (void)printf("genes             %s\n", genes);
     }
     (void)printf("accuracy          %.6g %%\n", network->accuracy);
-    (void)printf("MACs, parameters  %llu, %llu\n", (unsigned long long)network->macs,
-                 (unsigned long long)network->params);
+    if (space_tells(nas->space, SPACE_MACS) && space_tells(nas->space, SPACE_PARAMS)) {
+        (void)printf("MACs, parameters  %llu, %llu\n", (unsigned long long)network->macs,
+                     (unsigned long long)network->params);
+    }
     print_targets(nas, network);
 }
 

@@ -34,7 +34,7 @@ static void print_lines(const struct space *space, const int32_t *genes, size_t 
 {
     for (size_t i = 0; i < n; i++) {
         char notation[SPACE_TEXT_BYTES];
-        space->print(genes + i * space->n_genes, notation);
+        space_print(space, genes + i * space->n_genes, notation);
         (void)printf("%.9g\t%s\n", a[i] * factor, notation);
     }
 }

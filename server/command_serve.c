@@ -15,13 +15,18 @@
 #include "server/loop.h"
 #include "server/trace.h"
 
-/* Loads what is served. A space without a predictor is no error, a malformed file is. */
+/* Loads what is served. A space without a predictor is no error, a malformed file is; but for a
+ * declared space, which may have been declared otherwise since. */
 static enum err load_models(struct app *app, struct error *err)
 {
-    for (size_t i = 0; spaces[i] != NULL; i++) {
-        enum err rc = serving_load(app, spaces[i], err);
-        if (rc == ERR_NOT_FOUND) {
-            log_write(LOG_WARNING, "%s is not served: %s", spaces[i]->name, err->text);
+    struct space_list list;
+
+    space_list_get(&list);
+    for (size_t i = 0; i < list.n; i++) {
+        const bool is_declared = list.items[i]->declaration != NULL;
+        enum err rc = serving_load(app, list.items[i], err);
+        if (rc == ERR_NOT_FOUND || (rc == ERR_INVALID && is_declared)) {
+            log_write(LOG_WARNING, "%s is not served: %s", list.items[i]->name, err->text);
         } else if (rc != ERR_OK) {
             return rc;
         }
@@ -48,6 +53,17 @@ static enum err start_jobs(struct app *app, struct error *err)
     return rc;
 }
 
+/* Declares the spaces of the root's files; what comes later is served as it comes. A file that is
+ * malformed, or a directory that cannot be read, is said in the log, and is no reason not to start. */
+static void declare_spaces(struct app *app)
+{
+    struct error err;
+
+    (void)space_tree_refresh(&app->spaces, &err);
+    app->spaces.on_change = serving_follow_space;
+    app->spaces.context = app;
+}
+
 /* The app exists; runs it until it is told to stop. */
 static enum err run_app(struct app *app, struct error *err)
 {
@@ -55,7 +71,10 @@ static enum err run_app(struct app *app, struct error *err)
     struct loop *loop = NULL;
     enum err rc = loop_open(app, &loop, err);
 
-    rc = rc != ERR_OK ? rc : load_models(app, err);
+    if (rc == ERR_OK) {
+        declare_spaces(app);
+        rc = load_models(app, err);
+    }
     rc = rc != ERR_OK ? rc : start_jobs(app, err);
     rc = rc != ERR_OK ? rc : http_start(app, &http, err);
     if (rc == ERR_OK) {
@@ -104,6 +123,7 @@ enum err command_serve(const struct options *options, struct error *err)
     log_set_level((enum log_level)app->config.log_level);
     rc = rc != ERR_OK ? rc : matrix_init(err);
     rc = rc != ERR_OK ? rc : data_tree_init(&app->tree, options->root, options->data_path, err);
+    rc = rc != ERR_OK ? rc : space_tree_init(&app->spaces, options->root, err);
     rc = rc != ERR_OK ? rc : device_cache_init(&app->devices, err);
     rc = rc != ERR_OK ? rc : accuracy_cache_init(&app->accuracies, err);
     rc = rc != ERR_OK ? rc : security_init(&app->security, &app->config, options->root, err);
@@ -116,6 +136,7 @@ enum err command_serve(const struct options *options, struct error *err)
         serving_close(&app->serving);
         model_registry_close(&app->models);
         device_cache_close(&app->devices);
+        space_tree_close(&app->spaces);
         accuracy_cache_close(&app->accuracies);
         (void)pthread_mutex_destroy(&app->data_lock);
     }

@@ -20,7 +20,7 @@ static enum err load_model(const struct options *options, struct test_subject *s
 }
 
 /* Devices that were trained on: those of the model, unless it is not the one that predicts; and the
- * named ones, or else, where there is no model, the paper's twelve. */
+ * named ones, or else, where there is no model, those that a training would take. */
 static enum err find_train_devices(const struct options *options, struct test_subject *s,
                                    struct error *err)
 {
@@ -28,12 +28,17 @@ static enum err find_train_devices(const struct options *options, struct test_su
     const char *named = options->train_devices;
     enum err rc = ERR_OK;
 
-    if (named != NULL || !has_model) {
-        rc = names_split(named != NULL ? named : training_default_devices, &s->train_devices, err);
+    if (named != NULL) {
+        rc = names_split(named, &s->train_devices, err);
         if (rc != ERR_OK) {
             error_wrap(err, "--train_devices");
             return ERR_USAGE;
         }
+    } else if (!has_model) {
+        rc = training_default_devices(s->tree, s->space, &s->train_devices, err);
+    }
+    if (rc != ERR_OK) {
+        return rc;
     }
     if (has_model && (named == NULL || !options->is_holdout)) {
         rc = test_add_model_devices(s, err);

@@ -53,16 +53,19 @@ static enum err print_json(const struct train_report *report, struct error *err)
 }
 
 /* The training devices of the command line, checked against its test devices. */
-static enum err read_devices(const struct options *options, struct names *out, struct error *err)
+static enum err read_devices(const struct options *options, const struct data_tree *tree,
+                             const struct space *space, struct names *out, struct error *err)
 {
     struct names tested = {0};
-    enum err rc = names_split(options->train_devices != NULL ? options->train_devices
-                                                             : training_default_devices,
-                              out, err);
+    enum err rc = options->train_devices != NULL ? names_split(options->train_devices, out, err)
+                                                 : training_default_devices(tree, space, out, err);
 
-    if (rc != ERR_OK) {
+    if (rc != ERR_OK && options->train_devices != NULL) {
         error_wrap(err, "--train_devices");
         return ERR_USAGE;
+    }
+    if (rc != ERR_OK) {
+        return rc;
     }
     if (options->test_devices != NULL) {
         rc = names_split(options->test_devices, &tested, err);
@@ -203,7 +206,7 @@ enum err command_train(const struct options *options, struct error *err)
     }
     rc = rc != ERR_OK ? rc : matrix_init(err);
     rc = rc != ERR_OK ? rc : data_tree_init(&tree, options->root, options->data_path, err);
-    rc = rc != ERR_OK ? rc : read_devices(options, &devices, err);
+    rc = rc != ERR_OK ? rc : read_devices(options, &tree, space, &devices, err);
     rc = rc != ERR_OK ? rc : training_set_load(&tree, space, &devices, &set, err);
     rc = rc != ERR_OK ? rc : train_and_save(options, &set, kind, &fit_options, err);
     training_set_close(&set);

@@ -38,7 +38,6 @@ enum {
     N_CODES = COUNT_OF(codes), /* the last stands for all others */
     N_DURATIONS = COUNT_OF(duration_bounds_ns),
     N_BATCHES = COUNT_OF(batch_bounds),
-    MAX_SPACES = 8,
     MAX_KINDS = 4,
     MAX_STATUS = 600,
     MAX_SHARDS = 64,
@@ -58,10 +57,10 @@ struct path_counters {
 struct shard {
     bool is_shared;
     counter n_refused[N_REFUSALS];
-    counter n_predictions[MAX_SPACES][MAX_KINDS];
+    counter n_predictions[SPACE_N_SLOTS][MAX_KINDS];
     counter n_by_batch[N_BATCHES + 1];
     counter n_architectures;
-    counter n_activations[MAX_SPACES];
+    counter n_activations[SPACE_N_SLOTS];
     struct path_counters paths[];
 };
 
@@ -158,17 +157,6 @@ void counters_request(struct counters *counters, const struct route *route, cons
     add(shard, &to->total_ns, duration_ns);
 }
 
-static size_t space_index(const struct space *space)
-{
-    size_t i = 0;
-
-    while (spaces[i] != space) {
-        i++;
-        assert(i < MAX_SPACES && spaces[i] != NULL);
-    }
-    return i;
-}
-
 static size_t kind_index(const struct predictor_kind *kind)
 {
     size_t i = 0;
@@ -191,7 +179,7 @@ void counters_predicted(struct counters *counters, const struct predictor *predi
         return;
     }
     shard = own_shard(counters);
-    row = shard->n_predictions[space_index(predictor->space)];
+    row = shard->n_predictions[predictor->space->slot];
     while (bucket < N_BATCHES && (double)n_architectures > batch_bounds[bucket]) {
         bucket++;
     }
@@ -204,7 +192,7 @@ void counters_activated(struct counters *counters, const struct space *space)
 {
     if (counters != NULL) {
         struct shard *shard = own_shard(counters);
-        add(shard, &shard->n_activations[space_index(space)], 1);
+        add(shard, &shard->n_activations[space->slot], 1);
     }
 }
 
@@ -316,16 +304,20 @@ static void encode_predictions(const struct counters *counters, struct text *tex
     static const char name[] = "dgld_predictions_total";
     uint64_t counts[N_BATCHES + 1];
     struct prom_histogram histogram = {batch_bounds, counts, N_BATCHES, 0};
+    struct space_list list;
 
+    space_list_get(&list);
     prom_family(text, name, "counter",
                 "Latencies that were predicted, by search space and kind of predictor.");
-    for (size_t s = 0; spaces[s] != NULL; s++) {
+    for (size_t s = 0; s < list.n; s++) {
+        const struct space *space = list.items[s];
         for (size_t k = 0; predictor_kinds[k] != NULL; k++) {
             const struct prom_label labels[] = {
-                {"search_space", spaces[s]->name         },
+                {"search_space", space->name             },
                 {"predictor",    predictor_kinds[k]->name}
             };
-            prom_whole(text, name, labels, COUNT_OF(labels), SUM(counters, n_predictions[s][k]));
+            prom_whole(text, name, labels, COUNT_OF(labels),
+                       SUM(counters, n_predictions[space->slot][k]));
         }
     }
     for (size_t i = 0; i <= N_BATCHES; i++) {
@@ -339,12 +331,15 @@ static void encode_predictions(const struct counters *counters, struct text *tex
 static void encode_activations(const struct counters *counters, struct text *text)
 {
     static const char name[] = "dgld_model_activations_total";
+    struct space_list list;
 
+    space_list_get(&list);
     prom_family(text, name, "counter",
                 "Predictors that became the served one of their search space, the first included.");
-    for (size_t s = 0; spaces[s] != NULL; s++) {
-        const struct prom_label label = {"search_space", spaces[s]->name};
-        prom_whole(text, name, &label, 1, SUM(counters, n_activations[s]));
+    for (size_t s = 0; s < list.n; s++) {
+        const struct space *space = list.items[s];
+        const struct prom_label label = {"search_space", space->name};
+        prom_whole(text, name, &label, 1, SUM(counters, n_activations[space->slot]));
     }
 }
 

@@ -67,8 +67,15 @@ static enum err space_file(const struct data_tree *tree, const struct space *spa
     return rc != ERR_OK ? rc : path_format(out, err, "%s/%s", directory, file);
 }
 
-static enum err missing_data(const char *path, struct error *err)
+static enum err missing_data(const struct space *space, const char *path, struct error *err)
 {
+    if (space->declaration != NULL) {
+        return error_set(err, ERR_NOT_FOUND,
+                         "there is no %s: the data of a declared space is its user's to write, "
+                         "net.txt and latency/<device>.txt of measured architectures, and for a "
+                         "search NAS/net.txt and NAS/acc.txt",
+                         path);
+    }
     return error_set(err, ERR_NOT_FOUND,
                      "there is no %s; get the data with: make data FROM=<a copy of the "
                      "reference's data>, or name its place with --data_path",
@@ -82,7 +89,7 @@ enum err data_load_architectures(const struct data_tree *tree, const struct spac
     enum err rc = space_file(tree, space, "net.txt", path, err);
 
     rc = rc != ERR_OK ? rc : dataset_load(space, path, out, err);
-    return rc == ERR_NOT_FOUND ? missing_data(path, err) : rc;
+    return rc == ERR_NOT_FOUND ? missing_data(space, path, err) : rc;
 }
 
 /* What a place's directory is below of. */
@@ -385,7 +392,7 @@ enum err data_load_accuracy(const struct data_tree *tree, const struct space *sp
 
     rc = rc != ERR_OK ? rc : space_file(tree, space, "NAS/acc.txt", accuracy, err);
     rc = rc != ERR_OK ? rc : data_read_accuracy(space, net, accuracy, out, err);
-    return rc == ERR_NOT_FOUND ? missing_data(path_is_file(net) ? accuracy : net, err) : rc;
+    return rc == ERR_NOT_FOUND ? missing_data(space, path_is_file(net) ? accuracy : net, err) : rc;
 }
 
 void accuracy_table_close(struct accuracy_table *table)

@@ -35,7 +35,7 @@ static enum err add_place(const struct data_tree *tree, struct device_index *ind
                           enum data_place at, struct error *err)
 {
     struct names names = {0};
-    enum err rc = data_list_place(tree, spaces[space], at, &names, err);
+    enum err rc = data_list_place(tree, index->spaces.items[space], at, &names, err);
 
     for (size_t i = 0; rc == ERR_OK && i < names.n; i++) {
         rc = add_file(index, names.items[i], at, space, err);
@@ -65,9 +65,11 @@ enum err device_index_load(const struct data_tree *tree, struct device_index *ou
                            struct error *err)
 {
     struct device_index index = {0};
-    enum err rc = add_place(tree, &index, 0, DATA_SHEETS, err);
+    enum err rc;
 
-    for (size_t s = 0; rc == ERR_OK && s < DEVICE_MAX_SPACES && spaces[s] != NULL; s++) {
+    space_list_get(&index.spaces);
+    rc = add_place(tree, &index, 0, DATA_SHEETS, err);
+    for (size_t s = 0; rc == ERR_OK && s < index.spaces.n; s++) {
         for (enum data_place at = 0; rc == ERR_OK && at < DATA_N_PLACES; at++) {
             bool is_there_already =
                 at == DATA_SHEETS || (at == DATA_MEASUREMENTS_GIVEN && tree->data_path[0] == '\0');
@@ -155,7 +157,7 @@ enum err device_index_find(const struct device_index *index, const char *name,
                            struct device_files *out, struct error *err)
 {
     char folded[DEVICE_NAME_BYTES];
-    struct device_files files = {0};
+    struct device_files files = {.spaces = &index->spaces};
     size_t first = device_name_fold(name, folded) ? find_group(index, folded) : index->n_files;
     size_t n;
 
@@ -214,8 +216,8 @@ enum err device_index_names(const struct device_index *index, struct names *out,
 const struct device_file *device_file_at(const struct device_files *files,
                                          const struct space *space, enum data_place at)
 {
-    for (size_t s = 0; s < DEVICE_MAX_SPACES && spaces[s] != NULL; s++) {
-        if (spaces[s] == space) {
+    for (size_t s = 0; s < files->spaces->n; s++) {
+        if (files->spaces->items[s] == space) {
             return files->of_space[s][at];
         }
     }
@@ -331,9 +333,9 @@ enum err device_view_load(const struct data_tree *tree, const struct device_file
     memset(out, 0, sizeof *out);
     (void)snprintf(out->name, sizeof out->name, "%s", files->name);
     rc = load_sheet(tree, files->sheet, out, err);
-    for (size_t s = 0; rc == ERR_OK && s < DEVICE_MAX_SPACES && spaces[s] != NULL; s++) {
+    for (size_t s = 0; rc == ERR_OK && s < files->spaces->n; s++) {
         struct device_in_space *in = &out->spaces[out->n_spaces++];
-        in->space = spaces[s];
+        in->space = files->spaces->items[s];
         in->has_latency = files->of_space[s][DATA_LATENCY] != NULL;
         rc = load_hardware(tree, files, s, in, out, err);
         rc = rc != ERR_OK ? rc : count_measurements(tree, files, in, err);

@@ -19,10 +19,11 @@ struct device_file {
     char folded[DEVICE_NAME_BYTES];
     char name[DEVICE_NAME_BYTES];
     enum data_place at;
-    size_t space; /* position in `spaces`; 0 for sheets */
+    size_t space; /* position in the index's spaces; 0 for sheets */
 };
 
 struct device_index {
+    struct space_list spaces;  /* that there were when it was loaded */
     struct device_file *files; /* (n_files), owned; by folded name, then place */
     size_t n_files;
     size_t capacity;
@@ -30,9 +31,10 @@ struct device_index {
 
 /* The files of one device; each points into the index, or is NULL where there is none. */
 struct device_files {
+    const struct space_list *spaces; /* the index's */
     const char *name;
     const struct device_file *sheet;
-    const struct device_file *of_space[DEVICE_MAX_SPACES][DATA_N_PLACES];
+    const struct device_file *of_space[SPACES_MAX][DATA_N_PLACES]; /* in their order */
 };
 
 /* Lists the directories. The caller ends `out` with device_index_close(). */

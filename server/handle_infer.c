@@ -352,10 +352,13 @@ void infer_get_config(struct app *app, const struct request *request, struct rep
 /* What is served is told of, though nobody may have asked it yet. */
 static void know_served(struct app *app)
 {
-    for (size_t i = 0; spaces[i] != NULL; i++) {
-        const struct model *served = model_registry_acquire(&app->models, spaces[i]);
+    struct space_list list;
+
+    space_list_get(&list);
+    for (size_t i = 0; i < list.n; i++) {
+        const struct model *served = model_registry_acquire(&app->models, list.items[i]);
         if (served != NULL) {
-            infer_stats_know(&app->infer_stats, spaces[i], served->info.version);
+            infer_stats_know(&app->infer_stats, list.items[i], served->info.version);
             model_registry_release(&app->models, served);
         }
     }

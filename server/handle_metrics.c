@@ -48,13 +48,17 @@ static void encode_present(struct app *app, const struct request *request, struc
 
 static void encode_models(struct app *app, struct text *text)
 {
+    struct space_list list;
+
+    space_list_get(&list);
     prom_family(text, "dgld_model_info", "gauge",
                 "The served predictor of a search space, its version and kind as labels.");
-    for (size_t i = 0; spaces[i] != NULL; i++) {
-        const struct model *model = model_registry_acquire(&app->models, spaces[i]);
+    for (size_t i = 0; i < list.n; i++) {
+        const struct space *space = list.items[i];
+        const struct model *model = model_registry_acquire(&app->models, space);
         if (model != NULL) {
             const struct prom_label labels[] = {
-                {"search_space", spaces[i]->name             },
+                {"search_space", space->name                 },
                 {"version",      model->info.version         },
                 {"predictor",    model->predictor->kind->name}
             };

@@ -98,14 +98,16 @@ static enum err put_space(struct app *app, const struct space *space, struct tex
 
 void models_get_all(struct app *app, const struct request *request, struct reply *reply)
 {
+    struct space_list list;
     struct text text = {0};
     struct error err;
     enum err rc = ERR_OK;
 
+    space_list_get(&list);
     text_puts(&text, "{\"models\":[");
-    for (size_t i = 0; rc == ERR_OK && spaces[i] != NULL; i++) {
+    for (size_t i = 0; rc == ERR_OK && i < list.n; i++) {
         text_puts(&text, i > 0 ? "," : "");
-        rc = put_space(app, spaces[i], &text, &err);
+        rc = put_space(app, list.items[i], &text, &err);
     }
     text_puts(&text, "]}\n");
     if (rc == ERR_OK) {

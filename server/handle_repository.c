@@ -9,7 +9,7 @@
 #include "server/model_store.h"
 #include "server/respond.h"
 
-enum { MAX_ENTRIES = REGISTRY_MAX_SPACES };
+enum { MAX_ENTRIES = SPACES_MAX };
 
 /* Why nothing is loaded of a space. */
 static const char *reason_of(const struct app *app, const struct space *space)
@@ -27,6 +27,7 @@ void repository_post_index(struct app *app, const struct request *request, struc
 {
     struct repository_entry entries[MAX_ENTRIES];
     const struct model *held[MAX_ENTRIES];
+    struct space_list list;
     struct text text = {0};
     size_t n = 0;
     bool only_ready;
@@ -37,15 +38,17 @@ void repository_post_index(struct app *app, const struct request *request, struc
         respond_problem(reply, request, err.code == ERR_NOMEM ? 503 : 400, err.text, NULL);
         return;
     }
-    for (size_t i = 0; spaces[i] != NULL; i++) {
-        held[n] = model_registry_acquire(&app->models, spaces[i]);
+    space_list_get(&list);
+    for (size_t i = 0; i < list.n; i++) {
+        const struct space *space = list.items[i];
+        held[n] = model_registry_acquire(&app->models, space);
         if (held[n] == NULL && only_ready) {
             continue;
         }
         entries[n] = (struct repository_entry){
-            .name = spaces[i]->name,
+            .name = space->name,
             .version = held[n] != NULL ? held[n]->info.version : NULL,
-            .reason = held[n] != NULL ? "" : reason_of(app, spaces[i]),
+            .reason = held[n] != NULL ? "" : reason_of(app, space),
         };
         n++;
     }

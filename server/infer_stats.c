@@ -28,24 +28,9 @@ struct infer_counts {
     struct batch_counts batches[INFER_STATS_BATCHES];
 };
 
-static size_t n_spaces(void)
-{
-    size_t n = 0;
-
-    while (spaces[n] != NULL) {
-        n++;
-    }
-    return n;
-}
-
 static struct infer_counts *counts_of(const struct infer_stats *stats, const struct space *space)
 {
-    size_t i = 0;
-
-    while (spaces[i] != space) {
-        i++;
-    }
-    return stats->counts + i * INFER_STATS_VERSIONS;
+    return stats->counts + (size_t)space->slot * INFER_STATS_VERSIONS;
 }
 
 enum err infer_stats_init(struct infer_stats *stats, struct error *err)
@@ -53,7 +38,7 @@ enum err infer_stats_init(struct infer_stats *stats, struct error *err)
     int failed;
 
     memset(stats, 0, sizeof *stats);
-    stats->counts = mem_calloc(n_spaces() * INFER_STATS_VERSIONS, sizeof *stats->counts);
+    stats->counts = mem_calloc(SPACE_N_SLOTS * INFER_STATS_VERSIONS, sizeof *stats->counts);
     if (stats->counts == NULL) {
         return error_set(err, ERR_NOMEM, "no memory for statistics");
     }
@@ -237,18 +222,21 @@ static void put_entry(struct text *out, const struct space *space,
 void infer_stats_encode(struct infer_stats *stats, const struct space *space, const char *version,
                         struct text *out)
 {
+    struct space_list list;
     bool is_first = true;
 
+    space_list_get(&list);
     text_puts(out, "{\"model_stats\":[");
-    for (size_t s = 0; spaces[s] != NULL; s++) {
-        const struct infer_counts *counts = counts_of(stats, spaces[s]);
+    for (size_t s = 0; s < list.n; s++) {
+        const struct space *told = list.items[s];
+        const struct infer_counts *counts = counts_of(stats, told);
         for (size_t i = 0; i < INFER_STATS_VERSIONS &&
                            atomic_load_explicit(&counts[i].is_known, memory_order_acquire);
              i++) {
-            if ((space == NULL || space == spaces[s]) &&
+            if ((space == NULL || space == told) &&
                 (version == NULL || strcmp(version, counts[i].version) == 0)) {
                 text_puts(out, is_first ? "" : ",");
-                put_entry(out, spaces[s], &counts[i]);
+                put_entry(out, told, &counts[i]);
                 is_first = false;
             }
         }

@@ -24,7 +24,7 @@ struct infer_counts;
 
 struct infer_stats {
     pthread_mutex_t lock;        /* held while an entry is made */
-    struct infer_counts *counts; /* (spaces, INFER_STATS_VERSIONS), owned */
+    struct infer_counts *counts; /* (SPACE_N_SLOTS, INFER_STATS_VERSIONS), owned */
 };
 
 /* One request that ended. Only of a success more is counted than the whole time. */

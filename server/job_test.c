@@ -55,12 +55,17 @@ static enum err load_named(const struct preparation *p, struct error *err)
     return rc != ERR_OK ? blame(p, "/params/version", err) : ERR_OK;
 }
 
-/* Devices that were trained on: the model's, or where there is none the paper's twelve. */
+/* Devices that were trained on: the model's, or where there is none those that a training would
+ * take. */
 static enum err find_train_devices(const struct preparation *p, struct error *err)
 {
-    return p->subject->model.predictor != NULL
-               ? test_add_model_devices(p->subject, err)
-               : names_split(training_default_devices, &p->subject->train_devices, err);
+    enum err rc;
+
+    if (p->subject->model.predictor != NULL) {
+        return test_add_model_devices(p->subject, err);
+    }
+    rc = training_default_devices(p->tree, p->order->space, &p->subject->train_devices, err);
+    return rc != ERR_OK ? blame(p, "/search_space", err) : ERR_OK;
 }
 
 /* Whether the measured latencies of a device are there and right. */
@@ -156,7 +161,7 @@ static enum err prepare(const struct data_tree *tree, const struct job_order *or
     rc = rc != ERR_OK ? rc : count_rows(&p, err);
     if (rc == ERR_OK && errors->n == 0) {
         rc = find_train_devices(&p, err);
-        rc = rc != ERR_OK ? rc : find_test_devices(&p, err);
+        rc = rc != ERR_OK || errors->n > 0 ? rc : find_test_devices(&p, err);
     }
     if (rc == ERR_OK && errors->n == 0 && subject->is_holdout) {
         rc = job_check_training(tree, order->space, &subject->train_devices,

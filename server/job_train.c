@@ -11,14 +11,15 @@
 #include "server/run_train.h"
 #include "server/training_set.h"
 
-/* The training devices: those of the order, or the paper's. */
-static enum err list_devices(const struct job_train_params *params, struct names *out,
-                             struct error *err)
+/* The training devices: those of the order, or those that are meant without. */
+static enum err list_devices(const struct data_tree *tree, const struct job_order *order,
+                             struct names *out, struct error *err)
 {
+    const struct job_train_params *params = &order->params.train;
     enum err rc = ERR_OK;
 
     if (params->n_train_devices == 0) {
-        return names_split(training_default_devices, out, err);
+        return training_default_devices(tree, order->space, out, err);
     }
     for (size_t i = 0; rc == ERR_OK && i < params->n_train_devices; i++) {
         rc = names_add(out, params->train_devices[i], err);
@@ -40,9 +41,11 @@ static enum err check_devices(const struct data_tree *tree, const struct job_ord
 
     for (size_t i = 0; rc == ERR_OK && i < params->n_train_devices; i++) {
         struct device_sheet sheet;
+        bool has_sheet;
         char pointer[64];
         (void)snprintf(pointer, sizeof pointer, "/params/train_devices/%zu", i);
-        rc = data_find_device(tree, order->space, params->train_devices[i], &sheet, err);
+        rc = training_find_device(tree, order->space, params->train_devices[i], &sheet, &has_sheet,
+                                  err);
         rc = rc != ERR_OK ? job_check_blame(tree, pointer, errors, err) : ERR_OK;
     }
     return rc;
@@ -52,11 +55,13 @@ static enum err check_data(const struct data_tree *tree, const struct job_order 
                            struct field_errors *errors, struct error *err)
 {
     struct names devices = {0};
-    enum err rc = list_devices(&order->params.train, &devices, err);
+    enum err rc = list_devices(tree, order, &devices, err);
 
-    rc = rc != ERR_OK ? rc
-                      : job_check_training(tree, order->space, &devices,
-                                           order->params.train.predictor, errors, err);
+    if (rc != ERR_OK) {
+        return job_check_blame(tree, "/search_space", errors, err);
+    }
+    rc = job_check_training(tree, order->space, &devices, order->params.train.predictor, errors,
+                            err);
     names_close(&devices);
     return rc;
 }
@@ -263,7 +268,7 @@ enum err job_train_run(const struct job_env *env, const struct job_order *order,
     struct names devices = {0};
     enum err rc = tell(env, "loading", 0) ? ERR_OK : stopped(err);
 
-    rc = rc != ERR_OK ? rc : list_devices(t.params, &devices, err);
+    rc = rc != ERR_OK ? rc : list_devices(env->tree, order, &devices, err);
     rc = rc != ERR_OK ? rc : training_set_load(env->tree, order->space, &devices, &t.set, err);
     rc = rc != ERR_OK ? rc : fit(&t, err);
     if (rc == ERR_OK && !tell(env, "writing", FIT_PERCENT)) {

@@ -241,10 +241,11 @@ static void judge(const struct work *work, enum err rc, struct verdict *verdict)
 
 static void drop_files(const struct work *work)
 {
+    const struct space gone = {.name = work->job.space}; /* a name is all that its files need */
+    const struct space *space = work->space != NULL ? work->space : &gone;
     struct error err;
 
-    if (work->space != NULL &&
-        job_files_remove(work->place->app->tree.root, work->space, work->job.id, &err) != ERR_OK) {
+    if (job_files_remove(work->place->app->tree.root, space, work->job.id, &err) != ERR_OK) {
         log_write(LOG_WARNING, "job %s: %s", work->job.id, err.text);
     }
 }

@@ -151,8 +151,9 @@ static enum err clear_away(struct jobs *jobs, const char *id, const char *space_
                            struct error *err)
 {
     struct remove_write w = {.write = {.run = run_forget}, .id = id};
+    const struct space gone = {.name = space_name}; /* a name is all that its files need */
     const struct space *space = space_find(space_name);
-    enum err rc = space != NULL ? job_files_remove(jobs->app->tree.root, space, id, err) : ERR_OK;
+    enum err rc = job_files_remove(jobs->app->tree.root, space != NULL ? space : &gone, id, err);
 
     return rc != ERR_OK ? rc : job_writer_run(jobs->writer, &w.write, err);
 }
@@ -342,11 +343,12 @@ static enum err run_adoption(struct job_write *write, struct job_store *store, s
 /* Decides what becomes of a job whose runner is gone. */
 static enum err settle(struct jobs *jobs, const struct job *job, struct error *err)
 {
+    const struct space gone = {.name = job->space};
     const struct space *space = space_find(job->space);
     const struct job_report report = {job->id, jobs->owner, job->attempt, job->revision + 1, NULL};
     const char *root = jobs->app->tree.root;
     char text[ERROR_TEXT_BYTES];
-    enum err rc = ERR_OK;
+    enum err rc;
 
     if (!job->is_cancel_requested && job->attempt < jobs->app->config.job_attempts_max) {
         log_write(LOG_INFO, "job %s: attempt %d was interrupted; it is queued again", job->id,
@@ -354,9 +356,7 @@ static enum err settle(struct jobs *jobs, const struct job *job, struct error *e
         (void)job_place_requeue(&jobs->place, &report, 0, job->error, false, err);
         return err->code;
     }
-    if (space != NULL) {
-        rc = job_files_remove(root, space, job->id, err);
-    }
+    rc = job_files_remove(root, space != NULL ? space : &gone, job->id, err);
     if (rc != ERR_OK) {
         return rc;
     }
@@ -531,13 +531,16 @@ static void *run_keeper(void *argument)
 /* What processes that were killed had begun to write. */
 static void sweep(const struct app *app)
 {
-    for (size_t i = 0; spaces[i] != NULL; i++) {
+    struct space_list list;
+
+    space_list_get(&list);
+    for (size_t i = 0; i < list.n; i++) {
+        const char *name = list.items[i]->name;
         char path[PATH_BYTES];
-        if (path_format(path, NULL, "%s/result/%s", app->tree.root, spaces[i]->name) == ERR_OK) {
+        if (path_format(path, NULL, "%s/result/%s", app->tree.root, name) == ERR_OK) {
             result_sweep(path);
         }
-        if (path_format(path, NULL, "%s/result/%s/models", app->tree.root, spaces[i]->name) ==
-            ERR_OK) {
+        if (path_format(path, NULL, "%s/result/%s/models", app->tree.root, name) == ERR_OK) {
             result_sweep(path);
         }
     }

@@ -88,7 +88,9 @@ static void reap(uv_timer_t *timer)
 static void run_refresh(struct pool_job *job)
 {
     struct loop *loop = (struct loop *)(void *)((char *)job - offsetof(struct loop, refresh_job));
+    struct error err;
 
+    (void)space_tree_refresh(&loop->app->spaces, &err); /* it has logged what it could not do */
     serving_refresh(loop->app);
     if (atomic_exchange(&loop->is_reloading, false)) {
         notify_ready(loop->status);

@@ -1,6 +1,5 @@
 #include "server/model_registry.h"
 
-#include <assert.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -48,17 +47,6 @@ static size_t own_part(void)
         part = 1 + atomic_fetch_add(&n_threads, 1) % REGISTRY_N_PARTS;
     }
     return part - 1;
-}
-
-static size_t place_of(const struct space *space)
-{
-    size_t i = 0;
-
-    while (spaces[i] != space) {
-        i++;
-        assert(i < REGISTRY_MAX_SPACES && spaces[i] != NULL);
-    }
-    return i;
 }
 
 /* Takes a model over into a fresh served one, with the registry's own use in every part; NULL for
@@ -112,13 +100,12 @@ static void replace(struct model_registry *registry, const struct space *space,
                     struct served_model *served)
 {
     struct served_model *previous;
-    size_t place = place_of(space);
 
     for (size_t i = 0; i < REGISTRY_N_PARTS; i++) {
         (void)pthread_mutex_lock(&registry->parts[i].lock);
     }
-    previous = registry->current[place];
-    registry->current[place] = served;
+    previous = registry->current[space->slot];
+    registry->current[space->slot] = served;
     for (size_t i = REGISTRY_N_PARTS; i-- > 0;) {
         (void)pthread_mutex_unlock(&registry->parts[i].lock);
     }
@@ -146,11 +133,10 @@ const struct model *model_registry_acquire(struct model_registry *registry,
                                            const struct space *space)
 {
     size_t i = own_part();
-    size_t place = place_of(space);
     struct served_model *served;
 
     (void)pthread_mutex_lock(&registry->parts[i].lock);
-    served = registry->current[place];
+    served = registry->current[space->slot];
     if (served != NULL) {
         served->uses[i].n_users++;
     }
@@ -308,7 +294,7 @@ void model_registry_release(struct model_registry *registry, const struct model 
 
 void model_registry_close(struct model_registry *registry)
 {
-    for (size_t i = 0; i < REGISTRY_MAX_SPACES; i++) {
+    for (size_t i = 0; i < SPACE_N_SLOTS; i++) {
         drop(registry, registry->current[i]);
         registry->current[i] = NULL;
     }

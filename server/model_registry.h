@@ -14,7 +14,7 @@
 #include "proto/model_file.h"
 #include "server/path.h"
 
-enum { REGISTRY_MAX_SPACES = 8, REGISTRY_N_PARTS = 16 };
+enum { REGISTRY_N_PARTS = 16 };
 
 struct served_model;
 
@@ -42,8 +42,8 @@ struct registry_part {
 
 struct model_registry {
     struct registry_part parts[REGISTRY_N_PARTS]; /* locked in this order */
-    /* in the order of `spaces`, NULL: none; read with one part locked, written with all of them */
-    struct served_model *current[REGISTRY_MAX_SPACES];
+    /* by the space's slot, NULL: none; read with one part locked, written with all of them */
+    struct served_model *current[SPACE_N_SLOTS];
     pthread_mutex_t
         named_lock; /* guards the rest; taken before the parts', held while a file is loaded */
     struct named_model named[REGISTRY_MAX_NAMED];

@@ -78,14 +78,15 @@ struct flag {
 /* clang-format off */
 static const struct flag flags[] = {
     {"search-space", FLAG_TEXT, AT(search_space), RUNS | PREDICT | COSTS | EXPORT, 0, 0, "NAME",
-     "nasbench201 or fbnetv3"},
+     "nasbench201, fbnetv3, or one that config/spaces/NAME.json declares"},
     {"mode", FLAG_MODE, 0, RUNS, 0, 0, "MODE", "train, test or nas, instead of the command's name"},
     {"root", FLAG_PATH, AT(root), ROOTED, 0, 0, "DIR",
      "where data/, result/ and config/ are; default: the current directory"},
     {"data-path", FLAG_PATH, AT(data_path), ROOTED & ~TOKEN, 0, 0, "DIR",
      "the data of the space, or a folder that holds it; default: data/ of the root"},
     {"train-devices", FLAG_TEXT, AT(train_devices), FITS, 0, 0, "A,B,...",
-     "devices to learn from; default: the paper's twelve phones"},
+     "devices to learn from; default: the paper's twelve phones, of a declared space all that have "
+     "latencies and a sheet"},
     {"test-devices", FLAG_TEXT, AT(test_devices), FITS, 0, 0, "A,B,...",
      "unseen devices to test on; default for test: all that were measured and not trained on"},
     {"load-path", FLAG_PATH, AT(load_path), TEST | PREDICT | NAS, 0, 0, "FILE",

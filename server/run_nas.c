@@ -133,7 +133,8 @@ static enum err describe(const struct search *s, const int32_t *genes, double a,
 {
     const double spread = interval_spread(s->space, a, sd);
     struct cost counted = {0};
-    enum err rc = space_count(s->space, genes, &counted, err);
+    const bool is_counted = space_tells(s->space, SPACE_MACS) || space_tells(s->space, SPACE_PARAMS);
+    enum err rc = is_counted ? space_count(s->space, genes, &counted, err) : ERR_OK;
 
     memcpy(out->genes, genes, s->space->n_genes * sizeof *genes);
     out->macs = cost_total_macs(&counted);

@@ -32,6 +32,34 @@ enum err test_add_model_devices(struct test_subject *subject, struct error *err)
     return rc;
 }
 
+/* Whether a device can be tested on. In a declared space, whose devices may come from anywhere, those
+ * that nobody knows the hardware of are passed over; elsewhere they are an error, told later. */
+static bool is_testable(const struct test_subject *subject, const char *device)
+{
+    struct device_sheet sheet;
+
+    return subject->space->declaration == NULL ||
+           data_find_device(subject->tree, subject->space, device, &sheet, NULL) != ERR_NOT_FOUND;
+}
+
+/* What to do where there is no device to test on. */
+static enum err answer_none(const struct test_subject *subject, struct error *err)
+{
+    if (subject->space->declaration != NULL) {
+        return error_set(
+            err, ERR_NOT_FOUND,
+            "there is no unseen device with measured latencies in latency/ of %s and a "
+            "data sheet; training on some of the devices alone leaves the others to "
+            "test on",
+            subject->space->name);
+    }
+    return error_set(err, ERR_NOT_FOUND,
+                     "there is no unseen device with measured latencies in latency/ of %s; get "
+                     "the data with: make data FROM=<a copy of the reference's data>, or name "
+                     "its place with --data_path",
+                     subject->space->name);
+}
+
 enum err test_find_unseen(struct test_subject *subject, struct error *err)
 {
     struct names measured = {0};
@@ -39,19 +67,13 @@ enum err test_find_unseen(struct test_subject *subject, struct error *err)
 
     for (size_t i = 0; rc == ERR_OK && i < measured.n; i++) {
         const struct names one = {&measured.items[i], 1};
-        if (training_check_unseen(&subject->train_devices, &one, NULL) == ERR_OK) {
+        if (training_check_unseen(&subject->train_devices, &one, NULL) == ERR_OK &&
+            is_testable(subject, measured.items[i])) {
             rc = names_add(&subject->test_devices, measured.items[i], err);
         }
     }
     names_close(&measured);
-    if (rc == ERR_OK && subject->test_devices.n == 0) {
-        rc = error_set(err, ERR_NOT_FOUND,
-                       "there is no unseen device with measured latencies in latency/ of %s; get "
-                       "the data with: make data FROM=<a copy of the reference's data>, or name "
-                       "its place with --data_path",
-                       subject->space->name);
-    }
-    return rc;
+    return rc == ERR_OK && subject->test_devices.n == 0 ? answer_none(subject, err) : rc;
 }
 
 /* ---- A of every row -------------------------------------------------------------------------- */

@@ -22,12 +22,7 @@ void serving_close(struct serving *serving)
 
 static struct served_file *file_of(struct app *app, const struct space *space)
 {
-    size_t i = 0;
-
-    while (spaces[i] != space) {
-        i++;
-    }
-    return &app->serving.files[i];
+    return &app->serving.files[space->slot];
 }
 
 static bool is_same(const struct stat *a, const struct stat *b)
@@ -118,6 +113,26 @@ void serving_unload(struct app *app, const struct space *space)
     serving_unlock(app);
 }
 
+void serving_follow_space(void *context, const struct space *before, const struct space *now)
+{
+    struct app *app = context;
+    struct error err;
+    enum err rc = ERR_OK;
+
+    serving_lock(app);
+    if (before != NULL) {
+        model_registry_remove(&app->models, before);
+        memset(file_of(app, before), 0, sizeof *file_of(app, before));
+    }
+    if (now != NULL) {
+        rc = serving_load_locked(app, now, &err);
+    }
+    if (rc != ERR_OK && rc != ERR_NOT_FOUND) { /* one that is new has no model yet */
+        log_write(LOG_WARNING, "%s is not served: %s", now->name, err.text);
+    }
+    serving_unlock(app);
+}
+
 /* Whether there is a file that was not looked at as it is now. */
 static bool has_changed(const struct app *app, const struct space *space,
                         const struct served_file *file)
@@ -134,13 +149,16 @@ static bool has_changed(const struct app *app, const struct space *space,
 
 void serving_refresh(struct app *app)
 {
+    struct space_list list;
+
     serving_lock(app);
-    for (size_t i = 0; spaces[i] != NULL; i++) {
+    space_list_get(&list);
+    for (size_t i = 0; i < list.n; i++) {
+        const struct space *space = list.items[i];
         struct error err;
-        if (has_changed(app, spaces[i], file_of(app, spaces[i])) &&
-            serving_load_locked(app, spaces[i], &err) != ERR_OK) {
-            log_write(LOG_ERROR, "what is served of %s stays as it is: %s", spaces[i]->name,
-                      err.text);
+        if (has_changed(app, space, file_of(app, space)) &&
+            serving_load_locked(app, space, &err) != ERR_OK) {
+            log_write(LOG_ERROR, "what is served of %s stays as it is: %s", space->name, err.text);
         }
     }
     serving_unlock(app);

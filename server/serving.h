@@ -22,8 +22,8 @@ struct serving {
     struct served_file {
         bool is_unloaded; /* on request: left alone until serving_load() */
         bool is_present;
-        struct stat seen;         /* the file when it was looked at last */
-    } files[REGISTRY_MAX_SPACES]; /* in the order of `spaces` */
+        struct stat seen;   /* the file when it was looked at last */
+    } files[SPACE_N_SLOTS]; /* by the space's slot */
 };
 
 enum err serving_init(struct serving *serving, struct error *err);
@@ -49,6 +49,10 @@ void serving_unload(struct app *app, const struct space *space);
 /* Loads the files that changed since they were looked at, and logs what came of it. A malformed file
  * is no reason to stop serving. */
 void serving_refresh(struct app *app);
+
+/* Serves what there is for a space that was declared, and nothing any more for one that went: for
+ * struct space_tree, with the app as its context. */
+void serving_follow_space(void *context, const struct space *before, const struct space *now);
 
 /* Between these two no file is loaded: for who writes one and loads it then. */
 void serving_lock(struct app *app);

@@ -1,19 +1,80 @@
 #include "server/training_set.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "core/mem.h"
 
-const char training_default_devices[] =
+static const char paper_devices[] =
     "Galaxy A9,Honor 9C,iQOO 5 Pro,Samsung Galaxy A80,Samsung Galaxy A90 5G,Samsung Galaxy M30s,"
     "Samsung Galaxy S20+ 5G,Samsung Galaxy Note10,Xiaomi Redmi 10X Pro 5G,Xiaomi Redmi K20 Pro,"
     "Honor V30 Pro,VIVO NEX";
 
+enum err training_find_device(const struct data_tree *tree, const struct space *space,
+                              const char *name, struct device_sheet *out, bool *has_sheet,
+                              struct error *err)
+{
+    struct names measured = {0};
+    enum err rc = data_find_device(tree, space, name, out, err);
+
+    *has_sheet = rc == ERR_OK;
+    if (rc != ERR_NOT_FOUND || space->declaration == NULL) {
+        return rc;
+    }
+    if (data_list_measured(tree, space, &measured, NULL) == ERR_OK &&
+        names_contain(&measured, name)) {
+        memset(out, 0, sizeof *out);
+        (void)snprintf(out->name, sizeof out->name, "%s", name);
+        rc = ERR_OK;
+    }
+    names_close(&measured);
+    return rc;
+}
+
+/* All that were measured and have a sheet. A sheet that is malformed is not passed over. */
+static enum err list_known(const struct data_tree *tree, const struct space *space,
+                           struct names *out, struct error *err)
+{
+    struct names measured = {0};
+    enum err rc = data_list_measured(tree, space, &measured, err);
+
+    for (size_t i = 0; rc == ERR_OK && i < measured.n; i++) {
+        struct device_sheet sheet;
+        rc = data_find_device(tree, space, measured.items[i], &sheet, err);
+        rc = rc == ERR_NOT_FOUND ? ERR_OK
+                                 : (rc != ERR_OK ? rc : names_add(out, measured.items[i], err));
+    }
+    names_close(&measured);
+    if (rc == ERR_OK && out->n == 0) {
+        rc = error_set(err, ERR_NOT_FOUND,
+                       "no device of %s has both measured latencies in latency/ and a data sheet; "
+                       "write its four numbers F D C M to hardware/<device>.txt of the space's "
+                       "data, or a sheet to data/devices",
+                       space->name);
+    }
+    return rc;
+}
+
+enum err training_default_devices(const struct data_tree *tree, const struct space *space,
+                                  struct names *out, struct error *err)
+{
+    enum err rc;
+
+    if (space->declaration == NULL) {
+        return names_split(paper_devices, out, err);
+    }
+    rc = list_known(tree, space, out, err);
+    if (rc != ERR_OK) {
+        names_close(out);
+    }
+    return rc;
+}
+
 /* Latencies of all training devices, or the name of the first that has none. */
 struct latencies {
     double *values;  /* (n_devices, n_rows), owned */
-    double *factors; /* (n_devices), owned */
+    double *factors; /* (n_devices), owned; NaN of a device without a sheet */
     const char *missing;
 };
 
@@ -58,13 +119,16 @@ static enum err find_devices(const struct data_tree *tree, const struct space *s
                              const struct names *devices, struct training_set *set,
                              struct latencies *latencies, struct error *err)
 {
+    size_t n_known = 0;
+
     latencies->factors = mem_calloc(devices->n, sizeof *latencies->factors);
     if (latencies->factors == NULL) {
         return error_set(err, ERR_NOMEM, "no memory for %zu devices", devices->n);
     }
     for (size_t d = 0; d < devices->n; d++) {
         struct device_sheet sheet;
-        enum err rc = data_find_device(tree, space, devices->items[d], &sheet, err);
+        bool has_sheet;
+        enum err rc = training_find_device(tree, space, devices->items[d], &sheet, &has_sheet, err);
         if (rc == ERR_OK && names_contain(&set->devices, sheet.name)) {
             rc = error_set(err, ERR_INVALID, "%s is named twice", sheet.name);
         }
@@ -74,9 +138,16 @@ static enum err find_devices(const struct data_tree *tree, const struct space *s
         if (rc != ERR_OK) {
             return rc;
         }
-        latencies->factors[d] = hardware_factor(&sheet.hardware);
+        latencies->factors[d] = has_sheet ? hardware_factor(&sheet.hardware) : (double)NAN;
+        n_known += has_sheet ? 1 : 0;
     }
-    return ERR_OK;
+    return n_known > 0
+               ? ERR_OK
+               : error_set(err, ERR_INVALID,
+                           "none of the training devices has a data sheet; one at least has "
+                           "to tell what its latencies stand for: write its four numbers F "
+                           "D C M to hardware/<device>.txt of the space's data, or a sheet "
+                           "to data/devices");
 }
 
 static enum err fill_parameter(const struct data_tree *tree, const struct latencies *latencies,

@@ -1,7 +1,10 @@
 /* What a training learns from: architectures and their network parameter A.
  *
  * Where latency files exist for all the training devices, A is fitted from them through the device
- * formula; where one is missing, a.txt is used for all. A struct belongs to its creator. */
+ * formula; where one is missing, a.txt is used for all. In a declared space the training devices are,
+ * unless named, all that have a latency file and a data sheet, and a device without a sheet may be
+ * named besides: how fast it is on the whole is then taken from its latencies.
+ * A struct belongs to its creator. */
 #ifndef DGLD_SERVER_TRAINING_SET_H
 #define DGLD_SERVER_TRAINING_SET_H
 
@@ -20,12 +23,19 @@ struct training_set {
     char sha256[DIGEST_HEX_BYTES]; /* of genes and A */
 };
 
-/* The twelve phones of the paper, comma-separated: what --train_devices means where it is not
- * given. */
-extern const char training_default_devices[];
+/* The devices that are meant where none are named: the twelve phones of the paper, or of a declared
+ * space those that have both a latency file and a data sheet. ERR_NOT_FOUND where there is none. */
+enum err training_default_devices(const struct data_tree *tree, const struct space *space,
+                                  struct names *out, struct error *err);
 
-/* `devices` (names; its items are looked up by data_find_device()) are to be trained on.
- * ERR_NOT_FOUND for an unknown device. */
+/* Looks a training device up. A device of a declared space that has latencies and no sheet has the
+ * `name` that was asked for, and `has_sheet` is false. Errors of data_find_device() else. */
+enum err training_find_device(const struct data_tree *tree, const struct space *space,
+                              const char *name, struct device_sheet *out, bool *has_sheet,
+                              struct error *err);
+
+/* `devices` (names; its items are looked up by training_find_device()) are to be trained on.
+ * ERR_NOT_FOUND for an unknown device; ERR_INVALID where none of them has a sheet. */
 enum err training_set_load(const struct data_tree *tree, const struct space *space,
                            const struct names *devices, struct training_set *out,
                            struct error *err);

@@ -361,7 +361,7 @@ def check_like(shown, actual, place=""):
 
 
 # Examples of shared parameters that mean something else here: what is not known yet may be measured.
-EXCEPT = {"putMeasurements": {"unknownDevice"}}
+EXCEPT = {"putMeasurements": {"unknownDevice"}, "deleteSpace": {"existsAlready"}}
 
 
 def documented_examples():
@@ -420,6 +420,10 @@ def send(url, operation, name, headers=None, places=None):
 BEFORE = {
     ("putDevice", "replaced"): [("putDevice", "newPhone")],
     ("deleteDevice", "removed"): [("putDevice", "newPhone")],
+    ("putSpace", "replacedSpace"): [("putSpace", "newSpace")],
+    ("putSpace", "existsAlready"): [("putSpace", "newSpace")],
+    ("deleteSpace", "droppedSpace"): [("putSpace", "newSpace")],
+    ("deleteSpace", "changedMeanwhile"): [("putSpace", "newSpace")],
     ("getMeasurements", "measured"): [("putMeasurements", "measured")],
     ("getMeasurements", "measuredCsv"): [("putMeasurements", "measured")],
     ("getMeasurements", "notModified"): [("putMeasurements", "measured")],

@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 import requests
-from conftest import DATA, ROOT, make_user_tree
+from conftest import DATA, ROOT, SHARED, make_user_tree
 
 README = (ROOT / "README.md").read_text()
 
@@ -43,8 +43,8 @@ def tree(tmp_path_factory):
     return path
 
 
-# those of jobs need a service, and are run below
-COMMANDS = re.findall(r"^build/dgld (?!jobs)[^#\n]*", README, re.M)
+# those of jobs need a service, and those of a space of one's own what declares it: they are run below
+COMMANDS = [c for c in re.findall(r"^build/dgld (?!jobs)[^#\n]*", README, re.M) if "--search_space fbnet " not in c]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -61,6 +61,26 @@ def test_the_commands_of_jobs_run_against_a_service(tree, start):
     )
     assert done.returncode == 0, done.stderr
     assert re.search(r"^[0-9a-f-]{36} .*succeeded", done.stdout, re.M), done.stdout
+
+
+def test_a_search_space_of_ones_own_works_as_told(tmp_path, start):
+    measured = SHARED / "data" / "library" / "fbnet"
+    if not (measured / "net.txt").is_file():
+        pytest.skip("the library of measured devices is not at ../shared/data/library")
+    root = make_user_tree(tmp_path)
+    first, second = (block for block in blocks("sh") if "fbnet.json" in block)
+    done = subprocess.run(
+        ["sh", "-ec", first], cwd=root, env=os.environ | {"MEASURED": str(measured)}, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert "held-out R(A)     0.988" in done.stdout and "distrusted rows   485" in done.stdout
+    tested = re.search(r"^essential_ph_1 +5000 .* 9\.5% .* 0\.729\d ", done.stdout, re.M)
+    assert tested and done.stdout.endswith("\t8929599985258438435356\n"), done.stdout
+    service = start(root)
+    done = subprocess.run(
+        ["sh", "-ec", second.replace("http://127.0.0.1:8080", service.url)], cwd=root, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0 and '"state":"succeeded"' in done.stdout, done.stdout
 
 
 def test_there_are_commands_to_run():

@@ -12,7 +12,8 @@ def test_every_space_is_listed_as_it_is_given_alone(service):
     listed = get(service, "/v1/spaces")
     assert listed.status_code == 200 and listed.headers["Content-Type"] == "application/json"
     spaces = listed.json()["spaces"]
-    assert [space["name"] for space in spaces] == ["nasbench201", "fbnetv3"]
+    assert [(space["name"], space["declared"]) for space in spaces] == [("nasbench201", False), ("fbnetv3", False)]
+    assert listed.json()["malformed"] == []
     for space in spaces:
         assert get(service, "/v1/spaces/" + space["name"]).json() == space
 
@@ -20,7 +21,7 @@ def test_every_space_is_listed_as_it_is_given_alone(service):
 def test_a_space_says_its_genes_and_its_served_model(service):
     space = get(service, "/v1/spaces/nasbench201").json()
     assert set(space) == {
-        *("name", "about", "notation", "n_genes", "genes", "n_architectures", "conditions", "example", "model")
+        *("name", "about", "notation", "n_genes", "genes", "n_architectures", "conditions", "example", "declared", "model")
     }
     assert (space["n_genes"], space["n_architectures"]) == (6, 15625)
     assert space["conditions"] == {"input": "1x3x224x224", "batch": 1}
@@ -54,6 +55,6 @@ def test_what_is_not_there_is_refused(service):
     assert missing.json()["detail"] == 'there is no search space "darts"; there are nasbench201, fbnetv3'
     assert get(service, "/v1/spaces/").status_code == 404
     assert get(service, "/v1/spaces/nasbench201/x").status_code == 404
-    for method in ("PUT", "DELETE", "POST", "PATCH"):
+    for method in ("POST", "PATCH"):
         refused = requests.request(method, service.url + "/v1/spaces/nasbench201", timeout=30)
         assert refused.status_code == 405 and "GET" in refused.headers["Allow"]

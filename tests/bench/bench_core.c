@@ -290,7 +290,7 @@ static enum err load_data(struct bench *b, const char *data_path, struct error *
     struct names devices = {0};
     enum err rc = data_tree_init(&tree, b->root, data_path, err);
 
-    rc = rc != ERR_OK ? rc : names_split(training_default_devices, &devices, err);
+    rc = rc != ERR_OK ? rc : training_default_devices(&tree, b->space, &devices, err);
     rc = rc != ERR_OK ? rc : training_set_load(&tree, b->space, &devices, &b->set, err);
     names_close(&devices);
     return rc;

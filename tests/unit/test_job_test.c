@@ -146,7 +146,7 @@ static void a_held_out_test_needs_no_model(void **state)
     job_make_tree(&tree);
     job_refused(&tree, THIS(",\"params\":{\"holdout\":true}"), "/search_space",
                 "no device \"Galaxy A9\"");
-    assert_ok(names_split(training_default_devices, &paper, NULL), NULL);
+    assert_ok(training_default_devices(&tree, &space_nasbench201, &paper, NULL), NULL);
     for (size_t i = 0; i < paper.n; i++) {
         char path[TEST_PATH_BYTES];
         (void)snprintf(path, sizeof path, JOB_TREE "hardware/%s.txt", paper.items[i]);

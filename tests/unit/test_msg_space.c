@@ -10,7 +10,7 @@ static json_t *encode(const struct space *space, const char *model)
     json_error_t error;
     json_t *json;
 
-    msg_space_encode(space, model, &text);
+    msg_space_encode(space, model, true, &text);
     assert_false(text.has_failed);
     json = json_loadb(text.bytes, text.size, 0, &error);
     assert_non_null(json);
@@ -89,7 +89,7 @@ static enum err encode_text(void *context, struct error *err)
     struct text text = {0};
     enum err rc;
 
-    msg_space_encode(context, "null", &text);
+    msg_space_encode(context, "null", false, &text);
     rc = text.has_failed ? error_set(err, ERR_NOMEM, "no memory") : ERR_OK;
     text_close(&text);
     return rc;

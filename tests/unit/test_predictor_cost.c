@@ -43,7 +43,7 @@ static void make_rows(const struct space *space, size_t n, double noise, uint64_
             const struct gene *gene = &space->genes[g];
             genes[g] = gene->first + gene->step * (int32_t)rng_below(&rng, (size_t)gene->n_values);
         }
-        space->features->compute(genes, &nominal, features);
+        space->features->compute(space, genes, &nominal, features);
         for (size_t k = 0; k < 12; k++) {
             z += rng_uniform(&rng);
         }
@@ -152,7 +152,7 @@ static void predictions_follow_from_the_weights(void **state)
             double a;
             double sd;
             double alone;
-            (*s)->features->compute(genes, &log_a, phi + 1);
+            (*s)->features->compute(*s, genes, &log_a, phi + 1);
             for (size_t j = 0; j < p; j++) {
                 double sum = 0;
                 for (size_t k = 0; k <= j; k++) {

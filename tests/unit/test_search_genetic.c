@@ -547,9 +547,9 @@ static void the_most_evaluations_are_kept(void **state)
 
 /* Three genes of which one has nothing to choose, six architectures. */
 static const struct gene few_genes[] = {
-    {"a", 0, 5,  2},
-    {"b", 7, 1,  1},
-    {"c", 0, 10, 3},
+    {"a", 0, 5,  2, NULL},
+    {"b", 7, 1,  1, NULL},
+    {"c", 0, 10, 3, NULL},
 };
 static const struct space few = {.name = "few", .genes = few_genes, .n_genes = 3};
 

@@ -44,7 +44,7 @@ static void spaces_are_found_by_name(void **state)
 
 static void gene_index_is_the_place_in_the_domain(void **state)
 {
-    const struct gene gene = {"g", 16, 2, 5};
+    const struct gene gene = {"g", 16, 2, 5, NULL};
     (void)state;
     assert_int_equal(gene_index(&gene, 16), 0);
     assert_int_equal(gene_index(&gene, 24), 4);
@@ -264,7 +264,7 @@ static void rank_and_every_notation_return_all_architectures_of_nasbench201(void
         char texts[4][SPACE_TEXT_BYTES];
         space_unrank(space, rank, genes);
         assert_int_equal(space_rank(space, genes), rank);
-        space->print(genes, texts[0]);
+        space_print(space, genes, texts[0]);
         (void)sprintf(texts[1], "%d%d%d%d%d%d", genes[0], genes[1], genes[2], genes[3], genes[4],
                       genes[5]);
         (void)sprintf(texts[2], "[%d,%d,%d, %d,%d,%d]", genes[0], genes[1], genes[2], genes[3],
@@ -300,7 +300,7 @@ static void the_cell_notation_stands_for_its_genes(void **state)
         space_parse(&space_nasbench201, cell_notation, strlen(cell_notation), genes, NULL, &err),
         &err);
     assert_memory_equal(genes, cell, sizeof cell);
-    space_nasbench201.print(cell, text);
+    space_print(&space_nasbench201, cell, text);
     assert_string_equal(text, cell_notation);
 }
 
@@ -315,7 +315,7 @@ static void random_architectures_of_fbnetv3_survive_printing(void **state)
         char text[SPACE_TEXT_BYTES + 2];
         struct error err = {0};
         random_genes(&space_fbnetv3, &rng, genes);
-        space_fbnetv3.print(genes, text + 1);
+        space_print(&space_fbnetv3, genes, text + 1);
         assert_ok(space_parse(&space_fbnetv3, text + 1, strlen(text + 1), read, NULL, &err), &err);
         assert_memory_equal(genes, read, sizeof genes);
         text[0] = '[';
@@ -422,8 +422,8 @@ static void digits_in_a_row_are_no_notation_where_genes_have_two(void **state)
 static void the_plainest_notation_is_digits_or_genes_with_blanks(void **state)
 {
     const struct gene wide[] = {
-        {"a", -120, 1, 500},
-        {"b", 1,    1, 5  }
+        {"a", -120, 1, 500, NULL},
+        {"b", 1,    1, 5,   NULL}
     };
     const struct space space = {.name = "wide", .genes = wide, .n_genes = 2};
     const int32_t pair[] = {-117, 5};
@@ -439,7 +439,7 @@ static void the_plainest_notation_is_digits_or_genes_with_blanks(void **state)
         const struct gene *gene = &space_fbnetv3.genes[g];
         back[g] = gene->first + (gene->n_values - 1) * gene->step;
     }
-    space_fbnetv3.print(back, customary);
+    space_print(&space_fbnetv3, back, customary);
     assert_int_equal(space_print_genes(&space_fbnetv3, back, text), strlen(customary));
     assert_string_equal(text, customary);
 }

@@ -133,7 +133,7 @@ static void the_default_devices_are_the_twelve_that_ship_with_sheets(void **stat
     struct names devices = {0};
     (void)state;
     assert_int_equal(data_tree_init(&tree, ".", "/nowhere", NULL), ERR_OK);
-    assert_int_equal(names_split(training_default_devices, &devices, NULL), ERR_OK);
+    assert_int_equal(training_default_devices(&tree, &space_nasbench201, &devices, NULL), ERR_OK);
     assert_int_equal(devices.n, 12);
     for (size_t i = 0; i < devices.n; i++) {
         struct device_sheet sheet;
