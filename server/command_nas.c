@@ -504,8 +504,10 @@ static void print_report(const struct nas *nas)
     const unsigned formats = formats_made(nas);
 
     (void)printf("search space      %s\n", nas->space->name);
-    print_network(nas, report->is_feasible ? "found" : "fastest",
-                  report->is_feasible ? &report->found : &report->fastest);
+    if (report->is_feasible || report->has_fastest) {
+        print_network(nas, report->is_feasible ? "found" : "fastest",
+                      report->is_feasible ? &report->found : &report->fastest);
+    }
     if (report->params->objective == SEARCH_PARETO) {
         (void)printf("front             %zu networks, hypervolume %.6g %% ms\n", report->n_front,
                      report->hypervolume);

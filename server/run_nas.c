@@ -527,6 +527,7 @@ enum err run_nas(const struct nas_subject *subject, const struct nas_hooks *hook
         rc = params->objective == SEARCH_PARETO ? search_front_bred(&search, &report, err)
                                                 : search_bred(&search, &report, err);
     }
+    report.has_fastest = isfinite(search.fastest_cost);
     report.fastest = search.fastest;
     report.lowest_latency_ms = search.lowest_latency_ms;
     search_close(&search);
