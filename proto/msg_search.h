@@ -56,8 +56,8 @@ struct search_report {
     struct text accuracy_source;     /* JSON: where the accuracies come from; owned */
 };
 
-/* Appends the report as an object, on one line; with `is_whole` the history and the front too,
- * which may be long. The object is left open: the caller appends further members, each with a comma
+/* Appends the report as an object, on one line; with `is_whole` the history too, which
+ * may be long. The object is left open: the caller appends further members, each with a comma
  * in front, and the closing brace. */
 void msg_search_put(const struct search_report *report, bool is_whole, struct text *out);
 
