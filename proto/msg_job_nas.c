@@ -209,22 +209,22 @@ static void nas_confidence(const struct json_reader *reader, struct json_view va
     NAS(reader)->confidence = number;
 }
 
-/* Notes a param that is the genetic method's, for finish(). */
-static void claim_genetic(const struct json_reader *reader)
+/* Notes a param that is the genetic method's, for finish(); `name` is static. */
+static void claim_genetic(const struct json_reader *reader, const char *name)
 {
-    DRAFT(reader)->genetic = strrchr(reader->pointer, '/') + 1;
+    DRAFT(reader)->genetic = name;
 }
 
 static void nas_population(const struct json_reader *reader, struct json_view value)
 {
-    claim_genetic(reader);
+    claim_genetic(reader, "population_size");
     (void)job_read_whole(reader, value, 1, (int64_t)GENETIC_MAX_POPULATION,
                          &NAS(reader)->population_size);
 }
 
 static void nas_generations(const struct json_reader *reader, struct json_view value)
 {
-    claim_genetic(reader);
+    claim_genetic(reader, "generations");
     (void)job_read_whole(reader, value, 1, (int64_t)GENETIC_MAX_GENERATIONS,
                          &NAS(reader)->generations);
 }
@@ -235,7 +235,6 @@ static void read_rate(const struct json_reader *reader, struct json_view value, 
 {
     const double number = json_view_kind(value) == JSON_KIND_NUMBER ? json_view_number(value) : NAN;
 
-    claim_genetic(reader);
     if (!(number >= 0.0 && number <= max)) {
         field_errors_add(reader->errors, 0, reader->pointer, "must be a number from 0 to %g", max);
         return;
@@ -245,11 +244,13 @@ static void read_rate(const struct json_reader *reader, struct json_view value, 
 
 static void nas_crossover(const struct json_reader *reader, struct json_view value)
 {
+    claim_genetic(reader, "crossover_rate");
     read_rate(reader, value, SEARCH_MAX_CROSSOVER_RATE, &NAS(reader)->crossover_rate);
 }
 
 static void nas_mutation(const struct json_reader *reader, struct json_view value)
 {
+    claim_genetic(reader, "mutation_rate");
     read_rate(reader, value, 1.0, &NAS(reader)->mutation_rate);
 }
 

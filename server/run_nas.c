@@ -133,7 +133,8 @@ static enum err describe(const struct search *s, const int32_t *genes, double a,
 {
     const double spread = interval_spread(s->space, a, sd);
     struct cost counted = {0};
-    const bool is_counted = space_tells(s->space, SPACE_MACS) || space_tells(s->space, SPACE_PARAMS);
+    const bool is_counted =
+        space_tells(s->space, SPACE_MACS) || space_tells(s->space, SPACE_PARAMS);
     enum err rc = is_counted ? space_count(s->space, genes, &counted, err) : ERR_OK;
 
     memcpy(out->genes, genes, s->space->n_genes * sizeof *genes);
@@ -519,6 +520,7 @@ enum err run_nas(const struct nas_subject *subject, const struct nas_hooks *hook
         rc = params->objective == SEARCH_PARETO ? search_front_bred(&search, &report, err)
                                                 : search_bred(&search, &report, err);
     }
+    report.has_fastest = isfinite(search.fastest_cost);
     report.fastest = search.fastest;
     report.lowest_latency_ms = search.lowest_latency_ms;
     search_close(&search);
