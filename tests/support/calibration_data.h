@@ -271,7 +271,7 @@ static inline enum err load_fbnet(struct device_data devices[N_FBNET], struct er
 
     memset(devices, 0, N_FBNET * sizeof *devices);
     for (size_t g = 0; g < FBNET_N_GENES; g++) {
-        fbnet_genes[g] = (struct gene){"layer", 1, 1, FBNET_N_VALUES};
+        fbnet_genes[g] = (struct gene){"layer", 1, 1, FBNET_N_VALUES, NULL};
     }
     if (path == NULL) {
         return error_set(err, ERR_NOT_FOUND, "library/fbnet/net.txt is absent");

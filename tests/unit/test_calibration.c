@@ -44,7 +44,7 @@ static void make_device(const struct space *space, double factor, double scatter
         double log_cost;
         int32_t *genes = made.genes + i * space->n_genes;
         space_draw(space, &rng, genes);
-        space->features->compute(genes, &log_cost, features);
+        space->features->compute(space, genes, &log_cost, features);
         made.a[i] = 1000.0 * exp(log_cost);
         made.sd[i] = 0.05 * made.a[i];
         made.latency_ms[i] =
