@@ -5,10 +5,10 @@
 
 #include "core/mem.h"
 
-/* Standard deviations that are believed, of log latency or relative to the root of latency. They were set
- * on the devices of a library, each predicted with the others: of the same kind, from one phone to
- * another and from one server to another; of other kinds, from all to the one left out. What matters is
- * their order of magnitude. */
+/* Standard deviations that are believed, of log latency or relative to the root of latency. They
+ * were set on the devices of a library, each predicted with the others: of the same kind, from one
+ * phone to another and from one server to another; of other kinds, from all to the one left out.
+ * What matters is their order of magnitude. */
 #define SAME_LEVEL         0.18 /* beside k of the data sheet: three of the library's four phones */
 #define SAME_LEVEL_WEIGHT  1.0  /* ... and the fourth is far off, so the belief is a loose one */
 #define UNKNOWN_LEVEL      1.0  /* beside the middle measurement */
@@ -20,8 +20,8 @@
 #define OTHER_GROUP_WEIGHT 1.0
 #define OTHER_SCATTER      0.05
 
-/* Without and with a data sheet: who gives one most likely means a phone as the method does, and who
- * measures a device that has none most likely has a library of its like. */
+/* Without and with a data sheet: who gives one most likely means a phone as the method does, and
+ * who measures a device that has none most likely has a library of its like. */
 static const double weights[2][BELIEF_N_KINDS] = {
     {0.15, 0.05, 0.8 },
     {0.9,  0.03, 0.07},

@@ -1,8 +1,9 @@
 /* What may be believed of a device before it is measured, in the form in which measurements revise
  * it: log latency or the root of latency is linear in x = [1, base, features] (core/residual.h),
  *
- *     log latency  = offset + log A + mean . x + sum_j beta_j columns_j . x + noise,   base = log A
- *     root latency = exp(offset / 2) * (mean . x + sum_j beta_j columns_j . x + noise), base = root A
+ *     log latency  = offset + log A + f,       base = log A
+ *     root latency = exp(offset / 2) * f,      base = root A
+ *     f            = mean . x + sum_j beta_j columns_j . x + noise
  *
  * with beta_j ~ N(0, variance of its group). core/calibration.h tells what the beliefs are, and
  * core/suggest.h asks them which measurements would revise them most. Plain data; thread-safe. */
@@ -24,9 +25,8 @@ struct belief_ground {
     const struct residual_basis *basis;
     const struct calibration_prior *prior; /* for BELIEF_LIBRARY */
     bool has_hardware;
-    double mean_log_a,
-        mean_root_a; /* of architectures in use: where the level is told from slopes */
-    double scatter;  /* of log A of single networks about the prediction, as a scale of the t */
+    double mean_log_a, mean_root_a; /* of architectures in use: where level and slope part */
+    double scatter; /* of log A of single networks about the prediction, as a scale of the t */
 };
 
 struct belief {

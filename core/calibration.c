@@ -37,9 +37,8 @@ struct posterior {
     double noise;   /* squared scale of the t ... */
     double scatter; /* ... of which so much is that of A, as it is at the architectures measured */
     size_t n_wild;
-    double *mean; /* (q): coefficients of x, owned */
-    double
-        *triangle; /* (q, q), lower, in the same block: the variance is |transpose(triangle) x|^2 */
+    double *mean;     /* (q): coefficients of x, owned */
+    double *triangle; /* (q, q), lower, in the same block: variance = |transpose(triangle) x|^2 */
 };
 
 struct calibration {
@@ -82,8 +81,8 @@ static double squared_length(const double *triangle, const double *x, size_t q)
     return square;
 }
 
-/* What one belief says: the log of the median, and the variance of log latency where it is asked for.
- * `scatter` is the squared scale of log A's own noise at this architecture. */
+/* What one belief says: the log of the median, and the variance of log latency where it is asked
+ * for. `scatter` is the squared scale of log A's own noise at this architecture. */
 static double predict_log(const struct posterior *belief, double *x, size_t q, double a,
                           double scatter, double *variance)
 {
@@ -251,8 +250,8 @@ static enum err gather_rows(struct rows *rows, const struct residual_basis *basi
 {
     size_t *group = mem_calloc(3 * m->n + 1, sizeof *group);
     double *scratch = mem_calloc(m->n, sizeof *scratch);
-    size_t *order = group + m->n;
-    size_t *start = order + m->n;
+    size_t *order;
+    size_t *start;
     size_t n_groups = 0;
     size_t n_used = 0;
     enum err rc;
@@ -261,6 +260,8 @@ static enum err gather_rows(struct rows *rows, const struct residual_basis *basi
         rc = error_set(err, ERR_NOMEM, "no memory to calibrate by %zu measurements", m->n);
         goto done;
     }
+    order = group + m->n;
+    start = order + m->n;
     rc = dataset_group(basis->space, m->genes, m->n, group, &n_groups, err);
     if (rc != ERR_OK) {
         goto done;
@@ -329,7 +330,8 @@ static double log_density(double z)
     return -0.5 * (ROBUST_FIT_DOF + 1.0) * log1p(z * z / ROBUST_FIT_DOF);
 }
 
-/* How well each measurement's log latency is predicted from the others: the sum of log densities. */
+/* How well each measurement's log latency is predicted from the others: the sum of log densities.
+ */
 static double score(const struct belief *belief, const struct robust_fit *fit,
                     const struct rows *rows, double offset)
 {
@@ -351,13 +353,14 @@ static enum err fold_posterior(const struct belief *belief, const struct robust_
     const size_t p = fit->p;
     const size_t n_rows = p > q ? p : q;
     double *block = mem_calloc(n_rows * q + p * q + MATRIX_TRIANGULARISE_SCRATCH(q), sizeof *block);
-    double *scaled = block + n_rows * q; /* (p, q): columns in units of root, transposed below */
+    double *scaled; /* (q, p): columns in units of root */
 
     out->mean = mem_calloc(q + q * q, sizeof *out->mean);
     if (block == NULL || out->mean == NULL) {
         mem_free(block);
         return error_set(err, ERR_NOMEM, "no memory for a calibration");
     }
+    scaled = block + n_rows * q;
     out->triangle = out->mean + q;
     memcpy(out->mean, belief->mean, q * sizeof *out->mean);
     for (size_t c = 0; c < p; c++) {
@@ -367,7 +370,7 @@ static enum err fold_posterior(const struct belief *belief, const struct robust_
             out->mean[j] += fit->solution[c] * value;
         }
     }
-    matrix_times_lower_transposed(scaled, q, fit->triangle, p); /* (q, p): columns' images */
+    matrix_times_lower_transposed(scaled, q, fit->triangle, p); /* (q, p) still */
     for (size_t c = 0; c < p; c++) {
         for (size_t j = 0; j < q; j++) {
             block[c * q + j] = scaled[j * p + c];

@@ -7,16 +7,17 @@
  *  - it runs networks as the phones do that A was learned from. Then log latency = log A + log k,
  *    plus a level, a slope on log A and small corrections by the residual features of the space
  *    (struct space_residuals);
- *  - it is of another kind: the root of latency is that of A up to a level, with an offset and larger
- *    corrections by those features;
+ *  - it is of another kind: the root of latency is that of A up to a level, with an offset and
+ *    larger corrections by those features;
  *  - it is of the kinds that a library of devices was learned from (core/calibration_prior.h).
  *
- * A wild measurement moves none of them (Student's t), a few can only do as much as the first belief
- * leaves room for, and many say themselves what the device is like. All in a few milliseconds.
+ * A wild measurement moves none of them (Student's t), a few can only do as much as the first
+ * belief leaves room for, and many say themselves what the device is like. All in a few
+ * milliseconds.
  *
- * A calibration is immutable once fitted, so any number of threads may use it; who fitted it ends it
- * with calibration_destroy(). It belongs to the predictor whose A it was fitted with: where that is
- * replaced, measurements are to be fitted anew. */
+ * A calibration is immutable once fitted, so any number of threads may use it; who fitted it ends
+ * it with calibration_destroy(). It belongs to the predictor whose A it was fitted with: where that
+ * is replaced, measurements are to be fitted anew. */
 #ifndef DGLD_CORE_CALIBRATION_H
 #define DGLD_CORE_CALIBRATION_H
 
@@ -29,27 +30,27 @@
 #include "core/space.h"
 
 /* More measurements are refused. Of more than CALIBRATION_USED_ROWS distinct architectures, evenly
- * chosen ones are used: the rest would not change what is learned, and time and memory (0.9 KB a
+ * chosen ones are used: the rest would not change what is learned, and time and memory (1 to 4 KB a
  * row) stay bounded. */
 #define CALIBRATION_MAX_ROWS  ((size_t)200000)
 #define CALIBRATION_USED_ROWS ((size_t)20000)
 
 struct calibration;
 
-/* What is measured of a device, borrowed for the call. */
+/* What is measured of a device, borrowed for the call. An architecture that comes more than once
+ * counts once, with the median of what was measured. */
 struct measurements {
-    const int32_t
-        *genes; /* (n, n_genes), valid; an architecture that comes more than once counts once, with
-                             the median of what was measured */
+    const int32_t *genes;     /* (n, n_genes), valid */
     const double *a;          /* (n): predicted A (predictor_predict()) ... */
     const double *sd;         /* (n): ... and its standard deviation; NULL: unknown */
     const double *latency_ms; /* (n), positive */
     size_t n;                 /* 1 to CALIBRATION_MAX_ROWS */
 };
 
-/* Fits. `hardware` is NULL for a device without data sheet: the measurements alone then tell its level.
- * `prior` (borrowed for the call) is what was learned from a library: the model's own, else
- * calibration_prior_shipped(); NULL: nothing. ERR_INVALID names the bad row; ERR_NOMEM; ERR_NUMERIC. */
+/* Fits. `hardware` is NULL for a device without data sheet: the measurements alone then tell its
+ * level. `prior` (borrowed for the call) is what was learned from a library: the model's own, else
+ * calibration_prior_shipped(); NULL: nothing. ERR_INVALID names the bad row; ERR_NOMEM;
+ * ERR_NUMERIC. */
 enum err calibration_fit(const struct space *space, const struct calibration_prior *prior,
                          const struct hardware *hardware, const struct measurements *measured,
                          struct calibration **out, struct error *err);
@@ -69,8 +70,7 @@ struct calibration_report {
     double same_kind;       /* weights of the beliefs, in the order above; they add up to 1 */
     double other_kind;
     double library;
-    double
-        scatter; /* of log latency of single networks about the prediction, a standard deviation */
+    double scatter; /* standard deviation of log latency of single networks about the prediction */
 };
 
 void calibration_describe(const struct calibration *calibration, struct calibration_report *out);

@@ -34,7 +34,8 @@ void calibration_prior_destroy(struct calibration_prior *prior)
     }
 }
 
-/* All numbers stand in one block, which `functions` begins. While it is made, its maker may write. */
+/* All numbers stand in one block, which `functions` begins. While it is made, its maker may write.
+ */
 struct draft {
     struct calibration_prior *prior;
     double *functions, *level, *hardware;
@@ -101,8 +102,8 @@ static size_t list_groups(const struct space_residuals *residuals, struct robust
     return 1 + residuals->n_groups;
 }
 
-/* Fills phi and target, of fit->n rows evenly taken; returns the middle root, which the target is in
- * units of. */
+/* Fills phi and target, of fit->n rows evenly taken; returns the middle root, which the target is
+ * in units of. */
 static double fill_rows(struct robust_fit *fit, const struct residual_basis *basis,
                         const struct library_device *device)
 {

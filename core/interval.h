@@ -1,7 +1,7 @@
 /* Bounds of a latency from its median and its spread.
  *
- * A predicted latency is log-t: its logarithm is Student's t with 4 degrees of freedom about the log
- * of the median, since single networks stray further than a normal distribution lets them. The
+ * A predicted latency is log-t: its logarithm is Student's t with 4 degrees of freedom about the
+ * log of the median, since single networks stray further than a normal distribution lets them. The
  * spread is the standard deviation of that logarithm, and bounds at a level are
  *
  *     median * exp(-q * spread), median * exp(q * spread),   q = interval_quantile(level)
@@ -15,11 +15,12 @@
 #include "core/space.h"
 
 /* What the four numbers of a data sheet leave unknown of a device, and what single networks scatter
- * on one device beside what they do in A, as a standard deviation of log latency: for spaces that do
- * not tell their own (struct space). From the nine phones of REFERENCE.md: the mean square of their
- * median log ratios of measured to predicted, those of the space and that of all as one more, widened by
- * Student's t for how few they are; and 0.045 for the scatter. tests/bench/evaluate_calibration
- * prints what that gives for each phone from the others. No median follows from it. */
+ * on one device beside what they do in A, as a standard deviation of log latency: for spaces that
+ * do not tell their own (struct space). From the nine phones of REFERENCE.md: the mean square of
+ * their median log ratios of measured to predicted, those of the space and that of all as one more,
+ * widened by Student's t for how few they are; and 0.045 for the scatter.
+ * tests/bench/evaluate_calibration prints what that gives for each phone from the others. No median
+ * follows from it. */
 #define INTERVAL_DEVICE_SPREAD 0.126
 
 /* Half the width of the central interval that holds a share `level` (0 < level < 1) of Student's t

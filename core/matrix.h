@@ -30,8 +30,9 @@ void matrix_times_lower_transposed(double *x, size_t n, const double *l, size_t 
 void matrix_times_transposed(const double *x, size_t n, const double *z, size_t m, size_t p,
                              double *y);
 
-/* In place: the first p rows of x (n, p), n >= p, become an upper triangle with the same gram; what lies
- * below the diagonal is not defined. `scratch` holds MATRIX_TRIANGULARISE_SCRATCH(p) numbers. */
+/* In place: the first p rows of x (n, p), n >= p, become an upper triangle with the same gram; what
+ * lies below the diagonal is not defined. `scratch` holds MATRIX_TRIANGULARISE_SCRATCH(p) numbers.
+ */
 #define MATRIX_TRIANGULARISE_SCRATCH(p) (33 * (p))
 void matrix_triangularise(double *x, size_t n, size_t p, double *scratch);
 

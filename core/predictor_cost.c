@@ -343,9 +343,8 @@ static enum err cost_load(const struct space *space, const struct tensor *tensor
 /* The regression, with what its columns are made of. Group 0 is the intercept. */
 struct fit {
     struct robust_fit robust;
-    double mean[MAX_COLUMNS]; /* of the raw features; 0 for the intercept */
-    double
-        inverse[MAX_COLUMNS]; /* 1 over their standard deviation; 0 switches a constant one off */
+    double mean[MAX_COLUMNS];    /* of the raw features; 0 for the intercept */
+    double inverse[MAX_COLUMNS]; /* 1 over their deviation; 0 switches a constant one off */
     double level;
 };
 

@@ -4,9 +4,9 @@
  *
  * c is the nominal cost and phi = [1, standardised features] of the search space (struct
  * space_features). The regression is that of core/robust_fit.h, with one prior variance a feature
- * group; rows that it leaves out are distrusted, and named. The fit is deterministic, without random
- * numbers; standardisation is a property of the space, not of the rows, so any number of rows from 1
- * gives a finite model. */
+ * group; rows that it leaves out are distrusted, and named. The fit is deterministic, without
+ * random numbers; standardisation is a property of the space, not of the rows, so any number of
+ * rows from 1 gives a finite model. */
 #ifndef DGLD_CORE_PREDICTOR_COST_H
 #define DGLD_CORE_PREDICTOR_COST_H
 

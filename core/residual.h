@@ -1,6 +1,6 @@
-/* The features by which one device differs from another: a space's own (struct space_residuals), or,
- * where it has none, those that every space has: which value each gene holds. A basis is plain data, of
- * some 4 KB; it is read by any number of threads. */
+/* The features by which one device differs from another: a space's own (struct space_residuals),
+ * or, where it has none, those that every space has: which value each gene holds. A basis is plain
+ * data, of some 4 KB; it is read by any number of threads. */
 #ifndef DGLD_CORE_RESIDUAL_H
 #define DGLD_CORE_RESIDUAL_H
 

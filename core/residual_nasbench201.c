@@ -8,21 +8,25 @@
 
 #include "core/space_nasbench201.h"
 
-enum { N_PATHS = 4, N_SUMS = 5, N_LIVE_OPERATORS = NASBENCH201_N_OPERATORS - 1 };
+enum {
+    N_PATHS = 4,
+    N_SUMS = 5,
+    N_LIVE_OPERATORS = NASBENCH201_N_OPERATORS - 1,
+    N_COUNTS = NASBENCH201_N_OPERATORS + N_LIVE_OPERATORS + 2 + N_PATHS,
+    N_PLACES = NASBENCH201_N_EDGES * N_LIVE_OPERATORS,
+};
 
-/* Lengths of the longest live path, counting what each of these gives a step. */
+/* Lengths of the longest live path, in convolutions, in 3x3 ones, in operators, and in those that are
+ * no skip: what each operator (of number 1 to 5; see enum nasbench201_operator) adds. */
 static const double path_steps[N_PATHS][NASBENCH201_N_OPERATORS + 1] = {
-    {[NASBENCH201_CONV1] = 1, [NASBENCH201_CONV3] = 1},
-    { [NASBENCH201_CONV3] = 1                      },
-    {                            [NASBENCH201_SKIP] = 1,
-     [NASBENCH201_CONV1] = 1,
-     [NASBENCH201_CONV3] = 1,
-     [NASBENCH201_POOL] = 1},
-    {   [NASBENCH201_CONV1] = 1, [NASBENCH201_CONV3] = 1,                         [NASBENCH201_POOL] = 1},
+    {0, 0, 0, 1, 1, 0},
+    {0, 0, 0, 0, 1, 0},
+    {0, 0, 1, 1, 1, 1},
+    {0, 0, 0, 1, 1, 1},
 };
 
 /* Costs of an operator beside a constant: MACs, with much and little around the cells; traffic too;
- * a fixed time a convolution; both. The constant stands where an edge without operator has its own. */
+ * a fixed time a convolution; both. The constant stands in the place of the operator "none". */
 static const double sum_costs[N_SUMS][NASBENCH201_N_OPERATORS + 1] = {
     {0, 1.0, 0.0, 1.0, 9.0, 0.0},
     {0, 0.3, 0.0, 1.0, 9.0, 0.0},
@@ -98,10 +102,8 @@ static void compute_residuals(const struct space *space, const int32_t *genes, d
 }
 
 const struct space_residuals nasbench201_residuals = {
-    .n_features = 15 + NASBENCH201_N_EDGES * N_LIVE_OPERATORS + N_SUMS,
+    .n_features = N_COUNTS + N_PLACES + N_SUMS,
     .n_groups = 3,
-    .groups = {{15, 0.03, 0.08},
-               {NASBENCH201_N_EDGES * N_LIVE_OPERATORS, 0.005, 0.015},
-               {N_SUMS, 0.01, 0.08}},
+    .groups = {{N_COUNTS, 0.03, 0.08}, {N_PLACES, 0.005, 0.015}, {N_SUMS, 0.01, 0.08}},
     .compute = compute_residuals,
 };

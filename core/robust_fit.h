@@ -1,12 +1,12 @@
-/* Bayesian linear regression that wild rows do not mislead: what the predictor `cost` and calibrations
- * are fitted by.
+/* Bayesian linear regression that wild rows do not mislead: what the predictor `cost` and
+ * calibrations are fitted by.
  *
  *     target_i = phi_i . beta + noise,   beta_j ~ N(0, v_g),   g the group of column j
  *
  * Each group of columns has one prior variance v_g, which starts at what its caller believes and is
- * set by the evidence (MacKay, Neural Computation 4, 1992) as far as the belief's weight allows. The
- * noise is Student's t with ROBUST_FIT_DOF degrees of freedom, whose EM weights (Lange, Little and
- * Taylor, JASA 1989) let wild rows go; rows whose leave-one-out residual is beyond
+ * set by the evidence (MacKay, Neural Computation 4, 1992) as far as the belief's weight allows.
+ * The noise is Student's t with ROBUST_FIT_DOF degrees of freedom, whose EM weights (Lange, Little
+ * and Taylor, JASA 1989) let wild rows go; rows whose leave-one-out residual is beyond
  * ROBUST_FIT_DISTRUST predictive scales are left out altogether. Deterministic.
  *
  * A struct robust_fit belongs to the caller and to one thread. */

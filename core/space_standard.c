@@ -1,6 +1,7 @@
 #include "core/space_standard.h"
 
 #include <math.h>
+#include <string.h>
 
 #include "core/mem.h"
 #include "core/rng.h"
@@ -32,17 +33,22 @@ enum err space_standardise(const struct space *space, size_t n_features,
         space_draw(space, &rng, genes);
         compute(space, genes, sample + i * n_features);
     }
-    for (size_t j = 0; j < n_features; j++) {
-        double square = 0.0;
-        mean[j] = 0.0;
-        for (size_t i = 0; i < SAMPLE; i++) {
+    memset(mean, 0, n_features * sizeof *mean);
+    memset(inverse, 0, n_features * sizeof *inverse);
+    for (size_t i = 0; i < SAMPLE; i++) {
+        for (size_t j = 0; j < n_features; j++) {
             mean[j] += sample[i * n_features + j] / SAMPLE;
         }
-        for (size_t i = 0; i < SAMPLE; i++) {
+    }
+    for (size_t i = 0; i < SAMPLE; i++) {
+        for (size_t j = 0; j < n_features; j++) {
             double d = sample[i * n_features + j] - mean[j];
-            square += d * d / SAMPLE;
+            inverse[j] += d * d / SAMPLE; /* as yet the variance */
         }
-        inverse[j] = sqrt(square) > 1e-9 * (1.0 + fabs(mean[j])) ? 1.0 / sqrt(square) : 0.0;
+    }
+    for (size_t j = 0; j < n_features; j++) {
+        double sd = sqrt(inverse[j]);
+        inverse[j] = sd > 1e-9 * (1.0 + fabs(mean[j])) ? 1.0 / sd : 0.0;
     }
     mem_free(sample);
     return ERR_OK;

@@ -11,12 +11,16 @@
 #include "core/rng.h"
 #include "core/space_standard.h"
 
-/* What was found on pairs of devices of the library, one predicted from the other: a set serves devices
- * that are not quite as believed better where corrections by features are taken to be twice what
- * phones of a kind differ by, and where the most unusual architectures, which would tell most if
- * latency were linear, are left alone. */
+/* What was found on pairs of devices of the library, one predicted from the other: a set serves
+ * devices that are not quite as believed better where corrections by features are taken to be twice
+ * what phones of a kind differ by, and where the most unusual architectures, which would tell most
+ * if latency were linear, are left alone. */
 #define SAME_KIND_WIDER 2.0
 #define USUAL_SHARE     0.7
+
+#define RELATIVE_UNKNOWN 0.05 /* sd of log A where the caller does not tell it */
+
+enum { DRAWS_MAX = 4 * SUGGEST_MAX_CANDIDATES };
 
 /* One belief about the candidates. N of them, p columns. */
 struct view {
@@ -186,7 +190,7 @@ static void fill_scatter(const struct suggest_candidates *c, double *scatter)
 {
     scatter[c->n] = 0.0;
     for (size_t i = 0; i < c->n; i++) {
-        double relative = c->sd != NULL ? c->sd[i] / c->a[i] : 0.05;
+        double relative = c->sd != NULL ? c->sd[i] / c->a[i] : RELATIVE_UNKNOWN;
         scatter[i] = relative * relative * (ROBUST_FIT_DOF - 2.0) / ROBUST_FIT_DOF;
         scatter[c->n] += scatter[i] / (double)c->n;
     }
@@ -235,7 +239,8 @@ static int compare_doubles(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Takes out the unusual: those whose latency, the level aside, is least certain. At least `n` stay. */
+/* Takes out the unusual: those whose latency, the level aside, is least certain. At least `n` stay.
+ */
 static void leave_unusual(const struct view views[BELIEF_N_KINDS], struct work *work,
                           size_t n_candidates, size_t n)
 {
@@ -334,7 +339,7 @@ static enum err thin_out(const struct space *space, const struct suggest_candida
         memcpy(*genes + i * space->n_genes, c->genes + at * space->n_genes,
                space->n_genes * sizeof **genes);
         (*a)[i] = c->a[at];
-        (*a)[n_kept + i] = c->sd != NULL ? c->sd[at] : 0.05 * c->a[at];
+        (*a)[n_kept + i] = c->sd != NULL ? c->sd[at] : RELATIVE_UNKNOWN * c->a[at];
     }
     return ERR_OK;
 }
@@ -392,7 +397,7 @@ static size_t draw_candidates(const struct space *space, uint64_t seed, int32_t 
     size_t n = 0;
 
     rng_init(&rng, seed);
-    for (size_t draw = 0; draw < 4 * SUGGEST_MAX_CANDIDATES && n < SUGGEST_MAX_CANDIDATES; draw++) {
+    for (size_t draw = 0; draw < DRAWS_MAX && n < SUGGEST_MAX_CANDIDATES; draw++) {
         int32_t *row = genes + n * n_genes;
         if (space->n_architectures > 0 && space->n_architectures <= SUGGEST_MAX_CANDIDATES) {
             if (draw == space->n_architectures) {
@@ -415,7 +420,7 @@ enum err calibration_suggest_of_space(const struct predictor *predictor,
     const struct space *space = predictor->space;
     const size_t n_genes = space->n_genes;
     int32_t *pool = mem_calloc(SUGGEST_MAX_CANDIDATES * n_genes, sizeof *pool);
-    double *a = mem_calloc(2 * SUGGEST_MAX_CANDIDATES, sizeof *a);
+    double *a = mem_calloc(SUGGEST_MAX_CANDIDATES, 2 * sizeof *a);
     size_t *rows = mem_calloc(SUGGEST_MAX, sizeof *rows);
     struct suggest_candidates candidates = {.genes = pool, .a = a};
     enum err rc = ERR_OK;

@@ -3,9 +3,9 @@
  * Before anything is measured, the beliefs about a device say how uncertain the latency of each
  * architecture is, and how much of that a measurement of another would take away: both follow from
  * the prior covariance alone. The n architectures are chosen one after the other, each taking away
- * the most of the expected squared error in milliseconds, summed over the candidates (Cohn, Ghahramani and
- * Jordan, JAIR 4, 1996); a belief counts by its weight, and the most unusual architectures are left
- * alone. Deterministic. Thread-safe. */
+ * the most of the expected squared error in milliseconds, summed over the candidates (Cohn,
+ * Ghahramani and Jordan, JAIR 4, 1996); a belief counts by its weight, and the most unusual
+ * architectures are left alone. Deterministic. Thread-safe. */
 #ifndef DGLD_CORE_SUGGEST_H
 #define DGLD_CORE_SUGGEST_H
 
@@ -29,11 +29,11 @@ struct suggest_candidates {
     size_t n;
 };
 
-/* Chooses `n` candidates in the order in which they help: rows (n) receives their positions, without
- * repetition. `has_hardware` tells whether the device has a data sheet, `prior` (may be NULL) is as for
- * calibration_fit(). ERR_INVALID where n is 0, above SUGGEST_MAX, or more than there are candidates
- * after thinning; ERR_NOMEM; ERR_CANCELED by `hooks` (may be NULL), which are told of the stage
- * "suggesting". */
+/* Chooses `n` candidates in the order in which they help: rows (n) receives their positions,
+ * without repetition. `has_hardware` tells whether the device has a data sheet, `prior` (may be
+ * NULL) is as for calibration_fit(). ERR_INVALID where n is 0, above SUGGEST_MAX, or more than
+ * there are candidates after thinning; ERR_NOMEM; ERR_CANCELED by `hooks` (may be NULL), which are
+ * told of the stage "suggesting". */
 enum err calibration_suggest(const struct space *space, const struct calibration_prior *prior,
                              bool has_hardware, const struct suggest_candidates *candidates,
                              size_t n, const struct fit_hooks *hooks, size_t *rows,

@@ -1,7 +1,7 @@
-/* Prints every figure that calibrations are judged by, from the measured data, which are read in place
- * ($DGLD_TEST_SHARED or ../shared):
+/* Prints every figure that calibrations are judged by, from the measured data, which are read in
+ * place ($DGLD_TEST_SHARED or ../shared):
  *
- *     make build/release/tests/bench/evaluate_calibration && build/release/tests/bench/evaluate_calibration
+ *     make figures
  *
  * Nothing is fitted to the phones of REFERENCE.md but each phone's own calibrations. */
 #include <time.h>
@@ -105,7 +105,8 @@ static const double t_quantiles[] = {6.314, 2.920, 2.353, 2.132, 2.015,
 /* Of one device beside what it does in A, as belief.c has it. */
 #define OWN_SCATTER 0.045
 
-/* What core/interval.h describes, for a space, without the phone `left_out` (N_PHONES: with all). */
+/* What core/interval.h describes, for a space, without the phone `left_out` (N_PHONES: with all).
+ */
 static double spread_between(const struct device_data *phones, const double *offsets,
                              const struct space *space, size_t left_out)
 {

@@ -246,7 +246,7 @@ static inline enum err load_library(const struct predictor *predictor,
     return rc;
 }
 
-/* ---- a space that is no more than its genes --------------------------------------------------- */
+/* ---- a space that is no more than its genes -------------------------------------------------- */
 
 enum { FBNET_N_GENES = 22, FBNET_N_VALUES = 9, N_FBNET = 6 };
 
@@ -297,7 +297,8 @@ static inline enum err load_fbnet(struct device_data devices[N_FBNET], struct er
     return rc;
 }
 
-/* What the library without one of its devices teaches; `left_out` at or beyond n leaves none out. */
+/* What the library without one of its devices teaches; `left_out` at or beyond n leaves none out.
+ */
 static inline enum err learn_library(const struct device_data *devices, size_t n, size_t left_out,
                                      struct calibration_prior **out, struct error *err)
 {

@@ -16,7 +16,8 @@ static int start(void **state)
     return matrix_init(NULL) == ERR_OK ? count_blocks(state) : -1;
 }
 
-/* Random architectures with a made-up A, and a device that is a factor away from it, with scatter. */
+/* Random architectures with a made-up A, and a device that is a factor away from it, with scatter.
+ */
 static struct {
     const struct space *space;
     int32_t genes[MOST_ROWS * 28];

@@ -185,6 +185,31 @@ static void rows_are_multiplied_by_the_transposed_triangle(void **state)
     }
 }
 
+static void the_triangle_of_a_matrix_has_its_gram(void **state)
+{
+    static double scratch[MATRIX_TRIANGULARISE_SCRATCH(MOST_COLUMNS)];
+    struct matrices *m = *state;
+
+    for (size_t s = 0; s < COUNT_OF(shapes); s++) {
+        const size_t p = shapes[s].p;
+        const size_t n = shapes[s].n > p ? shapes[s].n : p;
+        fill(m, m->x, n * p);
+        memcpy(m->y, m->x, n * p * sizeof *m->x);
+        matrix_triangularise(m->y, n, p, scratch);
+        for (size_t i = 0; i < p * p; i++) {
+            double sum = 0;
+            double expected = 0;
+            for (size_t k = 0; k <= i / p && k <= i % p; k++) {
+                sum += m->y[k * p + i / p] * m->y[k * p + i % p];
+            }
+            for (size_t k = 0; k < n; k++) {
+                expected += m->x[k * p + i / p] * m->x[k * p + i % p];
+            }
+            assert_near(sum, expected, TOLERANCE);
+        }
+    }
+}
+
 static void products_with_vectors_are_sums_over_rows_and_columns(void **state)
 {
     struct matrices *m = *state;
@@ -315,6 +340,7 @@ int main(void)
         matrix_test(what_is_not_positive_definite_is_a_numeric_error),
         matrix_test(the_inverse_of_a_triangle_times_the_triangle_is_one),
         matrix_test(rows_are_multiplied_by_the_transposed_triangle),
+        matrix_test(the_triangle_of_a_matrix_has_its_gram),
         matrix_test(products_with_vectors_are_sums_over_rows_and_columns),
         matrix_test(the_solution_solves),
         matrix_test(several_threads_at_once_compute_what_one_does),

@@ -1,4 +1,5 @@
-/* core/suggest.h: what is suggested is new, the same every time, and worth more than what is drawn. */
+/* core/suggest.h: what is suggested is new, the same every time, and worth more than what is drawn.
+ */
 #include "core/matrix.h"
 #include "core/space_standard.h"
 #include "core/suggest.h"
