@@ -441,7 +441,7 @@ static enum err save(struct nas *nas, struct error *err)
 
     put_report(nas, true, &text);
     rc = text.has_failed ? error_set(err, ERR_NOMEM, "no memory for the report") : ERR_OK;
-    rc = rc != ERR_OK ? rc : run_nas_stage(&nas->report, &files, &batch, err);
+    rc = rc != ERR_OK ? rc : run_nas_stage(&nas->report, &files, NULL, &batch, err);
     rc = rc != ERR_OK ? rc : result_stage(&batch, nas->json_path, text.bytes, text.size, err);
     rc = rc != ERR_OK ? rc : result_commit(&batch, err);
     if (rc == ERR_OK && files.onnx == NULL) {

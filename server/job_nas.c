@@ -175,6 +175,7 @@ static enum err stage(const struct job_env *env, const struct search_report *rep
         .onnx = (formats & SEARCH_EXPORT_ONNX) != 0 ? onnx : NULL,
         .torchscript = (formats & SEARCH_EXPORT_TORCHSCRIPT) != 0 ? torchscript : NULL,
     };
+    const struct nas_hooks hooks = {(void *)env, report_search};
     enum err rc = job_directory(env->tree->root, report->space, env->id, directory, err);
 
     rc = rc != ERR_OK ? rc : path_format(path, err, "%s/" RESULT_FILE, directory);
@@ -185,7 +186,7 @@ static enum err stage(const struct job_env *env, const struct search_report *rep
     if (rc == ERR_OK && text.has_failed) {
         rc = error_set(err, ERR_NOMEM, "no memory for the result");
     }
-    rc = rc != ERR_OK ? rc : run_nas_stage(report, &files, batch, err);
+    rc = rc != ERR_OK ? rc : run_nas_stage(report, &files, &hooks, batch, err);
     rc = rc != ERR_OK ? rc : result_stage(batch, path, text.bytes, text.size, err);
     text_close(&text);
     return rc;

@@ -532,10 +532,28 @@ enum err run_nas(const struct nas_subject *subject, const struct nas_hooks *hook
     return ERR_OK;
 }
 
+/* Before the `i`-th of `n` files. */
+static enum err tell_writing(const struct nas_hooks *hooks, size_t i, size_t n, struct error *err)
+{
+    const struct job_progress progress = {
+        .percent = SEARCHED_PERCENT + (100.0 - SEARCHED_PERCENT) * (double)i / (double)n,
+        .stage = "writing",
+        .loss = NAN,
+        .latency_ms = NAN,
+        .seconds_left = NAN,
+    };
+
+    if (hooks != NULL && !hooks->progress(hooks->context, &progress)) {
+        return error_set(err, ERR_CANCELED, "the search was stopped");
+    }
+    return ERR_OK;
+}
+
 enum err run_nas_stage(const struct search_report *report, const struct nas_files *files,
-                       struct result_batch *batch, struct error *err)
+                       const struct nas_hooks *hooks, struct result_batch *batch, struct error *err)
 {
     const char *const paths[] = {files->onnx, files->torchscript};
+    const size_t n_paths = sizeof paths / sizeof *paths;
     struct graph graph = {0};
     enum err rc = ERR_OK;
 
@@ -544,9 +562,10 @@ enum err run_nas_stage(const struct search_report *report, const struct nas_file
     }
     rc = graph_build(report->space, report->found.genes, (uint64_t)report->params->seed, &graph,
                      err);
-    for (size_t i = 0; rc == ERR_OK && i < sizeof paths / sizeof *paths; i++) {
+    for (size_t i = 0; rc == ERR_OK && i < n_paths; i++) {
         uint64_t n_bytes;
-        if (paths[i] != NULL) {
+        rc = tell_writing(hooks, i, n_paths, err);
+        if (rc == ERR_OK && paths[i] != NULL) {
             rc = network_format_of(paths[i])->stage(&graph, batch, paths[i], &n_bytes, err);
         }
     }

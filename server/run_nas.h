@@ -41,8 +41,10 @@ struct nas_files {
     const char *onnx, *torchscript;
 };
 
-/* Stages the network that was found in the formats that have a path. */
+/* Stages the network that was found in the formats that have a path. `hooks` may be NULL; it is told
+ * before each file, which takes up to a second. */
 enum err run_nas_stage(const struct search_report *report, const struct nas_files *files,
-                       struct result_batch *batch, struct error *err);
+                       const struct nas_hooks *hooks, struct result_batch *batch,
+                       struct error *err);
 
 #endif
