@@ -12,7 +12,7 @@ enum { JOB_WORD_BYTES = 128 }; /* of a name among several */
 struct job_draft_params {
     struct job_order *order;
     bool has_device, has_hardware, has_limit, has_targets, has_export; /* of a search */
-    const char *genetic;                                   /* a param of the genetic method */
+    const char *genetic; /* a param of the genetic method */
 };
 
 /* How the params of a kind are read and written. */

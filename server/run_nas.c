@@ -136,7 +136,8 @@ static enum err describe(const struct search *s, const int32_t *genes, double a,
 {
     const double spread = interval_spread(s->space, a, sd);
     struct cost counted = {0};
-    const bool is_counted = space_tells(s->space, SPACE_MACS) || space_tells(s->space, SPACE_PARAMS);
+    const bool is_counted =
+        space_tells(s->space, SPACE_MACS) || space_tells(s->space, SPACE_PARAMS);
     enum err rc = is_counted ? space_count(s->space, genes, &counted, err) : ERR_OK;
 
     memcpy(out->genes, genes, s->space->n_genes * sizeof *genes);
