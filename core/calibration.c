@@ -17,6 +17,7 @@
 #define WEIGHT_MIN        1e-3  /* a belief of less weight is dropped */
 #define LIBRARY_LEVEL_SD  1.0   /* the least that is granted a device outside of the library */
 #define LOG_LATENCY_BOUND 600.0 /* so that every prediction is a finite number */
+#define LOG_ROOT_MAX      10.0  /* wilder than wild: its square must stay finite */
 #define SPREAD_MAX        50.0
 
 /* Scatter is less heavy-tailed than the t that is fitted to it, whose standard deviation makes
@@ -25,7 +26,7 @@
 #define EXCESS_WIDTH 0.13
 #define EXCESS_ROWS  5.0
 
-enum { N_UPDATES = 12, N_SOFT_UPDATES = 6 };
+enum { N_UPDATES = 8, N_SOFT_UPDATES = 4 };
 
 /* A belief, revised by the measurements. */
 struct posterior {
@@ -36,8 +37,9 @@ struct posterior {
     double noise;   /* squared scale of the t ... */
     double scatter; /* ... of which so much is that of A, as it is at the architectures measured */
     size_t n_wild;
-    double *mean;     /* (q): coefficients of x, owned */
-    double *triangle; /* (q, q), upper, in the same block: the variance is |triangle x|^2 */
+    double *mean; /* (q): coefficients of x, owned */
+    double
+        *triangle; /* (q, q), lower, in the same block: the variance is |transpose(triangle) x|^2 */
 };
 
 struct calibration {
@@ -60,27 +62,22 @@ void calibration_destroy(struct calibration *calibration)
 
 /* ---- prediction ------------------------------------------------------------------------------ */
 
-/* |triangle x|^2. Four sums, so that one addition need not wait for the other. */
+/* |transpose(triangle) x|^2, a column of x at a time: most features of an architecture are zero. */
 static double squared_length(const double *triangle, const double *x, size_t q)
 {
+    double image[RESIDUAL_MAX_WIDTH] = {0};
     double square = 0.0;
 
+    for (size_t j = 0; j < q; j++) {
+        const double *row = triangle + j * q;
+        if (x[j] != 0.0) {
+            for (size_t i = 0; i <= j; i++) {
+                image[i] += row[i] * x[j];
+            }
+        }
+    }
     for (size_t i = 0; i < q; i++) {
-        const double *row = triangle + i * q;
-        double sums[4] = {0};
-        size_t j = i;
-        double sum;
-        for (; j + 4 <= q; j += 4) {
-            sums[0] += row[j] * x[j];
-            sums[1] += row[j + 1] * x[j + 1];
-            sums[2] += row[j + 2] * x[j + 2];
-            sums[3] += row[j + 3] * x[j + 3];
-        }
-        sum = (sums[0] + sums[1]) + (sums[2] + sums[3]);
-        for (; j < q; j++) {
-            sum += row[j] * x[j];
-        }
-        square += sum * sum;
+        square += image[i] * image[i];
     }
     return square;
 }
@@ -319,9 +316,9 @@ static double fill_target(const struct belief *belief, const struct rows *rows,
                                                   : median_of(rows, target);
     for (size_t i = 0; i < rows->n; i++) {
         const double *x = rows->x + i * rows->q;
-        target[i] = belief->is_root
-                        ? exp(0.5 * (rows->log_ms[i] - offset)) - dot(belief->mean, x, rows->q)
-                        : target[i] - offset;
+        target[i] = belief->is_root ? exp(fmin(0.5 * (rows->log_ms[i] - offset), LOG_ROOT_MAX)) -
+                                          dot(belief->mean, x, rows->q)
+                                    : target[i] - offset;
     }
     return offset;
 }
@@ -377,7 +374,11 @@ static enum err fold_posterior(const struct belief *belief, const struct robust_
         }
     }
     matrix_triangularise(block, n_rows, q, scaled + p * q);
-    memcpy(out->triangle, block, q * q * sizeof *block);
+    for (size_t j = 0; j < q; j++) {
+        for (size_t i = 0; i <= j; i++) {
+            out->triangle[j * q + i] = block[i * q + j];
+        }
+    }
     mem_free(block);
     return ERR_OK;
 }
@@ -388,7 +389,7 @@ static bool is_posterior_finite(const struct posterior *posterior, size_t q)
 
     for (size_t j = 0; j < q; j++) {
         sum += posterior->mean[j];
-        for (size_t i = j; i < q; i++) {
+        for (size_t i = 0; i <= j; i++) {
             sum += posterior->triangle[j * q + i];
         }
     }

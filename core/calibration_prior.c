@@ -22,8 +22,8 @@ static const struct robust_options function_options = {
     .noise_scale = 0.05,
     .noise_rows = 2.0,
     .noise_min = 0.001,
-    .n_updates = 20,
-    .n_soft_updates = 9,
+    .n_updates = 12,
+    .n_soft_updates = 6,
 };
 
 void calibration_prior_destroy(struct calibration_prior *prior)

@@ -53,7 +53,7 @@ static void set_chances(struct genetic *s)
     double sum = 0;
     size_t n_feasible = 0;
 
-    while (n_feasible < n && a->cost[s->population[n_feasible]] <= 1) {
+    while (n_feasible < n && genetic_row_is_feasible(s, s->population[n_feasible])) {
         n_feasible++;
     }
     if (n_feasible > 0) {

@@ -34,7 +34,8 @@ struct front {
     int32_t *seeds;               /* (population_size, n_genes), owned */
     struct candidate *candidates; /* owned; room for `candidates_capacity` */
     size_t candidates_capacity;
-    struct genetic_generation *history; /* owned; room for n_generations of the options, and more */
+    size_t best; /* row of the best by the front's limits, once there are rows */
+    struct genetic_generation *history; /* owned; those that looked at something new */
     size_t n_generations, history_capacity;
 };
 
@@ -92,26 +93,67 @@ static enum err reserve(struct front *f, size_t n_more, struct error *err)
     return ERR_OK;
 }
 
-static double cost_of(const struct front *f, size_t row)
+static double cost_of(const struct front *f, size_t row, double limit_ms)
 {
-    return fmax(f->archive.cost[row] / f->limit_ms, f->others[row]);
+    return fmax(f->archive.cost[row] / limit_ms, f->others[row]);
 }
 
-/* What the search under way is to make of a row. */
+/* What the search under way is to make of a row: one of unknown accuracy is of no use to any. */
 static void tell_worth(const struct front *f, size_t row, double *accuracy, double *cost)
 {
-    *accuracy = f->is_for_fastest ? -f->archive.cost[row] : f->archive.accuracy[row];
-    *cost = f->is_for_fastest ? f->others[row] : cost_of(f, row);
+    const bool is_latency = f->is_for_fastest && !isnan(f->archive.accuracy[row]);
+
+    *accuracy = is_latency ? -f->archive.cost[row] : f->archive.accuracy[row];
+    *cost = f->is_for_fastest ? f->others[row] : cost_of(f, row, f->limit_ms);
 }
 
 static enum err check_worth(const struct front *f, size_t from, struct error *err)
 {
     for (size_t row = from; row < f->archive.n; row++) {
-        if (!(f->archive.cost[row] > 0.0 && f->archive.cost[row] <= GENETIC_MAX_VALUE)) {
-            return error_set(err, ERR_NUMERIC, "an architecture has a latency of %g ms",
-                             f->archive.cost[row]);
+        const double accuracy = f->archive.accuracy[row];
+        const double latency_ms = f->archive.cost[row];
+        if (!(latency_ms > 0.0 && latency_ms <= GENETIC_MAX_VALUE &&
+              !(fabs(accuracy) > GENETIC_MAX_VALUE) && fabs(f->others[row]) <= GENETIC_MAX_VALUE)) {
+            return error_set(err, ERR_NUMERIC,
+                             "an architecture has accuracy %g, latency %g ms and cost %g", accuracy,
+                             latency_ms, f->others[row]);
         }
     }
+    return ERR_OK;
+}
+
+/* Notes the best of all, and a generation whose rows are those from `from` on. */
+static enum err keep_generation(struct front *f, size_t from, struct error *err)
+{
+    struct search_archive *a = &f->archive;
+    size_t n_feasible = 0;
+    double best_cost;
+
+    if (f->n_generations == f->history_capacity) {
+        const size_t capacity = 2 * f->history_capacity + 64;
+        struct genetic_generation *history = mem_resize(f->history, capacity, sizeof *history);
+        if (history == NULL) {
+            return error_set(err, ERR_NOMEM, "memory is out for %zu generations", capacity);
+        }
+        f->history = history;
+        f->history_capacity = capacity;
+    }
+    best_cost = cost_of(f, f->best, f->latency_limit_ms);
+    for (size_t row = from; row < a->n; row++) {
+        const double cost = cost_of(f, row, f->latency_limit_ms);
+        n_feasible += cost <= 1.0;
+        if (genetic_is_better(a->accuracy[row], cost, a->accuracy[f->best], best_cost)) {
+            f->best = row;
+            best_cost = cost;
+        }
+    }
+    f->history[f->n_generations++] = (struct genetic_generation){
+        .n_evaluated = a->n - from,
+        .feasible_share = (double)n_feasible / (double)(a->n - from),
+        .is_feasible = best_cost <= 1.0,
+        .accuracy = a->accuracy[f->best],
+        .cost = best_cost,
+    };
     return ERR_OK;
 }
 
@@ -133,11 +175,16 @@ static enum err evaluate(void *context, const int32_t *genes, size_t n, double *
                    n_genes * sizeof *genes);
         }
     }
+    for (size_t row = from; rc == ERR_OK && row < f->archive.n; row++) {
+        /* so that what is left unsaid is noticed */
+        f->archive.accuracy[row] = f->archive.cost[row] = f->others[row] = NAN;
+    }
     if (rc == ERR_OK && f->archive.n > from) {
         rc = f->hooks->evaluate(f->hooks->context, new_genes, f->archive.n - from,
                                 f->archive.accuracy + from, f->archive.cost + from,
                                 f->others + from, err);
         rc = rc != ERR_OK ? rc : check_worth(f, from, err);
+        rc = rc != ERR_OK ? rc : keep_generation(f, from, err);
     }
     for (size_t i = 0; rc == ERR_OK && i < n; i++) {
         uint8_t codes[SPACE_MAX_GENES];
@@ -148,16 +195,25 @@ static enum err evaluate(void *context, const int32_t *genes, size_t n, double *
     return rc;
 }
 
+/* Tells of all searches, after a generation of the one under way. */
 static bool tell_progress(void *context, const struct genetic_progress *progress)
 {
-    struct front *f = context;
-    struct genetic_progress whole = *progress;
+    const struct front *f = context;
+    const size_t n_most = f->options->n_generations;
+    const double cost = cost_of(f, f->best, f->latency_limit_ms);
+    int32_t genes[SPACE_MAX_GENES];
+    const struct genetic_progress whole = {
+        .generation = f->n_generations < n_most ? f->n_generations : n_most,
+        .n_generations = n_most,
+        .n_evaluated = f->archive.n,
+        .is_feasible = cost <= 1.0,
+        .genes = genes,
+        .accuracy = f->archive.accuracy[f->best],
+        .cost = cost,
+    };
 
-    whole.generation += f->n_generations;
-    whole.n_generations = f->options->n_generations;
-    whole.generation =
-        whole.generation < whole.n_generations ? whole.generation : whole.n_generations;
-    whole.n_evaluated = f->archive.n;
+    (void)progress;
+    to_genes(f, f->best, genes);
     return f->hooks->progress == NULL || f->hooks->progress(f->hooks->context, &whole);
 }
 
@@ -208,25 +264,6 @@ static enum err choose_seeds(struct front *f, size_t *n_seeds, struct error *err
 
 /* ---- searches -------------------------------------------------------------------------------- */
 
-static enum err keep_history(struct front *f, const struct genetic_result *result,
-                             struct error *err)
-{
-    const size_t n = f->n_generations + result->n_generations;
-
-    if (n > f->history_capacity) {
-        struct genetic_generation *history = mem_resize(f->history, 2 * n, sizeof *history);
-        if (history == NULL) {
-            return error_set(err, ERR_NOMEM, "memory is out for %zu generations", n);
-        }
-        f->history = history;
-        f->history_capacity = 2 * n;
-    }
-    memcpy(f->history + f->n_generations, result->history,
-           result->n_generations * sizeof *result->history);
-    f->n_generations = n;
-    return ERR_OK;
-}
-
 /* One search, with about `n_evaluations` new ones. */
 static enum err run(struct front *f, size_t n_evaluations, struct error *err)
 {
@@ -247,7 +284,6 @@ static enum err run(struct front *f, size_t n_evaluations, struct error *err)
                                 ? GENETIC_MAX_GENERATIONS
                                 : options.evaluations_max;
     rc = search_genetic(f->space, &options, &hooks, &result, err);
-    rc = rc != ERR_OK ? rc : keep_history(f, &result, err);
     genetic_result_close(&result);
     return rc;
 }
@@ -262,6 +298,9 @@ static bool find_range(const struct front *f, double *lowest_ms, double *highest
     *highest_ms = 0.0;
     for (size_t row = 0; row < f->archive.n; row++) {
         const double latency_ms = f->archive.cost[row];
+        if (isnan(f->archive.accuracy[row])) {
+            continue;
+        }
         *lowest_ms = fmin(*lowest_ms, latency_ms);
         if (f->others[row] <= 1.0 && latency_ms <= f->latency_limit_ms &&
             (f->archive.accuracy[row] > best ||
@@ -273,17 +312,25 @@ static bool find_range(const struct front *f, double *lowest_ms, double *highest
     return *highest_ms > 0.0;
 }
 
+static bool is_whole_space(const struct front *f)
+{
+    return f->space->n_architectures > 0 && f->archive.n == f->space->n_architectures;
+}
+
 static enum err run_all(struct front *f, struct error *err)
 {
-    const size_t n_most = f->options->population_size * f->options->n_generations;
+    const size_t n_asked = f->options->population_size * f->options->n_generations;
+    const size_t n_most = n_asked < GENETIC_MAX_EVALUATIONS ? n_asked : GENETIC_MAX_EVALUATIONS;
     size_t n_searches = f->options->n_generations / SEARCH_GENERATIONS_MIN;
     double lowest_ms = 0.0;
     double highest_ms = 0.0;
     enum err rc = ERR_OK;
 
     n_searches = n_searches < 1 ? 1 : n_searches > SEARCHES_MAX ? SEARCHES_MAX : n_searches;
-    for (size_t i = 0; rc == ERR_OK && i < n_searches && f->archive.n < n_most; i++) {
-        const size_t n_left = n_searches - i;
+    for (size_t i = 0; rc == ERR_OK && i < n_searches; i++) {
+        if (i > 0 && (f->archive.n >= n_most || is_whole_space(f))) {
+            break; /* options out of range are for the first to refuse */
+        }
         f->is_for_fastest = i == 1;
         f->limit_ms = f->latency_limit_ms;
         if (i > 1 && find_range(f, &lowest_ms, &highest_ms)) {
@@ -291,7 +338,7 @@ static enum err run_all(struct front *f, struct error *err)
             const double share = (double)(i - 1) / (double)(n_searches - 1);
             f->limit_ms = highest_ms * pow(lowest_ms / highest_ms, share);
         }
-        rc = run(f, (n_most - f->archive.n + n_left - 1) / n_left, err);
+        rc = run(f, (n_most - f->archive.n + n_searches - i - 1) / (n_searches - i), err);
     }
     return rc;
 }
@@ -305,7 +352,8 @@ static size_t list_feasible(const struct front *f, size_t *rows, double *accurac
     size_t n = 0;
 
     for (size_t row = 0; row < f->archive.n; row++) {
-        if (f->others[row] <= 1.0 && f->archive.cost[row] <= f->latency_limit_ms) {
+        if (!isnan(f->archive.accuracy[row]) && f->others[row] <= 1.0 &&
+            f->archive.cost[row] <= f->latency_limit_ms) {
             rows[n] = row;
             accuracy[n] = f->archive.accuracy[row];
             latency_ms[n++] = f->archive.cost[row];

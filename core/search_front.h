@@ -15,13 +15,13 @@
 struct front_hooks {
     void *context; /* the caller's own */
     /* Says what `n` architectures, genes (n, n_genes), are worth: accuracy (n), the higher the
-     * better; latency_ms (n), positive; cost (n): at most 1 where the architecture keeps all limits
-     * but that of latency, else how many times it is beyond. All finite. No architecture comes
+     * better, NaN where it is unknown: those are not part of the front; latency_ms (n), positive; cost (n): at most 1 where the architecture keeps all limits
+     * but that of latency, else how many times it is beyond. These finite. No architecture comes
      * twice. */
     enum err (*evaluate)(void *context, const int32_t *genes, size_t n, double *accuracy,
                          double *latency_ms, double *cost, struct error *err);
-    /* As of struct genetic_hooks; generations are those of all searches together. Its `cost` is of
-     * the search under way. */
+    /* As of struct genetic_hooks, of all searches together: the generation may stay the same, and the
+     * best is the most accurate so far by the front's limits, the cost being how far it is beyond. */
     bool (*progress)(void *context, const struct genetic_progress *progress);
 };
 
@@ -31,12 +31,14 @@ struct front_result {
     double *accuracy, *latency_ms; /* (n_front) each, owned */
     size_t n_evaluated;            /* in all */
     double lowest_latency_ms;      /* of those */
-    struct genetic_generation *history; /* (n_generations), owned; costs are of their searches */
+    /* (n_generations), owned: of all searches together, those that evaluated something; the best as
+     * above */
+    struct genetic_generation *history;
     size_t n_generations;
 };
 
-/* Searches with as many evaluations as population_size times n_generations of the options. Of the
- * front is what keeps `latency_limit_ms` (infinite: there is none) and has a cost of at most 1; it is
+/* Searches with at most as many evaluations as population_size times n_generations of the options, or
+ * GENETIC_MAX_EVALUATIONS where that is more. Of the front is what keeps `latency_limit_ms` (infinite: there is none) and has a cost of at most 1; it is
  * empty where nothing does. Errors as of search_genetic(). The caller ends `out` with
  * front_result_close(). */
 enum err search_front(const struct space *space, const struct genetic_options *options,

@@ -9,11 +9,40 @@
 
 enum { STALE_GENERATIONS = 8 }; /* without a better one, until the neighbourhood is searched */
 
+struct genetic_options genetic_defaults(const struct space *space, size_t evaluations)
+{
+    size_t n = GENETIC_DEFAULT_EVALUATIONS;
+    size_t population_size = 10;
+
+    if (evaluations > 0) {
+        n = evaluations;
+    } else if (space->n_architectures > 0) {
+        n = (space->n_architectures / GENETIC_NUMBERED_SHARE + 99) / 100 * 100;
+    }
+    while (population_size * population_size < n) {
+        population_size += 10;
+    }
+    return (struct genetic_options){
+        .population_size = population_size,
+        .n_generations = (n + population_size - 1) / population_size,
+        .crossover_rate = 2,
+        .mutation_rate = 0.05,
+        .n_elite = population_size / 2,
+        .accuracy_base = GENETIC_DEFAULT_ACCURACY_BASE,
+        .evaluations_max = n,
+    };
+}
+
 bool genetic_is_better(double accuracy, double cost, double than_accuracy, double than_cost)
 {
-    const bool is_feasible = cost <= 1;
+    const bool is_known = accuracy > -INFINITY;
+    const bool than_is_known = than_accuracy > -INFINITY;
+    const bool is_feasible = is_known && cost <= 1;
 
-    if (is_feasible != (than_cost <= 1)) {
+    if (is_known != than_is_known) {
+        return is_known;
+    }
+    if (is_feasible != (than_is_known && than_cost <= 1)) {
         return is_feasible;
     }
     if (is_feasible && accuracy != than_accuracy) {
@@ -178,6 +207,31 @@ static void propose(struct genetic *s, size_t n)
     }
 }
 
+/* Takes in what the caller said of a row. The model learns that what has no accuracy is as bad as
+ * the worst, since it is no use. */
+static enum err learn(struct genetic *s, size_t row, struct error *err)
+{
+    struct search_archive *a = &s->archive;
+    const bool is_known = !isnan(a->accuracy[row]);
+
+    if ((is_known && !(fabs(a->accuracy[row]) <= GENETIC_MAX_VALUE)) ||
+        !(fabs(a->cost[row]) <= GENETIC_MAX_VALUE)) {
+        return error_set(err, ERR_NUMERIC,
+                         "an architecture has accuracy %g and cost %g; at most %g is allowed",
+                         a->accuracy[row], a->cost[row], GENETIC_MAX_VALUE);
+    }
+    if (is_known) {
+        s->worst = fmin(s->worst, a->accuracy[row]);
+    } else {
+        a->accuracy[row] = -INFINITY;
+    }
+    if (s->worst < INFINITY) {
+        search_additive_learn(&s->model, search_archive_row(a, row),
+                              is_known ? a->accuracy[row] : s->worst, a->cost[row]);
+    }
+    return ERR_OK;
+}
+
 /* Evaluates the rows from `from` on. */
 static enum err evaluate(struct genetic *s, size_t from, struct error *err)
 {
@@ -194,14 +248,10 @@ static enum err evaluate(struct genetic *s, size_t from, struct error *err)
         return rc;
     }
     for (size_t row = from; row < a->n; row++) {
-        if (!(fabs(a->accuracy[row]) <= GENETIC_MAX_VALUE &&
-              fabs(a->cost[row]) <= GENETIC_MAX_VALUE)) {
-            return error_set(err, ERR_NUMERIC,
-                             "an architecture has accuracy %g and cost %g; at most %g is allowed",
-                             a->accuracy[row], a->cost[row], GENETIC_MAX_VALUE);
+        rc = learn(s, row, err);
+        if (rc != ERR_OK) {
+            return rc;
         }
-        search_additive_learn(&s->model, search_archive_row(a, row), a->accuracy[row],
-                              a->cost[row]);
     }
     return ERR_OK;
 }
@@ -272,12 +322,12 @@ static struct genetic_generation describe(const struct genetic *s, size_t from)
     size_t n_feasible = 0;
 
     for (size_t row = from; row < a->n; row++) {
-        n_feasible += a->cost[row] <= 1;
+        n_feasible += genetic_row_is_feasible(s, row);
     }
     return (struct genetic_generation){
         .n_evaluated = a->n - from,
         .feasible_share = (double)n_feasible / (double)(a->n - from),
-        .is_feasible = a->cost[s->best] <= 1,
+        .is_feasible = genetic_row_is_feasible(s, s->best),
         .accuracy = a->accuracy[s->best],
         .cost = a->cost[s->best],
     };
@@ -291,7 +341,7 @@ static enum err tell(const struct genetic *s, const struct genetic_result *resul
         .generation = result->n_generations,
         .n_generations = s->options->n_generations,
         .n_evaluated = s->archive.n,
-        .is_feasible = s->archive.cost[s->best] <= 1,
+        .is_feasible = genetic_row_is_feasible(s, s->best),
         .genes = genes,
         .accuracy = s->archive.accuracy[s->best],
         .cost = s->archive.cost[s->best],
@@ -344,7 +394,7 @@ static enum err run(struct genetic *s, struct genetic_result *result, struct err
     result->n_evaluated = s->archive.n;
     result->accuracy = s->archive.accuracy[s->best];
     result->cost = s->archive.cost[s->best];
-    result->is_feasible = result->cost <= 1;
+    result->is_feasible = genetic_row_is_feasible(s, s->best);
     return ERR_OK;
 }
 
@@ -352,7 +402,7 @@ enum err search_genetic(const struct space *space, const struct genetic_options 
                         const struct genetic_hooks *hooks, struct genetic_result *out,
                         struct error *err)
 {
-    struct genetic search = {.space = space, .options = options, .hooks = hooks};
+    struct genetic search = {.space = space, .options = options, .hooks = hooks, .worst = INFINITY};
     struct genetic_result result = {0};
     enum err rc = check_options(options, err);
 

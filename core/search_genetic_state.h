@@ -4,6 +4,8 @@
 #ifndef DGLD_CORE_SEARCH_GENETIC_STATE_H
 #define DGLD_CORE_SEARCH_GENETIC_STATE_H
 
+#include <math.h>
+
 #include "core/rng.h"
 #include "core/search_additive.h"
 #include "core/search_archive.h"
@@ -30,12 +32,18 @@ struct genetic {
     double *chances;            /* (population_size), owned: cumulative, of the population */
     int32_t *genes;             /* (population_size, n_genes), owned: a generation's */
     struct genetic_move *moves; /* owned: room for every pair of two genes' values */
+    double worst;               /* accuracy that is known; infinite where none is */
     size_t best;                /* row of the best of all */
     size_t run_best;            /* of those since the population last started anew */
     size_t n_stale;             /* generations in which that did not improve */
     size_t n_pair_rounds;       /* of pairs, about that one */
     bool is_nearby;             /* the neighbourhood is being searched */
 };
+
+static inline bool genetic_row_is_feasible(const struct genetic *s, size_t row)
+{
+    return s->archive.cost[row] <= 1 && s->archive.accuracy[row] > -INFINITY;
+}
 
 /* Whether row i is better than row j. */
 bool genetic_row_is_better(const struct genetic *s, size_t i, size_t j);

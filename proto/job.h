@@ -93,12 +93,8 @@ const char *search_method_name(enum search_method method);
 enum { SEARCH_EXPORT_ONNX = 1, SEARCH_EXPORT_TORCHSCRIPT = 2, SEARCH_EXPORT_ALL = 3 };
 
 /* Of intervals that are told where no confidence is asked for. */
-#define SEARCH_DEFAULT_LEVEL          0.9
-#define SEARCH_DEFAULT_POPULATION     100
-#define SEARCH_DEFAULT_GENERATIONS    100
-#define SEARCH_DEFAULT_CROSSOVER_RATE 2.0
-#define SEARCH_DEFAULT_MUTATION_RATE  0.05
-#define SEARCH_MAX_CROSSOVER_RATE     1e6
+#define SEARCH_DEFAULT_LEVEL      0.9
+#define SEARCH_MAX_CROSSOVER_RATE 1e6
 
 struct job_nas_params {
     struct job_nas_target targets[JOB_MAX_TARGETS];
@@ -115,9 +111,6 @@ struct job_nas_params {
     char version[MODEL_NAME_BYTES]; /* of a model, or its name; "": the served one */
     unsigned formats;               /* SEARCH_EXPORT_... */
 };
-
-/* What a search stands for that nobody said anything of. */
-void job_nas_preset(struct job_nas_params *params);
 
 /* A job as it was asked for; ended by job_order_close(). */
 struct job_order {

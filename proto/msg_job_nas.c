@@ -15,6 +15,9 @@
 #define CONFIDENCE_MAX 0.9999
 #define COUNT_MAX      INT64_C(1000000000000000)
 
+/* Of a rate that was not given; numbers of the population are 0 then. */
+#define UNSAID (-1.0)
+
 static const char *const objective_names[SEARCH_N_OBJECTIVES] = {
     [SEARCH_ACCURACY] = "accuracy",
     [SEARCH_PARETO] = "pareto",
@@ -44,18 +47,10 @@ const char *search_method_name(enum search_method method)
     return method_names[method];
 }
 
-void job_nas_preset(struct job_nas_params *params)
-{
-    params->population_size = SEARCH_DEFAULT_POPULATION;
-    params->generations = SEARCH_DEFAULT_GENERATIONS;
-    params->crossover_rate = SEARCH_DEFAULT_CROSSOVER_RATE;
-    params->mutation_rate = SEARCH_DEFAULT_MUTATION_RATE;
-    params->formats = SEARCH_EXPORT_ALL;
-}
-
 static void preset(struct job_order *order)
 {
-    job_nas_preset(&order->params.nas);
+    order->params.nas.formats = SEARCH_EXPORT_ALL;
+    order->params.nas.crossover_rate = order->params.nas.mutation_rate = UNSAID;
 }
 
 /* ---- targets --------------------------------------------------------------------------------- */
@@ -214,22 +209,22 @@ static void nas_confidence(const struct json_reader *reader, struct json_view va
     NAS(reader)->confidence = number;
 }
 
-/* Notes a param that is the genetic method's, for finish(). */
-static void claim_genetic(const struct json_reader *reader)
+/* Notes a param that is the genetic method's, for finish(); `name` is static. */
+static void claim_genetic(const struct json_reader *reader, const char *name)
 {
-    DRAFT(reader)->genetic = strrchr(reader->pointer, '/') + 1;
+    DRAFT(reader)->genetic = name;
 }
 
 static void nas_population(const struct json_reader *reader, struct json_view value)
 {
-    claim_genetic(reader);
+    claim_genetic(reader, "population_size");
     (void)job_read_whole(reader, value, 1, (int64_t)GENETIC_MAX_POPULATION,
                          &NAS(reader)->population_size);
 }
 
 static void nas_generations(const struct json_reader *reader, struct json_view value)
 {
-    claim_genetic(reader);
+    claim_genetic(reader, "generations");
     (void)job_read_whole(reader, value, 1, (int64_t)GENETIC_MAX_GENERATIONS,
                          &NAS(reader)->generations);
 }
@@ -240,7 +235,6 @@ static void read_rate(const struct json_reader *reader, struct json_view value, 
 {
     const double number = json_view_kind(value) == JSON_KIND_NUMBER ? json_view_number(value) : NAN;
 
-    claim_genetic(reader);
     if (!(number >= 0.0 && number <= max)) {
         field_errors_add(reader->errors, 0, reader->pointer, "must be a number from 0 to %g", max);
         return;
@@ -250,11 +244,13 @@ static void read_rate(const struct json_reader *reader, struct json_view value, 
 
 static void nas_crossover(const struct json_reader *reader, struct json_view value)
 {
+    claim_genetic(reader, "crossover_rate");
     read_rate(reader, value, SEARCH_MAX_CROSSOVER_RATE, &NAS(reader)->crossover_rate);
 }
 
 static void nas_mutation(const struct json_reader *reader, struct json_view value)
 {
+    claim_genetic(reader, "mutation_rate");
     read_rate(reader, value, 1.0, &NAS(reader)->mutation_rate);
 }
 
@@ -390,6 +386,25 @@ static void finish_method(struct job_draft_params *draft, const char *pointer,
     }
 }
 
+/* What nobody said of the genetic method is as the space has it by default. */
+static void finish_genetic(const struct space *space, struct job_nas_params *nas)
+{
+    const struct genetic_options by_default = genetic_defaults(space, 0);
+
+    if (nas->population_size == 0) {
+        nas->population_size = (int64_t)by_default.population_size;
+    }
+    if (nas->generations == 0) {
+        nas->generations = (int64_t)by_default.n_generations;
+    }
+    if (nas->crossover_rate < 0.0) {
+        nas->crossover_rate = by_default.crossover_rate;
+    }
+    if (nas->mutation_rate < 0.0) {
+        nas->mutation_rate = by_default.mutation_rate;
+    }
+}
+
 /* What a declared space does not tell. */
 static void finish_space(struct job_draft_params *draft, const char *pointer,
                          struct field_errors *errors)
@@ -417,6 +432,9 @@ static void finish(struct job_draft_params *draft, const char *pointer, struct f
 {
     finish_space(draft, pointer, errors);
     finish_targets(draft, pointer, errors);
+    if (draft->order->space != NULL) { /* else it is an error already */
+        finish_genetic(draft->order->space, &draft->order->params.nas);
+    }
     finish_method(draft, pointer, errors);
 }
 

@@ -120,7 +120,7 @@ static void put_found(const struct search_report *report, struct text *out)
 /* What came nearest where nothing was found. */
 static void put_fastest(const struct search_report *report, struct text *out)
 {
-    if (report->is_feasible) {
+    if (report->is_feasible || !report->has_fastest) {
         text_puts(out, ",\"fastest\":null");
         return;
     }
@@ -150,9 +150,10 @@ static void put_single_target(const struct search_report *report, struct text *o
     put_limit(out, "latency_constraint_ms", report->params->targets[0].latency_constraint_ms);
 }
 
-/* The targets as they were, and the network on each. */
+/* The targets as they were, and the network on each where there is one. */
 static void put_targets(const struct search_report *report, struct text *out)
 {
+    static const char *const nulls[] = {"latency_ms", "interval_ms"};
     const struct search_network *network = report->is_feasible ? &report->found : &report->fastest;
 
     text_puts(out, ",\"targets\":[");
@@ -165,8 +166,12 @@ static void put_targets(const struct search_report *report, struct text *out)
         put_string(out, "chip", sheet->chip);
         put_string(out, "source", sheet->source);
         put_limit(out, "latency_constraint_ms", report->params->targets[i].latency_constraint_ms);
-        put_number(out, "latency_ms", network->latency_ms[i]);
-        put_interval(out, network, i);
+        if (report->is_feasible || report->has_fastest) {
+            put_number(out, "latency_ms", network->latency_ms[i]);
+            put_interval(out, network, i);
+        } else {
+            put_nulls(out, nulls, sizeof nulls / sizeof *nulls);
+        }
         text_puts(out, "}");
     }
     text_puts(out, "]");

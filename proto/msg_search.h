@@ -43,8 +43,9 @@ struct search_report {
     double level;                                /* of the intervals, 0 .. 1 */
     bool is_feasible;
     struct search_network found;   /* if it is: the network ... */
-    struct search_network fastest; /* ... else: that which is the least beyond the latency limits */
-    double lowest_latency_ms;      /* on the first target, of all that were evaluated */
+    bool has_fastest;              /* ... else, where the accuracy of anything was known: */
+    struct search_network fastest; /* that which is the least beyond the latency limits */
+    double lowest_latency_ms;      /* on the first target, of all that were evaluated; else inf */
     struct search_point *front;    /* (n_front), owned: by latency; of the pareto objective */
     size_t n_front;
     double hypervolume, reference_accuracy, reference_latency_ms; /* likewise */
@@ -55,8 +56,8 @@ struct search_report {
     struct text accuracy_source;     /* JSON: where the accuracies come from; owned */
 };
 
-/* Appends the report as an object, on one line; with `is_whole` the history and the front too,
- * which may be long. The object is left open: the caller appends further members, each with a comma
+/* Appends the report as an object, on one line; with `is_whole` the history too, which
+ * may be long. The object is left open: the caller appends further members, each with a comma
  * in front, and the closing brace. */
 void msg_search_put(const struct search_report *report, bool is_whole, struct text *out);
 

@@ -15,6 +15,8 @@
 
 enum { STEM_BYTES = 200 }; /* of a file's name; with the endings it fits the file system */
 
+#define GENERATIONS_FLAG "generations (EPOCH)" /* which does not tell itself from the other name */
+
 /* A search, from the flags to the files. */
 struct nas {
     const struct options *options;
@@ -43,10 +45,12 @@ static void nas_close(struct nas *nas)
 
 static enum err read_number(const char *flag, const char *text, double *out, struct error *err)
 {
+    /* strtod alone would also take "0x2" and blanks */
+    const bool is_plain = text[strspn(text, "0123456789.eE+-")] == '\0';
     char *end;
 
     *out = strtod(text, &end);
-    if (end == text || *end != '\0' || !isfinite(*out)) {
+    if (!is_plain || end == text || *end != '\0' || !isfinite(*out)) {
         return error_set(err, ERR_USAGE, "--%s must be a number, not \"%.60s\"", flag, text);
     }
     return ERR_OK;
@@ -76,8 +80,9 @@ static enum err read_limits(const struct nas *nas, size_t n_devices, double *lim
         if (rc != ERR_OK) {
             return rc;
         }
-        if (!(limit > 0.0)) {
-            return error_set(err, ERR_USAGE, "--%s must be positive, not %g", flag, limit);
+        if (!(limit > 0.0 && isfinite(limit * unit_ms))) {
+            return error_set(err, ERR_USAGE, "--%s must be positive and finite, not %g", flag,
+                             limit);
         }
         limits_ms[(*n_limits)++] = limit * unit_ms;
         if (at[length] == '\0') {
@@ -178,7 +183,7 @@ static enum err put_others(const struct options *o, struct text *out, struct err
         {"macs_max",        "macs_max",        o->macs_max,        true },
         {"params_max",      "params_max",      o->params_max,      true },
         {"population_size", "population_size", o->population_size, true },
-        {"generations",     "generations",     o->generations,     true },
+        {GENERATIONS_FLAG,  "generations",     o->generations,     true },
         {"crossover_rate",  "crossover_rate",  o->crossover_rate,  true },
         {"mutation_rate",   "mutation_rate",   o->mutation_rate,   true },
     };
@@ -223,15 +228,35 @@ static void put_formats(const struct options *o, struct text *out)
     text_puts(out, "]");
 }
 
-/* Where a message names a param by pointer, the flag of that name is meant. */
-static enum err name_the_flag(struct error *err)
+/* The flag, without dashes, that gave a param; `pointer` begins below the params. */
+static const char *flag_of(const struct options *o, const char *pointer)
 {
-    static const char pointer[] = "/params/";
+    if (strstr(pointer, "latency_constraint_ms") != NULL) {
+        return o->latency_constraint != NULL ? "latency_constraint" : "latency_constraint_ms";
+    }
+    if (strncmp(pointer, "targets", 7) == 0 || strcmp(pointer, "device") == 0) {
+        return "nas_target_device";
+    }
+    if (strncmp(pointer, "export", 6) == 0) {
+        return "export";
+    }
+    return strcmp(pointer, "generations") == 0 ? GENERATIONS_FLAG : pointer;
+}
 
-    if (err != NULL && strncmp(err->text, pointer, sizeof pointer - 1) == 0) {
-        char text[ERROR_TEXT_BYTES];
-        (void)snprintf(text, sizeof text, "%s", err->text + sizeof pointer - 1);
-        return error_set(err, ERR_USAGE, "--%s", text);
+/* Where a message names a param by pointer, the flag that gave it is meant. */
+static enum err name_the_flag(const struct options *o, struct error *err)
+{
+    static const char params[] = "/params/";
+
+    if (err != NULL && strncmp(err->text, params, sizeof params - 1) == 0) {
+        char pointer[ERROR_TEXT_BYTES];
+        char *rest;
+        (void)snprintf(pointer, sizeof pointer, "%s", err->text + sizeof params - 1);
+        rest = strchr(pointer, ':');
+        if (rest != NULL) {
+            *rest++ = '\0';
+            return error_set(err, ERR_USAGE, "--%s:%s", flag_of(o, pointer), rest);
+        }
     }
     return err != NULL && err->code == ERR_INVALID ? (err->code = ERR_USAGE) : ERR_USAGE;
 }
@@ -257,7 +282,7 @@ static enum err read_order(struct nas *nas, struct error *err)
     }
     if (rc == ERR_OK) {
         rc = msg_job_decode_params(JOB_NAS, nas->space, params.bytes, &nas->order, err);
-        rc = rc == ERR_INVALID ? name_the_flag(err) : rc;
+        rc = rc == ERR_INVALID ? name_the_flag(o, err) : rc;
     }
     text_close(&params);
     return rc;
@@ -506,8 +531,10 @@ static void print_report(const struct nas *nas)
     const unsigned formats = formats_made(nas);
 
     (void)printf("search space      %s\n", nas->space->name);
-    print_network(nas, report->is_feasible ? "found" : "fastest",
-                  report->is_feasible ? &report->found : &report->fastest);
+    if (report->is_feasible || report->has_fastest) {
+        print_network(nas, report->is_feasible ? "found" : "fastest",
+                      report->is_feasible ? &report->found : &report->fastest);
+    }
     if (report->params->objective == SEARCH_PARETO) {
         (void)printf("front             %zu networks, hypervolume %.6g %% ms\n", report->n_front,
                      report->hypervolume);

@@ -156,6 +156,11 @@ static enum err tell(const struct job_env *env, const char *stage, double percen
                : error_set(err, ERR_CANCELED, "the search was stopped");
 }
 
+static bool may_write_on(void *context)
+{
+    return tell(context, "writing", SEARCHED_PERCENT, NULL) == ERR_OK;
+}
+
 /* Stages the files: the report and the network in the formats that were asked for. */
 static enum err stage(const struct job_env *env, const struct search_report *report,
                       struct result_batch *batch, struct error *err)
@@ -207,7 +212,7 @@ static void put_result(const struct job_env *env, const struct search_report *re
 static enum err save(const struct job_env *env, const struct search_report *report,
                      struct text *result, struct error *err)
 {
-    struct result_batch batch = {0};
+    struct result_batch batch = {.may_go_on = may_write_on, .context = (void *)env};
     enum err rc = tell(env, "writing", SEARCHED_PERCENT, err);
 
     rc = rc != ERR_OK ? rc : stage(env, report, &batch, err);

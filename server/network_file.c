@@ -29,6 +29,7 @@ static enum err stage_onnx(const struct graph *graph, struct result_batch *batch
 
 /* A file that is being made, and what it takes. */
 struct torchscript_file {
+    const struct result_batch *batch;
     const struct graph *graph;
     int fd;
     uint64_t n_bytes;
@@ -38,6 +39,9 @@ static bool put_at(void *sink, uint64_t offset, const char *bytes, size_t size)
 {
     const struct torchscript_file *file = sink;
 
+    if (result_go_on(file->batch, NULL) != ERR_OK) {
+        return false;
+    }
     while (size > 0) {
         ssize_t n = pwrite(file->fd, bytes, size, (off_t)offset);
         if (n < 0 && errno == EINTR) {
@@ -56,15 +60,20 @@ static bool put_at(void *sink, uint64_t offset, const char *bytes, size_t size)
 static enum err make_torchscript(void *context, int fd, struct error *err)
 {
     struct torchscript_file *file = context;
+    enum err rc;
 
     file->fd = fd;
-    return torchscript_write(file->graph, put_at, file, &file->n_bytes, err);
+    rc = torchscript_write(file->graph, put_at, file, &file->n_bytes, err);
+    if (rc != ERR_OK && result_go_on(file->batch, NULL) != ERR_OK) {
+        rc = result_go_on(file->batch, err); /* that is why it could not be written */
+    }
+    return rc;
 }
 
 static enum err stage_torchscript(const struct graph *graph, struct result_batch *batch,
                                   const char *path, uint64_t *n_bytes, struct error *err)
 {
-    struct torchscript_file file = {.graph = graph};
+    struct torchscript_file file = {.batch = batch, .graph = graph};
     enum err rc = result_stage_made(batch, path, make_torchscript, &file, err);
 
     *n_bytes = file.n_bytes;

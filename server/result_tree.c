@@ -188,8 +188,16 @@ enum err result_stage_made(struct result_batch *batch, const char *path, result_
     return ERR_OK;
 }
 
+enum err result_go_on(const struct result_batch *batch, struct error *err)
+{
+    return batch->may_go_on == NULL || batch->may_go_on(batch->context)
+               ? ERR_OK
+               : error_set(err, ERR_CANCELED, "stopped while a file was written");
+}
+
 /* A source whose bytes come one after the other. */
 struct sequence {
+    const struct result_batch *batch;
     result_read *read;
     void *source;
 };
@@ -198,20 +206,22 @@ static enum err write_sequence(void *context, int fd, struct error *err)
 {
     struct sequence *sequence = context;
     char bytes[WRITE_BYTES];
+    enum err rc = ERR_OK;
     size_t n;
 
-    while ((n = sequence->read(sequence->source, bytes, sizeof bytes)) > 0) {
+    while (rc == ERR_OK && (n = sequence->read(sequence->source, bytes, sizeof bytes)) > 0) {
         if (write_all(fd, bytes, n) != 0) {
             return error_sys(err, errno, "the next bytes");
         }
+        rc = result_go_on(sequence->batch, err);
     }
-    return ERR_OK;
+    return rc;
 }
 
 enum err result_stage_from(struct result_batch *batch, const char *path, result_read *read,
                            void *source, struct error *err)
 {
-    struct sequence sequence = {.read = read, .source = source};
+    struct sequence sequence = {.batch = batch, .read = read, .source = source};
 
     return result_stage_made(batch, path, write_sequence, &sequence, err);
 }

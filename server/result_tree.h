@@ -6,6 +6,7 @@
 #ifndef DGLD_SERVER_RESULT_TREE_H
 #define DGLD_SERVER_RESULT_TREE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "core/error.h"
@@ -18,7 +19,14 @@ struct staged_file {
 struct result_batch {
     struct staged_file *files; /* owned */
     size_t n_files;
+    /* Asked every 32 KiB or so of a file that is made while it is written; false ends that with
+     * ERR_CANCELED. NULL: nobody is asked. */
+    bool (*may_go_on)(void *context);
+    void *context;
 };
+
+/* ERR_CANCELED where the batch is to stop. */
+enum err result_go_on(const struct result_batch *batch, struct error *err);
 
 /* Creates the missing directories of `path` and writes `bytes` beside it. A directory in the file's
  * place is refused. */

@@ -18,9 +18,6 @@ enum { CHUNK_ROWS = 512, COMPUTED_ROWS = 8 };
 /* Where in its course a search ends, in percent; then files are written. */
 #define SEARCHED_PERCENT 90.0
 
-/* An architecture of unknown accuracy is beyond every limit by that. */
-#define UNKNOWN_COST 1e6
-
 /* A search under way. */
 struct search {
     const struct nas_subject *subject;
@@ -191,21 +188,19 @@ static enum err predict(struct search *s, const int32_t *genes, size_t n, double
     return rc;
 }
 
-/* Costs of the rows that were predicted last; latency_cost where `has_latency`, and size_cost. */
+/* Costs of the rows that were predicted last. */
 static enum err price(struct search *s, const int32_t *genes, size_t n, const double *accuracy,
-                      bool has_latency, double *cost, struct error *err)
+                      double *cost, struct error *err)
 {
     enum err rc = ERR_OK;
 
     for (size_t i = 0; rc == ERR_OK && i < n; i++) {
         const int32_t *row = genes + i * s->space->n_genes;
         rc = size_cost(s, row, &cost[i], err);
-        if (rc == ERR_OK && has_latency) {
+        if (rc == ERR_OK) {
             cost[i] = fmax(cost[i], latency_cost(s, s->a[i], s->sd[i]));
         }
-        if (isnan(accuracy[i])) {
-            cost[i] = fmax(cost[i], UNKNOWN_COST);
-        } else if (rc == ERR_OK) {
+        if (rc == ERR_OK && !isnan(accuracy[i])) { /* what nothing tells of is not searched */
             rc = note_latency(s, row, s->a[i], s->sd[i], accuracy[i], err);
         }
     }
@@ -289,7 +284,7 @@ static enum err search_all(struct search *s, struct search_report *report, struc
     enum err rc = cost != NULL ? ERR_OK : error_set(err, ERR_NOMEM, "no memory for %zu costs", n);
 
     rc = rc != ERR_OK ? rc : predict(s, genes, n, SEARCHED_PERCENT, err);
-    rc = rc != ERR_OK ? rc : price(s, genes, n, rows->accuracy, true, cost, err);
+    rc = rc != ERR_OK ? rc : price(s, genes, n, rows->accuracy, cost, err);
     if (rc == ERR_OK) {
         found = search_exhaustive(&candidates);
         report->n_evaluated = n;
@@ -307,26 +302,22 @@ static enum err search_all(struct search *s, struct search_report *report, struc
 
 /* ---- genetic --------------------------------------------------------------------------------- */
 
-/* Predicts and prices a generation. */
-static enum err evaluate_rows(struct search *s, const int32_t *genes, size_t n, bool has_latency,
-                              double *accuracy, double *cost, struct error *err)
+/* Predicts and prices a generation; an accuracy that nothing tells is NaN. */
+static enum err evaluate_rows(struct search *s, const int32_t *genes, size_t n, double *accuracy,
+                              double *cost, struct error *err)
 {
     enum err rc = predict(s, genes, n, s->told.percent, err);
 
     rc = rc != ERR_OK
              ? rc
              : accuracy_source_predict(&s->subject->accuracy->source, genes, n, accuracy, err);
-    rc = rc != ERR_OK ? rc : price(s, genes, n, accuracy, has_latency, cost, err);
-    for (size_t i = 0; rc == ERR_OK && i < n; i++) {
-        accuracy[i] = isnan(accuracy[i]) ? 0.0 : accuracy[i];
-    }
-    return rc;
+    return rc != ERR_OK ? rc : price(s, genes, n, accuracy, cost, err);
 }
 
 static enum err evaluate(void *context, const int32_t *genes, size_t n, double *accuracy,
                          double *cost, struct error *err)
 {
-    return evaluate_rows(context, genes, n, true, accuracy, cost, err);
+    return evaluate_rows(context, genes, n, accuracy, cost, err);
 }
 
 /* For the front, whose limit is of the median, or with a confidence of the upper bound. */
@@ -334,7 +325,7 @@ static enum err evaluate_for_front(void *context, const int32_t *genes, size_t n
                                    double *latency_ms, double *cost, struct error *err)
 {
     struct search *s = context;
-    enum err rc = evaluate_rows(s, genes, n, true, accuracy, cost, err);
+    enum err rc = evaluate_rows(s, genes, n, accuracy, cost, err);
 
     for (size_t i = 0; rc == ERR_OK && i < n; i++) {
         latency_ms[i] = s->a[i] * s->factors[0];
@@ -396,7 +387,7 @@ static struct genetic_options genetic_options_of(const struct job_nas_params *pa
         .n_generations = (size_t)params->generations,
         .crossover_rate = params->crossover_rate,
         .mutation_rate = params->mutation_rate,
-        .n_elite = 1,
+        .n_elite = (size_t)params->population_size / 2, /* as genetic_defaults() has it */
         .accuracy_base = GENETIC_DEFAULT_ACCURACY_BASE,
         .seed = (uint64_t)params->seed,
     };
@@ -529,6 +520,7 @@ enum err run_nas(const struct nas_subject *subject, const struct nas_hooks *hook
         rc = params->objective == SEARCH_PARETO ? search_front_bred(&search, &report, err)
                                                 : search_bred(&search, &report, err);
     }
+    report.has_fastest = isfinite(search.fastest_cost);
     report.fastest = search.fastest;
     report.lowest_latency_ms = search.lowest_latency_ms;
     search_close(&search);

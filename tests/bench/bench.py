@@ -84,9 +84,10 @@ class Plan:
     ended_jobs: int = 100_000
     polls: int = 1000
     limit_s: int = 600
+    search_limit_s: int = 7200  # most of which is the peers'
 
 
-QUICK = Plan(core_runs=5, starts=5, rounds=2, round_s=1, batch_rounds=1, batch_s=1, loop_s=1, ended_jobs=2000, polls=100, limit_s=180)
+QUICK = Plan(core_runs=5, starts=5, rounds=2, round_s=1, batch_rounds=1, batch_s=1, loop_s=1, ended_jobs=2000, polls=100, limit_s=180, search_limit_s=180)
 
 
 @dataclasses.dataclass
@@ -103,6 +104,13 @@ class Figure:
     @classmethod
     def of(cls, metric, unit, better, values, aim=None):
         return cls(metric, unit, better, statistics.median(values), min(values), max(values), len(values), aim)
+
+    @classmethod
+    def of_row(cls, row):
+        """A row of a table, text as it is."""
+        numbers = [float(row[key]) for key in ("median", "low", "high")]
+        aim = float(row["aim"]) if row["aim"] else None
+        return cls(row["metric"], row["unit"], row["better"], *numbers, int(row["runs"]), aim)
 
     def is_met(self):
         return self.median <= self.aim if self.better == "lower" else self.median >= self.aim
@@ -191,10 +199,7 @@ def find_data():
 def measure_core(plan):
     output = run([BENCH_CORE, ROOT, find_data() or "-", plan.core_runs], timeout_s=240)
     for row in csv.DictReader(output.splitlines(), COLUMNS):
-        yield Figure(
-            row["metric"], row["unit"], row["better"], float(row["median"]), float(row["low"]), float(row["high"]),
-            int(row["runs"]), float(row["aim"]) if row["aim"] else None,
-        )
+        yield Figure.of_row(row)
 
 
 def serve_command(port):
@@ -616,6 +621,21 @@ def measure_jobs(plan):
             yield from measure_one(root)
 
 
+# ---- the search --------------------------------------------------------------------------------------
+
+
+def measure_search(plan):
+    """Against pymoo and Optuna: bench_search.py prints its tables, and its rows become this run's."""
+    signal.alarm(plan.search_limit_s)
+    with tempfile.TemporaryDirectory(prefix="dgld-bench-") as name:
+        table = pathlib.Path(name) / "search.csv"
+        command = [sys.executable, HERE / "bench_search.py", "--output", table, *(["--quick"] if plan == QUICK else [])]
+        with started(command, cwd=ROOT) as process:
+            if process.wait() != 0:
+                raise BenchError(f"bench_search.py failed with {process.returncode}")
+        return read_csv(table)
+
+
 # ---- what is told ------------------------------------------------------------------------------------
 
 
@@ -665,6 +685,11 @@ def write_csv(path, about, figures):
             writer.writerow({key: f"{value:.6g}" if isinstance(value, float) else value for key, value in row.items()})
 
 
+def read_csv(path):
+    with path.open(newline="") as file:
+        return [Figure.of_row(row) for row in csv.DictReader(file)]
+
+
 def compare(path_a, path_b):
     """Prints B against A; a change counts as one only where the two ranges do not meet."""
     tables = []
@@ -696,7 +721,7 @@ def check_tools():
     for tool, package in (("wrk", "wrk"), ("nginx", "nginx-light")):
         if shutil.which(tool, path=f"{os.environ.get('PATH', '')}:/usr/sbin") is None:
             raise BenchError(f"{tool} is missing: apt-get install {package}, or make deps-lint")
-    for program in (BINARY, BENCH_CORE, PROGRAMS / "echo", PROGRAMS / "open_loop"):
+    for program in (BINARY, BENCH_CORE, PROGRAMS / "echo", PROGRAMS / "open_loop", PROGRAMS / "search_peer"):
         if not program.is_file():
             raise BenchError(f"{program.relative_to(ROOT)} is not built; run make bench")
 
@@ -710,6 +735,8 @@ def measure(plan, output):
         print_figure(figure)
         figures.append(figure)
     path = output or ROOT / "build" / "bench" / f"{about['commit']}.csv"
+    write_csv(path, about, figures)  # what follows takes long
+    figures += measure_search(plan)
     write_csv(path, about, figures)
     print(f"written to {path}")
     if any(figure.metric.endswith("_errors") and figure.high > 0 for figure in figures):

@@ -13,11 +13,11 @@
 #include "core/matrix.h"
 #include "core/mem.h"
 #include "core/rng.h"
-#include "server/clock.h"
-#include "server/model_store.h"
+#include "core/search.h"
 #include "server/run_infer.h"
 #include "server/run_train.h"
 #include "server/training_set.h"
+#include "tests/bench/search_problem.h"
 
 enum { MAX_RUNS = 101, N_ARCHITECTURES = 15625, SEED = 1 };
 
@@ -31,6 +31,9 @@ struct bench {
     uint8_t *bytes; /* the same */
     double *a, *sd; /* (n) */
     size_t n;
+    struct search_problem problem;
+    struct accuracy_table table; /* the oracle's, where there are data ... */
+    struct accuracy_table all;   /* ... and all of a space that can be numbered */
 };
 
 typedef enum err (*act_fn)(struct bench *bench, struct error *err);
@@ -41,9 +44,10 @@ struct figure {
     double per_second; /* units a second */
     double aim;        /* at most */
     act_fn act;
-    size_t run_share;     /* one run of so many is made: for what takes long */
-    bool is_per_arch;     /* the figure is divided by the number of architectures */
-    bool is_for_training; /* needs the measured data */
+    size_t run_share;          /* one run of so many is made: for what takes long */
+    bool is_per_arch;          /* the figure is divided by the number of architectures */
+    bool is_for_training;      /* needs the measured data */
+    const struct space *space; /* NULL: both */
 };
 
 /* ---- what is measured ------------------------------------------------------------------------ */
@@ -150,18 +154,69 @@ static enum err infer_int32(struct bench *b, struct error *err)
     return infer_type(b, INFER_INT32, b->genes, err);
 }
 
+/* About the median of random architectures on that phone. */
+static double limit_ms(const struct space *space)
+{
+    return space == &space_nasbench201 ? 2600 : 640;
+}
+
+/* Latencies on one phone of architectures whose accuracy is known, and the best of them. */
+static enum err exhaust(struct bench *b, const struct accuracy_table *table, struct error *err)
+{
+    const struct search_candidates candidates = {.space = b->space,
+                                                 .n = table->architectures.n_rows,
+                                                 .genes = table->architectures.genes,
+                                                 .accuracy = table->accuracy,
+                                                 .cost = b->a};
+    enum err rc = predictor_predict(b->problem.latency.predictor, candidates.genes, candidates.n,
+                                    b->a, NULL, err);
+
+    for (size_t i = 0; rc == ERR_OK && i < candidates.n; i++) {
+        b->a[i] *= b->problem.factor / limit_ms(b->space);
+    }
+    if (rc == ERR_OK && !search_exhaustive(&candidates).is_feasible) {
+        rc = error_set(err, ERR_INVALID, "nothing keeps the limit");
+    }
+    return rc;
+}
+
+static enum err exhaust_table(struct bench *b, struct error *err)
+{
+    return exhaust(b, &b->table, err);
+}
+
+static enum err exhaust_all(struct bench *b, struct error *err)
+{
+    return exhaust(b, &b->all, err);
+}
+
+/* With the shipped predictors and the options by default: of fbnetv3 100 generations of 100. */
+static enum err search_by_default(struct bench *b, struct error *err)
+{
+    const struct genetic_options options = genetic_defaults(b->space, 0);
+    struct genetic_result result = {0};
+    enum err rc = search_problem_search(&b->problem, limit_ms(b->space), &options, &result, err);
+
+    genetic_result_close(&result);
+    return rc;
+}
+
 /* clang-format off */
 static const struct figure figures[] = {
-    /* name         unit            a second aim   act         share per arch training */
-    {"fit",         "s",            1.0,     2.0,  fit,        2,    false,   true},
-    {"validate",    "s",            1.0,     0.0,  validate,   5,    false,   true},
-    {"fit_mlp",     "s",            1.0,     10.0, fit_mlp,    10,   false,   true},
-    {"load",        "ms",           1e3,     20.0, load,       1,    false,   false},
-    {"predict",     "us/arch",      1e6,     2.0,  predict,    1,    true,    false},
-    {"predict_sd",  "us/arch",      1e6,     2.0,  predict_sd, 1,    true,    false},
-    {"predict_bytes", "us/arch",    1e6,     0.0,  predict_bytes, 1, true,    false}, /* validated */
-    {"infer_uint8", "us/arch",      1e6,     0.0,  infer_uint8, 1,   true,    false},
-    {"infer_int32", "us/arch",      1e6,     0.0,  infer_int32, 1,   true,    false},
+    /* name         unit            a second aim   act         share per arch training space */
+    {"fit",         "s",            1.0,     2.0,  fit,        2,    false,   true, NULL},
+    {"validate",    "s",            1.0,     0.0,  validate,   5,    false,   true, NULL},
+    {"fit_mlp",     "s",            1.0,     10.0, fit_mlp,    10,   false,   true, NULL},
+    {"load",        "ms",           1e3,     20.0, load,       1,    false,   false, NULL},
+    {"predict",     "us/arch",      1e6,     2.0,  predict,    1,    true,    false, NULL},
+    {"predict_sd",  "us/arch",      1e6,     2.0,  predict_sd, 1,    true,    false, NULL},
+    {"predict_bytes", "us/arch",    1e6,     0.0,  predict_bytes, 1, true,    false, NULL}, /* validated */
+    {"infer_uint8", "us/arch",      1e6,     0.0,  infer_uint8, 1,   true,    false, NULL},
+    {"infer_int32", "us/arch",      1e6,     0.0,  infer_int32, 1,   true,    false, NULL},
+    {"search_table",   "ms",        1e3,     1.0,  exhaust_table, 1, false,   true,  &space_nasbench201},
+    {"search_all",     "ms",        1e3,     1.0,  exhaust_all, 1,   false,   false, &space_nasbench201},
+    {"search_genetic", "ms",        1e3,     0.0,  search_by_default, 1, false, false, &space_nasbench201},
+    {"search_genetic", "ms",        1e3,     150.0, search_by_default, 1, false, false, &space_fbnetv3},
 };
 /* clang-format on */
 
@@ -241,6 +296,37 @@ static enum err load_data(struct bench *b, const char *data_path, struct error *
     return rc;
 }
 
+/* What searches need: predictors, and of a space that can be numbered all accuracies. */
+static enum err open_search(struct bench *b, const char *data_path, struct error *err)
+{
+    const struct hardware phone = {2.0, 3.0, 1.0, 7.46};
+    const bool is_numbered = b->space->n_architectures > 0;
+    struct data_tree tree;
+    enum err rc = search_problem_open(&b->problem, b->root, "-", b->space, &phone, err);
+
+    if (rc == ERR_OK && is_numbered) {
+        rc = accuracy_source_list(&b->problem.source, &b->all, err);
+    }
+    if (rc == ERR_OK && is_numbered && strcmp(data_path, "-") != 0) {
+        rc = data_tree_init(&tree, b->root, data_path, err);
+        rc = rc != ERR_OK ? rc : data_load_accuracy(&tree, b->space, &b->table, err);
+    }
+    return rc;
+}
+
+static void close_bench(struct bench *b)
+{
+    training_set_close(&b->set);
+    model_close(&b->model);
+    search_problem_close(&b->problem);
+    accuracy_table_close(&b->table);
+    accuracy_table_close(&b->all);
+    mem_free(b->genes);
+    mem_free(b->bytes);
+    mem_free(b->a);
+    mem_free(b->sd);
+}
+
 static enum err run_space(const struct space *space, const char *root, const char *data_path,
                           size_t n_runs, struct error *err)
 {
@@ -254,17 +340,14 @@ static enum err run_space(const struct space *space, const char *root, const cha
     if (rc == ERR_OK && has_data) {
         rc = load_data(&b, data_path, err);
     }
+    rc = rc != ERR_OK ? rc : open_search(&b, data_path, err);
     for (size_t i = 0; rc == ERR_OK && i < sizeof figures / sizeof *figures; i++) {
-        if (has_data || !figures[i].is_for_training) {
+        if ((has_data || !figures[i].is_for_training) &&
+            (figures[i].space == NULL || figures[i].space == space)) {
             rc = measure(&b, &figures[i], n_runs, err);
         }
     }
-    training_set_close(&b.set);
-    model_close(&b.model);
-    mem_free(b.genes);
-    mem_free(b.bytes);
-    mem_free(b.a);
-    mem_free(b.sd);
+    close_bench(&b);
     return rc;
 }
 

@@ -4,8 +4,11 @@
  *     make build/release/tests/bench/evaluate_calibration && build/release/tests/bench/evaluate_calibration
  *
  * Nothing is fitted to the phones of REFERENCE.md but each phone's own calibrations. */
+#include <time.h>
+
 #include "core/matrix.h"
 #include "core/stats.h"
+#include "core/suggest.h"
 #include "tests/support/calibration_data.h"
 
 enum { N_DRAWS = 20 };
@@ -212,33 +215,140 @@ static void print_intervals(const struct device_data *phones, const struct calib
     }
 }
 
-static void print_library(const struct device_data *library)
+/* The suggestion among the rows that were measured, beside random draws. */
+static void print_suggestions(const struct device_data *phones,
+                              const struct calibration_prior *prior)
+{
+    static const size_t suggested_sizes[] = {3, 5, 10, 20};
+    struct error err = {0};
+    double ratios[4] = {0};
+
+    printf("\nRMSE ms of suggested measurements (of random ones, mean of %d draws), base held out\n"
+           "%-22s %15s %15s %15s %15s\n",
+           N_DRAWS, "", "n = 3", "5", "10", "20");
+    for (size_t p = 0; p < N_PHONES; p++) {
+        const struct calibration_prior *own = phones[p].space == &space_nasbench201 ? prior : NULL;
+        const struct suggest_candidates candidates = {phones[p].genes, phones[p].a[BASE_HELD_OUT],
+                                                      phones[p].sd[BASE_HELD_OUT], phones[p].n};
+        size_t rows[20];
+        stop_on(calibration_suggest(phones[p].space, own, true, &candidates, 20, NULL, rows, &err),
+                &err);
+        printf("%-22s", phones[p].name);
+        for (size_t s = 0; s < 4; s++) {
+            struct trial trial = {.device = &phones[p],
+                                  .base = BASE_HELD_OUT,
+                                  .prior = own,
+                                  .n = suggested_sizes[s],
+                                  .rows = rows};
+            struct trial_result suggested;
+            double drawn;
+            stop_on(run_trial(&trial, &suggested, &err), &err);
+            trial.rows = NULL;
+            drawn = mean_of_draws(trial).metrics.rmse;
+            ratios[s] += suggested.metrics.rmse / drawn / N_PHONES;
+            printf("   %5.4g (%5.4g)", suggested.metrics.rmse, drawn);
+        }
+        printf("\n");
+    }
+    printf("%-22s %11.3f %15.3f %15.3f %15.3f\n", "mean ratio", ratios[0], ratios[1], ratios[2],
+           ratios[3]);
+}
+
+static double spearman_of_prior(const struct calibration_prior *prior,
+                                const struct device_data *device)
+{
+    static double latency_ms[DATA_MAX_ROWS];
+    struct metrics metrics;
+    struct error err = {0};
+
+    stop_on(calibration_prior_predict(prior, device->has_hardware ? &device->hardware : NULL,
+                                      device->genes, device->n, latency_ms, NULL, &err),
+            &err);
+    stop_on(metrics_compute(latency_ms, device->latency_ms, device->n, &metrics, &err), &err);
+    return metrics.spearman;
+}
+
+/* Each of n devices, with what the others teach. */
+static void print_library(const char *title, const struct device_data *devices, size_t n)
 {
     static const size_t library_sizes[] = {10, 20, 50};
     double means[3] = {0};
+    double sheet = 0.0;
     struct error err = {0};
 
-    printf("\nSpearman on devices of the library, each with what the others teach\n");
-    printf("%-16s %7s %7s %7s %7s  coverage at 50\n", "", "sheet", "n = 10", "20", "50");
-    for (size_t d = 0; d < N_LIBRARY; d++) {
+    printf("\nSpearman on %s, each with what the others teach\n", title);
+    printf("%-16s %7s %7s %7s %7s  coverage at 50; suggested 10\n", "", "n = 0", "10", "20", "50");
+    for (size_t d = 0; d < n; d++) {
         struct calibration_prior *prior = NULL;
-        struct trial trial = {.device = &library[d], .base = BASE_SEEN};
-        struct trial_result none;
-        stop_on(learn_library(library, N_LIBRARY, d, &prior, &err), &err);
-        (void)run_trial(&trial, &none, NULL);
-        printf("%-16s %7.3f", library[d].name, none.metrics.spearman);
+        struct trial trial = {.device = &devices[d], .base = BASE_SEEN};
+        const struct suggest_candidates candidates = {devices[d].genes, devices[d].a[BASE_SEEN],
+                                                      devices[d].sd[BASE_SEEN], devices[d].n};
+        size_t rows[10];
+        double none;
+        struct trial_result one;
+        stop_on(learn_library(devices, n, d, &prior, &err), &err);
+        none = spearman_of_prior(prior, &devices[d]);
+        sheet += none / (double)n;
+        printf("%-16s %7.3f", devices[d].name, none);
         trial.prior = prior;
         for (size_t s = 0; s < 3; s++) {
             double spearman;
             trial.n = library_sizes[s];
             spearman = mean_of_draws(trial).metrics.spearman;
-            means[s] += spearman / N_LIBRARY;
+            means[s] += spearman / (double)n;
             printf(" %7.3f", spearman);
         }
-        printf("  %.3f\n", mean_of_draws(trial).coverage);
+        printf("  %.3f", mean_of_draws(trial).coverage);
+        stop_on(calibration_suggest(devices[d].space, prior, devices[d].has_hardware, &candidates,
+                                    10, NULL, rows, &err),
+                &err);
+        if (devices[d].n <= SUGGEST_MAX_CANDIDATES) {
+            trial.rows = rows;
+            trial.n = 10;
+            stop_on(run_trial(&trial, &one, &err), &err);
+            printf("  %.3f", one.metrics.spearman);
+        }
+        printf("\n");
         calibration_prior_destroy(prior);
     }
-    printf("%-16s %7s %7.4f %7.4f %7.4f\n", "mean", "", means[0], means[1], means[2]);
+    printf("%-16s %7.4f %7.4f %7.4f %7.4f\n", "mean", sheet, means[0], means[1], means[2]);
+}
+
+static double now_ms(void)
+{
+    struct timespec t;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &t);
+    return 1e3 * (double)t.tv_sec + 1e-6 * (double)t.tv_nsec;
+}
+
+static void print_speed(const struct device_data *device, const struct calibration_prior *prior,
+                        size_t n)
+{
+    static double latency_ms[DATA_MAX_ROWS];
+    static double spread[DATA_MAX_ROWS];
+    const struct measurements measured = {device->genes, device->a[BASE_SEEN],
+                                          device->sd[BASE_SEEN], device->latency_ms, n};
+    struct error err = {0};
+    double fit_ms = INFINITY;
+    double predict_us = INFINITY;
+
+    for (int repeat = 0; repeat < 20; repeat++) {
+        struct calibration *calibration = NULL;
+        double start = now_ms();
+        stop_on(calibration_fit(device->space, prior,
+                                device->has_hardware ? &device->hardware : NULL, &measured,
+                                &calibration, &err),
+                &err);
+        fit_ms = fmin(fit_ms, now_ms() - start);
+        start = now_ms();
+        calibration_predict(calibration, device->genes, device->a[BASE_SEEN], device->sd[BASE_SEEN],
+                            device->n, latency_ms, spread);
+        predict_us = fmin(predict_us, 1e3 * (now_ms() - start) / (double)device->n);
+        calibration_destroy(calibration);
+    }
+    printf("%-12s %4zu measurements: fit %.2f ms, prediction with spread %.2f us\n",
+           device->space->name, n, fit_ms, predict_us);
 }
 
 static void print_numbers(const char *name, const char *shape, const double *values, size_t n)
@@ -280,6 +390,7 @@ int main(int argc, char **argv)
     struct space_data spaces_data[2];
     struct device_data phones[N_PHONES];
     struct device_data library[N_LIBRARY];
+    struct device_data fbnet[N_FBNET];
     struct calibration_prior *prior = NULL;
     double widths[N_PHONES];
     struct error err = {0};
@@ -300,8 +411,19 @@ int main(int argc, char **argv)
     print_phones(phones, NULL, BASE_HELD_OUT);
     print_phones(phones, prior, BASE_HELD_OUT);
     print_phones(phones, prior, BASE_SEEN);
+    printf("\n");
+    print_speed(&phones[1], prior, 1);
+    print_speed(&phones[1], prior, 10);
+    print_speed(&phones[1], prior, 100);
+    print_speed(&library[5], prior, 10);
+    print_speed(&library[5], prior, 100);
+    print_speed(&phones[5], NULL, 100);
     print_zero_intervals(phones, widths);
     print_intervals(phones, prior, widths);
-    print_library(library);
+    print_suggestions(phones, prior);
+    print_library("nine devices of nasbench201", library, N_LIBRARY);
+    stop_on(load_fbnet(fbnet, &err), &err);
+    print_speed(&fbnet[0], NULL, 100);
+    print_library("six devices of fbnet, known by their genes alone", fbnet, N_FBNET);
     return 0;
 }

@@ -246,6 +246,57 @@ static inline enum err load_library(const struct predictor *predictor,
     return rc;
 }
 
+/* ---- a space that is no more than its genes --------------------------------------------------- */
+
+enum { FBNET_N_GENES = 22, FBNET_N_VALUES = 9, N_FBNET = 6 };
+
+static const char *const fbnet_list[N_FBNET] = {"1080ti_1",  "essential_ph_1", "eyeriss",
+                                                "gold_6240", "samsung_a50",    "silver_4114"};
+
+static struct gene fbnet_genes[FBNET_N_GENES];
+
+static struct space fbnet_space = {
+    .name = "fbnet",
+    .notation = "write its 22 genes",
+    .genes = fbnet_genes,
+    .n_genes = FBNET_N_GENES,
+};
+
+/* The six devices of data/library/fbnet. Nothing predicts A there: it is 1. */
+static inline enum err load_fbnet(struct device_data devices[N_FBNET], struct error *err)
+{
+    struct dataset architectures = {0};
+    const char *path = data_path("library/fbnet/net.txt");
+    enum err rc = ERR_OK;
+
+    memset(devices, 0, N_FBNET * sizeof *devices);
+    for (size_t g = 0; g < FBNET_N_GENES; g++) {
+        fbnet_genes[g] = (struct gene){"layer", 1, 1, FBNET_N_VALUES};
+    }
+    if (path == NULL) {
+        return error_set(err, ERR_NOT_FOUND, "library/fbnet/net.txt is absent");
+    }
+    rc = dataset_load(&fbnet_space, path, &architectures, err);
+    for (size_t d = 0; rc == ERR_OK && d < N_FBNET; d++) {
+        const size_t n = architectures.n_rows;
+        char file[128];
+        (void)snprintf(file, sizeof file, "library/fbnet/latency/%s.txt", fbnet_list[d]);
+        path = data_path(file);
+        devices[d] = (struct device_data){.name = fbnet_list[d], .space = &fbnet_space, .n = n};
+        devices[d].genes = mem_calloc(n * FBNET_N_GENES, sizeof(int32_t));
+        devices[d].a[BASE_SEEN] = mem_calloc(n, sizeof(double));
+        devices[d].sd[BASE_SEEN] = mem_calloc(n, sizeof(double));
+        memcpy(devices[d].genes, architectures.genes, n * FBNET_N_GENES * sizeof(int32_t));
+        for (size_t i = 0; i < n; i++) {
+            devices[d].a[BASE_SEEN][i] = 1.0;
+        }
+        rc = path == NULL ? error_set(err, ERR_NOT_FOUND, "%s is absent", file)
+                          : table_read_positive(path, n, &devices[d].latency_ms, NULL, err);
+    }
+    dataset_close(&architectures);
+    return rc;
+}
+
 /* What the library without one of its devices teaches; `left_out` at or beyond n leaves none out. */
 static inline enum err learn_library(const struct device_data *devices, size_t n, size_t left_out,
                                      struct calibration_prior **out, struct error *err)

@@ -78,7 +78,7 @@ static void params_are_written_with_their_defaults_and_read_back(void **state)
          "\"export\":[\"torchscript\"]}"},
         {OF("nas", "\"device\":\"a\",\"objective\":\"pareto\",\"mutation_rate\":0,\"export\":[]"),
          "{\"device\":\"a\",\"objective\":\"pareto\",\"method\":\"genetic\","
-         "\"population_size\":100,\"generations\":100,\"crossover_rate\":2,\"mutation_rate\":0,"
+         "\"population_size\":50,\"generations\":40,\"crossover_rate\":2,\"mutation_rate\":0,"
          "\"seed\":0,\"export\":[]}"},
     };
     /* clang-format on */

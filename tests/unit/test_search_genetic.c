@@ -1,15 +1,11 @@
 /* core/search_genetic.h: that it finds what is best, evaluates nothing twice, keeps its bounds, and
  * ends when it is told to. */
-#include "core/device.h"
 #include "core/matrix.h"
-#include "core/rng.h"
 #include "core/search.h"
 #include "core/search_genetic.h"
-#include "core/table.h"
-#include "server/model_store.h"
-#include "tests/support/check.h"
+#include "tests/support/cells.h"
 
-enum { N_CELLS = 15625, N_EVALUATIONS = 2000, N_LIMITS = 5, N_SEEDS = IS_SANITIZED ? 10 : 100 };
+enum { N_EVALUATIONS = 2000, N_LIMITS = 5, N_SEEDS = IS_SANITIZED ? 10 : 100 };
 
 /* ---- a caller that watches ------------------------------------------------------------------- */
 
@@ -22,6 +18,8 @@ struct watch {
     size_t population_size;
 
     bool is_seen[N_CELLS]; /* nasbench201 only */
+    size_t first[N_CELLS]; /* those of the first call, in order; likewise */
+    size_t n_first;
     size_t n_calls, n_evaluated;
     uint64_t digest; /* of all genes, in order */
     double best;     /* accuracy of the best feasible one */
@@ -55,6 +53,9 @@ static void watch_row(struct watch *w, const int32_t *genes)
         const size_t rank = space_rank(w->space, genes);
         assert_false(w->is_seen[rank]);
         w->is_seen[rank] = true;
+        if (w->n_calls == 1) {
+            w->first[w->n_first++] = rank;
+        }
     }
     for (size_t g = 0; g < w->space->n_genes; g++) {
         w->digest = (w->digest ^ (uint64_t)genes[g]) * UINT64_C(0x100000001b3);
@@ -76,7 +77,7 @@ static enum err evaluate(void *context, const int32_t *genes, size_t n, double *
         accuracy[i] = w->accuracy(row);
         cost[i] = w->cost(row) / w->limit;
         w->best = cost[i] <= 1 ? fmax(w->best, accuracy[i]) : w->best;
-        w->lowest = fmin(w->lowest, cost[i]);
+        w->lowest = isnan(accuracy[i]) ? w->lowest : fmin(w->lowest, cost[i]);
     }
     if (w->n_calls == w->fail_at) {
         cost[n - 1] = w->bad_value;
@@ -148,48 +149,6 @@ static struct genetic_result found(const struct genetic_options *options)
 
 /* ---- nasbench201, made and true -------------------------------------------------------------- */
 
-static int32_t cells[N_CELLS * 6];
-static double cell_accuracy[N_CELLS];
-static double cell_cost[N_CELLS];
-
-static double accuracy_of_cell(const int32_t *genes)
-{
-    return cell_accuracy[space_rank(&space_nasbench201, genes)];
-}
-
-static double cost_of_cell(const int32_t *genes)
-{
-    return cell_cost[space_rank(&space_nasbench201, genes)];
-}
-
-static void list_cells(void)
-{
-    for (size_t i = 0; i < N_CELLS; i++) {
-        space_unrank(&space_nasbench201, i, cells + i * 6);
-    }
-}
-
-/* Operators have a worth and a cost on each edge, and every cell its own deviation from the sum: a
- * tenth of the range for accuracy, so that there are many peaks. From `lowest` upwards. */
-static void make_cells(double lowest)
-{
-    static const double worth[] = {0, 4, 6, 7, 3};
-    static const double dear[] = {0, 1, 5, 20, 3};
-    struct rng rng;
-
-    rng_init(&rng, 11);
-    list_cells();
-    for (size_t i = 0; i < N_CELLS; i++) {
-        cell_accuracy[i] = lowest + 5 * rng_uniform(&rng);
-        cell_cost[i] = 10 + 5 * rng_uniform(&rng);
-        for (size_t g = 0; g < 6; g++) {
-            const int32_t value = cells[i * 6 + g];
-            cell_accuracy[i] += worth[value - 1] * (double)(1 + g % 2);
-            cell_cost[i] += dear[value - 1] * (double)(1 + g % 3);
-        }
-    }
-}
-
 /* The exhaustive optimum is found in at least 95 of 100 seeds. */
 static void assert_found_at_most_limits(const double limits[N_LIMITS])
 {
@@ -238,47 +197,13 @@ static void accuracies_may_be_of_any_scale(void **state)
     assert_found_at_most_limits(limits);
 }
 
-static void read_true_accuracies(void)
-{
-    struct table nets = {0};
-    struct table accuracies = {0};
-    struct error err = {0};
-
-    assert_ok(table_read(shared_path("data/nasbench201_full/net.txt"), 6, &nets, &err), &err);
-    assert_ok(
-        table_read(shared_path("data/nasbench201_full/acc_cifar100.txt"), 1, &accuracies, &err),
-        &err);
-    assert_int_equal(nets.n_rows, N_CELLS);
-    assert_int_equal(accuracies.n_rows, N_CELLS);
-    for (size_t i = 0; i < N_CELLS; i++) {
-        int32_t genes[6];
-        for (size_t g = 0; g < 6; g++) {
-            genes[g] = (int32_t)nets.values[i * 6 + g];
-        }
-        cell_accuracy[space_rank(&space_nasbench201, genes)] = accuracies.values[i];
-    }
-    table_close(&nets);
-    table_close(&accuracies);
-}
-
 static void the_exhaustive_optimum_of_the_true_accuracies_is_found(void **state)
 {
     static const double limits_ms[N_LIMITS] = {1000, 2000, 3000, 4000, 6000};
-    const struct hardware galaxy_a10s = {2, 3, 1, 7.46};
-    struct model model = {0};
-    struct error err = {0};
 
     (void)state;
     read_true_accuracies();
-    list_cells();
-    assert_ok(model_store_load("result/nasbench201/pretrainmodel.safetensors", &space_nasbench201,
-                               &model, NULL, &err),
-              &err);
-    assert_ok(predictor_predict(model.predictor, cells, N_CELLS, cell_cost, NULL, &err), &err);
-    for (size_t i = 0; i < N_CELLS; i++) {
-        cell_cost[i] *= hardware_factor(&galaxy_a10s);
-    }
-    model_close(&model);
+    predict_cells();
     assert_found_at_most_limits(limits_ms);
 }
 
@@ -462,6 +387,50 @@ static void a_limit_that_none_keeps_gives_the_lowest_cost(void **state)
     }
 }
 
+/* Most of what is fast, and most of what is accurate, has no accuracy. */
+static void what_nobody_knows_the_accuracy_of_is_never_the_answer(void **state)
+{
+    static const double limits[] = {1, 30, 60, 200}; /* from one that none keeps */
+
+    (void)state;
+    make_cells(60);
+    for (size_t i = 0; i < N_CELLS; i++) {
+        cell_accuracy[i] = i % 3 == 0 && cells[i * 6] != 4 ? cell_accuracy[i] : NAN;
+    }
+    for (size_t l = 0; l < COUNT_OF(limits); l++) {
+        struct genetic_result result;
+        watch_begin(&space_nasbench201, accuracy_of_cell, cost_of_cell, limits[l]);
+        result = found(&plain);
+        assert_true(cell_accuracy[space_rank(&space_nasbench201, result.genes)] > 0);
+        assert_int_equal(result.is_feasible, l > 0);
+        genetic_result_close(&result);
+    }
+}
+
+static double unknown(const int32_t *genes)
+{
+    (void)genes;
+    return NAN;
+}
+
+static void where_no_accuracy_is_known_nothing_is_feasible(void **state)
+{
+    const struct genetic_hooks hooks = {&watch, evaluate, NULL};
+    struct genetic_result result = {0};
+    struct error err = {0};
+
+    (void)state;
+    make_cells(60);
+    watch_begin(&space_nasbench201, unknown, cost_of_cell, 90);
+    watch.population_size = plain.population_size;
+    assert_ok(search_genetic(&space_nasbench201, &plain, &hooks, &result, &err), &err);
+    assert_int_equal(result.n_evaluated, 2000);
+    assert_false(result.is_feasible);
+    assert_true(result.accuracy == -INFINITY);
+    assert_near(result.history[0].feasible_share, 0, 0);
+    genetic_result_close(&result);
+}
+
 static void populations_of_any_size_use_their_evaluations(void **state)
 {
     static const size_t sizes[] = {1, 2, 3, 7, 10000};
@@ -500,6 +469,137 @@ static void the_most_evaluations_are_kept(void **state)
         genetic_result_close(&result);
     }
 }
+
+/* ---- what it begins with --------------------------------------------------------------------- */
+
+/* Writes rows of the archive of cells, by their rank, as seeds. */
+static void set_seeds(int32_t *seeds, const size_t *ranks, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        space_unrank(&space_nasbench201, ranks[i], seeds + i * 6);
+    }
+}
+
+/* Whether the first call of a search is for these cells, in this order, before others. */
+static void assert_begins_with(const size_t *ranks, size_t n)
+{
+    assert_true(watch.n_first >= n);
+    for (size_t i = 0; i < n; i++) {
+        assert_int_equal(watch.first[i], ranks[i]);
+    }
+}
+
+static void a_search_begins_with_its_seeds(void **state)
+{
+    static const size_t ranks[] = {15624, 0, 4711};
+    int32_t seeds[3 * 6];
+    struct genetic_options options = plain;
+    struct genetic_result result;
+
+    (void)state;
+    make_cells(60);
+    set_seeds(seeds, ranks, 3);
+    options.seeds = seeds;
+    options.n_seeds = 3;
+    watch_begin(&space_nasbench201, accuracy_of_cell, cost_of_cell, 90);
+    result = found(&options);
+    assert_begins_with(ranks, 3);
+    assert_int_equal(watch.n_first, plain.population_size); /* the others are random */
+    assert_int_equal(result.n_evaluated, plain.population_size * plain.n_generations);
+    genetic_result_close(&result);
+}
+
+static void of_equal_seeds_the_first_counts(void **state)
+{
+    static const size_t given[] = {7, 7, 9, 7, 9, 11};
+    static const size_t once[] = {7, 9, 11};
+    int32_t seeds[COUNT_OF(given) * 6];
+    struct genetic_options options = plain;
+    struct genetic_result result;
+
+    (void)state;
+    make_cells(60);
+    set_seeds(seeds, given, COUNT_OF(given));
+    options.seeds = seeds;
+    options.n_seeds = COUNT_OF(given);
+    watch_begin(&space_nasbench201, accuracy_of_cell, cost_of_cell, 90);
+    result = found(&options); /* which sees that nothing is evaluated twice */
+    assert_begins_with(once, 3);
+    assert_int_equal(watch.n_first, plain.population_size);
+    genetic_result_close(&result);
+}
+
+static void more_seeds_than_a_population_fill_the_first_generation_alone(void **state)
+{
+    enum { N_GIVEN = 80 };
+    size_t ranks[N_GIVEN];
+    static int32_t seeds[N_GIVEN * 6];
+    struct genetic_options options = plain;
+    struct genetic_result result;
+
+    (void)state;
+    make_cells(60);
+    for (size_t i = 0; i < N_GIVEN; i++) {
+        ranks[i] = 15624 - 3 * i;
+    }
+    set_seeds(seeds, ranks, N_GIVEN);
+    options.seeds = seeds;
+    options.n_seeds = N_GIVEN;
+    watch_begin(&space_nasbench201, accuracy_of_cell, cost_of_cell, 90);
+    result = found(&options);
+    assert_begins_with(ranks, plain.population_size);
+    assert_int_equal(watch.n_first, plain.population_size);
+    genetic_result_close(&result);
+    options.evaluations_max = 5; /* fewer than those, too */
+    watch_begin(&space_nasbench201, accuracy_of_cell, cost_of_cell, 90);
+    result = found(&options);
+    assert_begins_with(ranks, 5);
+    assert_int_equal(result.n_evaluated, 5);
+    genetic_result_close(&result);
+}
+
+static void a_search_that_begins_with_the_best_keeps_it(void **state)
+{
+    static double cost[N_CELLS];
+    const struct search_candidates all = {&space_nasbench201, N_CELLS, cells, cell_accuracy, cost};
+    size_t best;
+    int32_t seed[6];
+    struct genetic_options options = plain;
+    struct genetic_result result;
+
+    (void)state;
+    make_cells(60);
+    for (size_t i = 0; i < N_CELLS; i++) {
+        cost[i] = cell_cost[i] / 90;
+    }
+    best = search_exhaustive(&all).best;
+    set_seeds(seed, &best, 1);
+    options.seeds = seed;
+    options.n_seeds = 1;
+    options.n_generations = 3;
+    watch_begin(&space_nasbench201, accuracy_of_cell, cost_of_cell, 90);
+    result = found(&options);
+    assert_int_equal(space_rank(&space_nasbench201, result.genes), best);
+    assert_near(result.history[0].accuracy, cell_accuracy[best], 0);
+    genetic_result_close(&result);
+}
+
+static void a_search_that_begins_with_nothing_given_is_the_plain_one(void **state)
+{
+    struct genetic_options options = reference_options;
+    struct genetic_result result;
+
+    (void)state;
+    set_optimum(1);
+    options.seeds = optimum;
+    options.n_seeds = 0;
+    watch_begin(&space_fbnetv3, closeness, mega_macs, 500);
+    result = found(&options);
+    assert_true(watch.digest == RECORDED_DIGEST);
+    genetic_result_close(&result);
+}
+
+/* ---- spaces of another size ------------------------------------------------------------------ */
 
 /* Three genes of which one has nothing to choose, six architectures. */
 static const struct gene few_genes[] = {
@@ -577,6 +677,10 @@ static void the_feasible_go_first_and_the_infeasible_by_their_cost(void **state)
     assert_true(genetic_is_better(2, 1.5, 1, 1.5));
     assert_false(genetic_is_better(1, 0.5, 1, 0.5));
     assert_false(genetic_is_better(1, 1.5, 1, 1.5));
+    assert_true(genetic_is_better(1, 1.5, -INFINITY, 0.5));
+    assert_false(genetic_is_better(-INFINITY, 0.5, 1, 1.5));
+    assert_true(genetic_is_better(-INFINITY, 0.5, -INFINITY, 1.5));
+    assert_false(genetic_is_better(-INFINITY, 1.5, -INFINITY, 1.5));
 }
 
 static enum err search_once(void *context, struct error *err)
@@ -616,8 +720,15 @@ int main(void)
         counted_test(a_search_stops_at_any_report),
         counted_test(an_error_of_the_evaluation_ends_the_search),
         counted_test(a_limit_that_none_keeps_gives_the_lowest_cost),
+        counted_test(what_nobody_knows_the_accuracy_of_is_never_the_answer),
+        counted_test(where_no_accuracy_is_known_nothing_is_feasible),
         counted_test(populations_of_any_size_use_their_evaluations),
         counted_test(the_most_evaluations_are_kept),
+        counted_test(a_search_begins_with_its_seeds),
+        counted_test(of_equal_seeds_the_first_counts),
+        counted_test(more_seeds_than_a_population_fill_the_first_generation_alone),
+        counted_test(a_search_that_begins_with_the_best_keeps_it),
+        counted_test(a_search_that_begins_with_nothing_given_is_the_plain_one),
         counted_test(a_space_smaller_than_the_population_is_evaluated_whole),
         counted_test(options_out_of_range_are_named),
         counted_test(the_feasible_go_first_and_the_infeasible_by_their_cost),
