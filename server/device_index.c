@@ -216,7 +216,7 @@ enum err device_index_names(const struct device_index *index, struct names *out,
 const struct device_file *device_file_at(const struct device_files *files,
                                          const struct space *space, enum data_place at)
 {
-    for (size_t s = 0; s < files->spaces->n; s++) {
+    for (size_t s = 0; files->spaces != NULL && s < files->spaces->n; s++) {
         if (files->spaces->items[s] == space) {
             return files->of_space[s][at];
         }

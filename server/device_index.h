@@ -29,7 +29,8 @@ struct device_index {
     size_t capacity;
 };
 
-/* The files of one device; each points into the index, or is NULL where there is none. */
+/* The files of one device; each points into the index, or is NULL where there is none. Zeroes stand
+ * for a device that has none at all. */
 struct device_files {
     const struct space_list *spaces; /* the index's */
     const char *name;

@@ -38,7 +38,7 @@ enum err infer_stats_init(struct infer_stats *stats, struct error *err)
     int failed;
 
     memset(stats, 0, sizeof *stats);
-    stats->counts = mem_calloc(SPACE_N_SLOTS * INFER_STATS_VERSIONS, sizeof *stats->counts);
+    stats->counts = mem_calloc((size_t)SPACE_N_SLOTS * INFER_STATS_VERSIONS, sizeof *stats->counts);
     if (stats->counts == NULL) {
         return error_set(err, ERR_NOMEM, "no memory for statistics");
     }

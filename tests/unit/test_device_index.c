@@ -290,6 +290,16 @@ static void no_memory_is_told_and_leaves_nothing(void **state)
     fail_each_allocation(load_all, &tree);
 }
 
+/* A device that the index does not know, as the first PUT of its measurements finds it. */
+static void a_device_without_files_has_none_in_any_space(void **state)
+{
+    const struct device_files none = {0};
+    (void)state;
+    for (enum data_place at = 0; at < DATA_N_PLACES; at++) {
+        assert_null(device_file_at(&none, &space_nasbench201, at));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -304,6 +314,7 @@ int main(void)
         directory_test(a_link_to_nothing_is_no_error),
         counted_test(paths_in_messages_are_relative),
         directory_test(no_memory_is_told_and_leaves_nothing),
+        directory_test(a_device_without_files_has_none_in_any_space),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
