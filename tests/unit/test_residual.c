@@ -98,8 +98,8 @@ static void standardised_features_have_mean_0_and_deviation_1(void **state)
 static void a_space_that_names_no_features_has_its_genes(void **state)
 {
     static const struct gene few[] = {
-        {"width",  16, 8, 3},
-        {"kernel", 3,  2, 2}
+        {"width",  16, 8, 3, NULL},
+        {"kernel", 3,  2, 2, NULL}
     };
     static struct gene many[SPACE_MAX_GENES];
     static const int32_t genes[] = {24, 5};
@@ -114,7 +114,7 @@ static void a_space_that_names_no_features_has_its_genes(void **state)
     residual_describe(&basis, genes, x);
     assert_memory_equal(x + RESIDUAL_FIRST, one_hot, sizeof one_hot);
     for (size_t g = 0; g < SPACE_MAX_GENES; g++) { /* too many values to tell apart */
-        many[g] = (struct gene){"gene", 0, 1, 100};
+        many[g] = (struct gene){"gene", 0, 1, 100, NULL};
     }
     space.genes = many;
     space.n_genes = SPACE_MAX_GENES;

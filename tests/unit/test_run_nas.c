@@ -42,7 +42,10 @@ static struct fixture *begin(const struct space *space, const char *data_path)
     assert_ok(model_store_path(".", space, path, &err), &err);
     assert_ok(model_store_load(path, space, &f->model, NULL, &err), &err);
     assert_ok(accuracy_cache_acquire(NULL, &f->tree, space, &f->known, &err), &err);
-    job_nas_preset(&f->params);
+    f->params.population_size = 100;
+    f->params.generations = 100;
+    f->params.crossover_rate = 2;
+    f->params.mutation_rate = 0.05;
     return f;
 }
 
