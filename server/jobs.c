@@ -104,12 +104,26 @@ static enum err run_cancel(struct job_write *write, struct job_store *store, str
     return job_store_cancel(store, change->id, realtime_ms(), &change->is_found, &change->job, err);
 }
 
+/* What attempts that were interrupted have left of a job that was cancelled while it waited to be
+ * begun again; one that runs sees to that itself. */
+static void drop_remains(const struct jobs *jobs, const struct job *job)
+{
+    const struct space named = {.name = job->space}; /* a name is all that its files need */
+    struct error err;
+
+    if (job->state == JOB_CANCELLED && job->attempt > 0 &&
+        job_files_remove(jobs->app->tree.root, &named, job->id, &err) != ERR_OK) {
+        log_write(LOG_WARNING, "job %s: %s", job->id, err.text);
+    }
+}
+
 static void end_cancel(struct job_write *write)
 {
     struct job_change *change = (struct job_change *)write;
     struct jobs *jobs = change->jobs;
 
     if (write->rc == ERR_OK && change->is_found) {
+        drop_remains(jobs, &change->job);
         job_board_stop(jobs->board, change->id, STOP_CANCEL);
         job_board_changed(jobs->board, change->id, change->job.revision,
                           job_has_ended(change->job.state));
