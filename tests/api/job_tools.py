@@ -5,8 +5,10 @@ import re
 import signal
 import subprocess
 import time
+import zipfile
 
 import numpy
+import onnx
 import requests
 from conftest import BINARY, ROOT, factor, write_rows
 from safetensors import safe_open
@@ -176,6 +178,11 @@ def check_whole(root, job):
                 assert all(numpy.isfinite(model.get_tensor(key)).all() for key in model.keys()), file
         elif path.suffix == ".json":
             json.loads(path.read_text())
+        elif path.suffix == ".onnx":
+            onnx.checker.check_model(path)
+        elif path.suffix == ".pt":
+            with zipfile.ZipFile(path) as archive:
+                assert archive.testzip() is None, file
         else:
             rows = path.read_text().splitlines()
             assert len(rows) == len((root / "data" / SPACE / "net.txt").read_text().splitlines()), file

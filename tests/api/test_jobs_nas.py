@@ -316,3 +316,20 @@ def test_a_search_that_was_killed_ends_as_an_undisturbed_one_does(tmp_path):
     files = [{path.name: path.read_bytes() for path in files_of(made.root, each["id"])} for each in (job, undisturbed)]
     assert len(files[0]) == 3 and files[0] == files[1]
     assert made.stop() == 0
+
+
+def test_a_search_that_waits_to_be_begun_again_is_cancelled_and_leaves_no_file(tmp_path):
+    made = Daemon(make_tree(tmp_path / "root"), "--job-workers", 3).start()
+    short = order("fbnetv3", latency_constraint_ms=2000, population_size=50, generations=4, export=None)
+    ids = [made.submit(short)["id"]]
+    wait_for_writing(made, ids[0])
+    ids += [made.submit(order("fbnetv3", latency_constraint_ms=300, **LONG) | {"priority": 100})["id"] for _ in range(4)]
+    made.kill()
+    assert list((made.root / "result").glob(f"*/jobs/{ids[0]}/*")), "it had begun to write"
+    made.start()
+    job = cancel(made, ids[0])
+    assert (job["state"], job["attempt"]) == ("cancelled", 1), job  # the others went first
+    assert not (made.root / "result" / "fbnetv3" / "jobs" / ids[0]).exists()
+    for id in ids[1:]:
+        cancel(made, id)
+    assert made.stop() == 0
