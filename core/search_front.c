@@ -98,6 +98,12 @@ static double cost_of(const struct front *f, size_t row, double limit_ms)
     return fmax(f->archive.cost[row] / limit_ms, f->others[row]);
 }
 
+/* By the front's limits; one of unknown accuracy is not. */
+static bool is_feasible(const struct front *f, size_t row)
+{
+    return !isnan(f->archive.accuracy[row]) && cost_of(f, row, f->latency_limit_ms) <= 1.0;
+}
+
 /* What the search under way is to make of a row: one of unknown accuracy is of no use to any. */
 static void tell_worth(const struct front *f, size_t row, double *accuracy, double *cost)
 {
@@ -141,7 +147,7 @@ static enum err keep_generation(struct front *f, size_t from, struct error *err)
     best_cost = cost_of(f, f->best, f->latency_limit_ms);
     for (size_t row = from; row < a->n; row++) {
         const double cost = cost_of(f, row, f->latency_limit_ms);
-        n_feasible += cost <= 1.0;
+        n_feasible += is_feasible(f, row);
         if (genetic_is_better(a->accuracy[row], cost, a->accuracy[f->best], best_cost)) {
             f->best = row;
             best_cost = cost;
@@ -150,7 +156,7 @@ static enum err keep_generation(struct front *f, size_t from, struct error *err)
     f->history[f->n_generations++] = (struct genetic_generation){
         .n_evaluated = a->n - from,
         .feasible_share = (double)n_feasible / (double)(a->n - from),
-        .is_feasible = best_cost <= 1.0,
+        .is_feasible = is_feasible(f, f->best),
         .accuracy = a->accuracy[f->best],
         .cost = best_cost,
     };
@@ -206,7 +212,7 @@ static bool tell_progress(void *context, const struct genetic_progress *progress
         .generation = f->n_generations < n_most ? f->n_generations : n_most,
         .n_generations = n_most,
         .n_evaluated = f->archive.n,
-        .is_feasible = cost <= 1.0,
+        .is_feasible = is_feasible(f, f->best),
         .genes = genes,
         .accuracy = f->archive.accuracy[f->best],
         .cost = cost,

@@ -30,7 +30,7 @@ struct front_result {
     int32_t *genes;                /* (n_front, n_genes), owned; by latency, the fastest first */
     double *accuracy, *latency_ms; /* (n_front) each, owned */
     size_t n_evaluated;            /* in all */
-    double lowest_latency_ms;      /* of those */
+    double lowest_latency_ms;      /* of those whose accuracy is known, else infinite */
     /* (n_generations), owned: of all searches together, those that evaluated something; the best as
      * above */
     struct genetic_generation *history;
