@@ -27,7 +27,7 @@ static struct suggest_candidates make_candidates(const struct space *space, size
         double features[SPACE_MAX_FEATURES];
         double log_cost;
         space_draw(space, &rng, made.genes + i * space->n_genes);
-        space->features->compute(made.genes + i * space->n_genes, &log_cost, features);
+        space->features->compute(space, made.genes + i * space->n_genes, &log_cost, features);
         made.a[i] = exp(log_cost);
         made.sd[i] = 0.05 * made.a[i];
     }
