@@ -10,9 +10,6 @@
 #define ONNX_FILE        "model.onnx"
 #define TORCHSCRIPT_FILE "model.pt"
 
-/* Where in the job's course files are begun, in percent. */
-#define SEARCHED_PERCENT 90.0
-
 /* What a check looks at and a run works on. */
 struct search {
     const struct job_env *env;
@@ -156,11 +153,6 @@ static enum err tell(const struct job_env *env, const char *stage, double percen
                : error_set(err, ERR_CANCELED, "the search was stopped");
 }
 
-static bool may_write_on(void *context)
-{
-    return tell(context, "writing", SEARCHED_PERCENT, NULL) == ERR_OK;
-}
-
 /* Stages the files: the report and the network in the formats that were asked for. */
 static enum err stage(const struct job_env *env, const struct search_report *report,
                       struct result_batch *batch, struct error *err)
@@ -213,8 +205,8 @@ static void put_result(const struct job_env *env, const struct search_report *re
 static enum err save(const struct job_env *env, const struct search_report *report,
                      struct text *result, struct error *err)
 {
-    struct result_batch batch = {.may_go_on = may_write_on, .context = (void *)env};
-    enum err rc = tell(env, "writing", SEARCHED_PERCENT, err);
+    struct result_batch batch = {0};
+    enum err rc = tell(env, "writing", NAS_SEARCHED_PERCENT, err);
 
     rc = rc != ERR_OK ? rc : stage(env, report, &batch, err);
     rc = rc != ERR_OK ? rc : job_commit(env, &batch, err);

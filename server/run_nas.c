@@ -15,9 +15,6 @@
  * predictor that looks them up and of one that computes. */
 enum { CHUNK_ROWS = 512, COMPUTED_ROWS = 8 };
 
-/* Where in its course a search ends, in percent; then files are written. */
-#define SEARCHED_PERCENT 90.0
-
 /* A search under way. */
 struct search {
     const struct nas_subject *subject;
@@ -283,7 +280,7 @@ static enum err search_all(struct search *s, struct search_report *report, struc
     struct search_result found = {0};
     enum err rc = cost != NULL ? ERR_OK : error_set(err, ERR_NOMEM, "no memory for %zu costs", n);
 
-    rc = rc != ERR_OK ? rc : predict(s, genes, n, SEARCHED_PERCENT, err);
+    rc = rc != ERR_OK ? rc : predict(s, genes, n, NAS_SEARCHED_PERCENT, err);
     rc = rc != ERR_OK ? rc : price(s, genes, n, rows->accuracy, cost, err);
     if (rc == ERR_OK) {
         found = search_exhaustive(&candidates);
@@ -343,7 +340,7 @@ static bool tell_generation(void *context, const struct genetic_progress *now)
                             params->macs_max <= 0.0 && params->params_max <= 0.0 &&
                             params->objective == SEARCH_ACCURACY;
 
-    s->told.percent = SEARCHED_PERCENT * (double)now->generation / (double)now->n_generations;
+    s->told.percent = NAS_SEARCHED_PERCENT * (double)now->generation / (double)now->n_generations;
     s->told.stage = "searching";
     s->told.generation = now->generation;
     s->told.n_generations = now->n_generations;
@@ -532,21 +529,24 @@ enum err run_nas(const struct nas_subject *subject, const struct nas_hooks *hook
     return ERR_OK;
 }
 
-/* Before the `i`-th of `n` files. */
-static enum err tell_writing(const struct nas_hooks *hooks, size_t i, size_t n, struct error *err)
+/* Files that are being written, and how far they are. */
+struct writing {
+    const struct nas_hooks *hooks;
+    double percent;
+};
+
+static bool go_on_writing(void *context)
 {
+    const struct writing *writing = context;
     const struct job_progress progress = {
-        .percent = SEARCHED_PERCENT + (100.0 - SEARCHED_PERCENT) * (double)i / (double)n,
+        .percent = writing->percent,
         .stage = "writing",
         .loss = NAN,
         .latency_ms = NAN,
         .seconds_left = NAN,
     };
 
-    if (hooks != NULL && !hooks->progress(hooks->context, &progress)) {
-        return error_set(err, ERR_CANCELED, "the search was stopped");
-    }
-    return ERR_OK;
+    return writing->hooks == NULL || writing->hooks->progress(writing->hooks->context, &progress);
 }
 
 enum err run_nas_stage(const struct search_report *report, const struct nas_files *files,
@@ -554,6 +554,7 @@ enum err run_nas_stage(const struct search_report *report, const struct nas_file
 {
     const char *const paths[] = {files->onnx, files->torchscript};
     const size_t n_paths = sizeof paths / sizeof *paths;
+    struct writing writing = {.hooks = hooks};
     struct graph graph = {0};
     enum err rc = ERR_OK;
 
@@ -562,13 +563,19 @@ enum err run_nas_stage(const struct search_report *report, const struct nas_file
     }
     rc = graph_build(report->space, report->found.genes, (uint64_t)report->params->seed, &graph,
                      err);
+    batch->may_go_on = go_on_writing;
+    batch->context = &writing;
     for (size_t i = 0; rc == ERR_OK && i < n_paths; i++) {
         uint64_t n_bytes;
-        rc = tell_writing(hooks, i, n_paths, err);
+        writing.percent =
+            NAS_SEARCHED_PERCENT + (100.0 - NAS_SEARCHED_PERCENT) * (double)i / (double)n_paths;
+        rc = result_go_on(batch, err);
         if (rc == ERR_OK && paths[i] != NULL) {
             rc = network_format_of(paths[i])->stage(&graph, batch, paths[i], &n_bytes, err);
         }
     }
+    batch->may_go_on = NULL;
+    batch->context = NULL;
     graph_close(&graph);
     return rc;
 }

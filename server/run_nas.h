@@ -25,6 +25,9 @@ struct nas_hooks {
     bool (*progress)(void *context, const struct job_progress *progress);
 };
 
+/* Where in its course a search ends, in percent; then files are written. */
+#define NAS_SEARCHED_PERCENT 90.0
+
 /* ERR_INVALID where the method cannot search the space (nas_check() tells beforehand); ERR_NUMERIC,
  * ERR_NOMEM, ERR_CANCELED. The caller ends the report with search_report_close(); it borrows the
  * subject's params and model. */
@@ -41,8 +44,8 @@ struct nas_files {
     const char *onnx, *torchscript;
 };
 
-/* Stages the network that was found in the formats that have a path. `hooks` may be NULL; it is told
- * before each file, which takes up to a second. */
+/* Stages the network that was found in the formats that have a path. `hooks` may be NULL;
+ * they are told every 32 KiB or so, and may end it. */
 enum err run_nas_stage(const struct search_report *report, const struct nas_files *files,
                        const struct nas_hooks *hooks, struct result_batch *batch,
                        struct error *err);
