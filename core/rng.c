@@ -2,15 +2,6 @@
 
 #include <assert.h>
 
-uint64_t rng_at(uint64_t key, uint64_t i)
-{
-    uint64_t z = key + (i + 1) * UINT64_C(0x9e3779b97f4a7c15); /* splitmix64's i-th state */
-
-    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
-    return z ^ (z >> 31);
-}
-
 void rng_init(struct rng *rng, uint64_t seed)
 {
     for (size_t i = 0; i < 4; i++) {

@@ -26,7 +26,14 @@ size_t rng_below(struct rng *rng, size_t n);
 void rng_shuffle(struct rng *rng, size_t *items, size_t n);
 
 /* Number i of the sequence that `key` names (splitmix64), without those before it: for values that
- * are drawn in any order, or twice. */
-uint64_t rng_at(uint64_t key, uint64_t i);
+ * are drawn in any order, or twice. Here, since weights are drawn by the million. */
+static inline uint64_t rng_at(uint64_t key, uint64_t i)
+{
+    uint64_t z = key + (i + 1) * UINT64_C(0x9e3779b97f4a7c15); /* splitmix64's i-th state */
+
+    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
+    return z ^ (z >> 31);
+}
 
 #endif
