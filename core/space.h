@@ -152,6 +152,9 @@ bool space_tells(const struct space *space, enum space_table table);
 enum err space_count(const struct space *space, const int32_t *genes, struct cost *cost,
                      struct error *err);
 
+/* Whether an architecture is among those of `rows` (n, n_genes), which are looked through. */
+bool space_is_among(const struct space *space, const int32_t *rows, size_t n, const int32_t *genes);
+
 /* Number of an architecture, 0 .. n_architectures - 1, the last gene running fastest; and back.
  * Only where n_architectures is positive; genes are valid. */
 size_t space_rank(const struct space *space, const int32_t *genes);
