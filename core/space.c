@@ -284,6 +284,16 @@ enum err space_count(const struct space *space, const int32_t *genes, struct cos
     return ERR_OK;
 }
 
+bool space_is_among(const struct space *space, const int32_t *rows, size_t n, const int32_t *genes)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (memcmp(rows + i * space->n_genes, genes, space->n_genes * sizeof *genes) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 size_t space_rank(const struct space *space, const int32_t *genes)
 {
     size_t rank = 0;

@@ -62,6 +62,17 @@ struct space_residuals {
     void (*compute)(const struct space *space, const int32_t *genes, double *features);
 };
 
+/* What share of latencies 90 % intervals hold on phones that were not learned from, after so many
+ * measurements: held-out architectures, mean over the phones of the space. `make figures` prints
+ * them. */
+#define SPACE_COVERAGE_LEVEL 0.9
+enum { SPACE_N_COVERAGES = 3 };
+
+struct space_coverage {
+    size_t n_measurements;
+    double share;
+};
+
 struct graph;
 struct space_declaration;
 
@@ -92,6 +103,7 @@ struct space {
     void (*count)(const int32_t *genes, struct cost *cost);
     const struct space_features *features;
     double device_spread; /* of log latency, core/interval.h; 0: INTERVAL_DEVICE_SPREAD */
+    const struct space_coverage *coverage;   /* (SPACE_N_COVERAGES); NULL: not measured */
     const struct space_residuals *residuals; /* NULL: those that any space has, core/residual.h */
     /* Appends the network's nodes (core/graph.h); the genes are countable. ERR_INVALID where such a
      * network cannot be built. What is built agrees with count() in MACs and parameters. NULL where
@@ -151,6 +163,9 @@ bool space_tells(const struct space *space, enum space_table table);
  * the sums of its tables, 0 for a table that it has not; ERR_INVALID where it has none. */
 enum err space_count(const struct space *space, const int32_t *genes, struct cost *cost,
                      struct error *err);
+
+/* Whether an architecture is among those of `rows` (n, n_genes), which are looked through. */
+bool space_is_among(const struct space *space, const int32_t *rows, size_t n, const int32_t *genes);
 
 /* Number of an architecture, 0 .. n_architectures - 1, the last gene running fastest; and back.
  * Only where n_architectures is positive; genes are valid. */

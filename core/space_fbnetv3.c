@@ -265,6 +265,12 @@ static void count_network(const int32_t *genes, struct cost *cost)
     add_head(cost, fbnetv3_last_channels(genes), side);
 }
 
+static const struct space_coverage coverage[SPACE_N_COVERAGES] = {
+    {0,  0.949},
+    {10, 0.877},
+    {50, 0.882}
+};
+
 const struct space space_fbnetv3 = {
     .name = "fbnetv3",
     .slot = 1,
@@ -284,6 +290,7 @@ const struct space space_fbnetv3 = {
     .count = count_network,
     .features = &fbnetv3_features,
     .device_spread = 0.087,
+    .coverage = coverage,
     .residuals = &fbnetv3_residuals,
     .build_graph = fbnetv3_build_graph,
 };

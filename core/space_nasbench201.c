@@ -255,6 +255,12 @@ static void count_network(const int32_t *genes, struct cost *cost)
     cost_add_linear(cost, COST_LINEAR, STAGE_HEAD, 1, channels, NASBENCH201_N_CLASSES, true);
 }
 
+static const struct space_coverage coverage[SPACE_N_COVERAGES] = {
+    {0,  0.875},
+    {10, 0.901},
+    {50, 0.871}
+};
+
 const struct space space_nasbench201 = {
     .name = "nasbench201",
     .slot = 0,
@@ -276,6 +282,7 @@ const struct space space_nasbench201 = {
     .count = count_network,
     .features = &nasbench201_features,
     .device_spread = 0.161,
+    .coverage = coverage,
     .residuals = &nasbench201_residuals,
     .build_graph = nasbench201_build_graph,
 };

@@ -379,18 +379,9 @@ enum err calibration_suggest(const struct space *space, const struct calibration
 
 /* ---- of a space ------------------------------------------------------------------------------ */
 
-static bool is_among(const int32_t *genes, size_t n, size_t n_genes, const int32_t *wanted)
-{
-    for (size_t i = 0; i < n; i++) {
-        if (memcmp(genes + i * n_genes, wanted, n_genes * sizeof *genes) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* Distinct architectures of the space; a draw that is there already is drawn anew, some times. */
-static size_t draw_candidates(const struct space *space, uint64_t seed, int32_t *genes)
+/* A draw that is there already is drawn anew, some times. */
+size_t suggest_draw(const struct space *space, uint64_t seed, const int32_t *excluded,
+                    size_t n_excluded, int32_t *genes)
 {
     const size_t n_genes = space->n_genes;
     struct rng rng;
@@ -407,7 +398,10 @@ static size_t draw_candidates(const struct space *space, uint64_t seed, int32_t 
         } else {
             space_draw(space, &rng, row);
         }
-        n += is_among(genes, n, n_genes, row) ? 0 : 1;
+        n +=
+            space_is_among(space, genes, n, row) || space_is_among(space, excluded, n_excluded, row)
+                ? 0
+                : 1;
     }
     return n;
 }
@@ -430,7 +424,7 @@ enum err calibration_suggest_of_space(const struct predictor *predictor,
                        SUGGEST_MAX_CANDIDATES);
     }
     if (rc == ERR_OK) {
-        candidates.n = draw_candidates(space, seed, pool);
+        candidates.n = suggest_draw(space, seed, NULL, 0, pool);
         candidates.sd = a + candidates.n;
         rc = predictor_predict(predictor, pool, candidates.n, a, a + candidates.n, err);
     }

@@ -46,4 +46,10 @@ enum err calibration_suggest_of_space(const struct predictor *predictor,
                                       uint64_t seed, size_t n, const struct fit_hooks *hooks,
                                       int32_t *genes, struct error *err);
 
+/* Draws what may be chosen of a space: distinct architectures without those of `excluded`
+ * (n_excluded, n_genes; may be NULL), in `genes`, which has room for SUGGEST_MAX_CANDIDATES. Returns
+ * how many there are. */
+size_t suggest_draw(const struct space *space, uint64_t seed, const int32_t *excluded,
+                    size_t n_excluded, int32_t *genes);
+
 #endif

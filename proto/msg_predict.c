@@ -7,6 +7,7 @@
 #include "core/mem.h"
 #include "proto/json_spec.h"
 #include "proto/msg_device.h"
+#include "proto/msg_measurements.h"
 #include "proto/msg_model.h"
 #include "proto/msg_space.h"
 
@@ -271,6 +272,69 @@ static void read_model(const struct json_reader *reader, struct json_view value)
     (void)msg_model_name_read(reader, value, request->model);
 }
 
+static void read_measurements(const struct json_reader *reader, struct json_view value)
+{
+    struct predict_request *request = reader->out;
+    struct measurements rows;
+
+    if (request->has_device_list) {
+        field_errors_add(reader->errors, 0, reader->pointer,
+                         "measurements are of one device: give hardware or device, not devices");
+        return;
+    }
+    if (request->space != NULL &&
+        msg_measurements_read(reader, value, request->space, PREDICT_MAX_MEASUREMENTS, &rows)) {
+        request->measured_genes = rows.genes; /* handed over */
+        request->measured_ms = rows.latency_ms;
+        request->n_measured = rows.n_rows;
+    }
+}
+
+/* Measurements alone may tell what the device is. */
+static void complete_targets(struct predict_request *request)
+{
+    const struct json_reader reader = {request, &request->errors, "/measurements"};
+
+    if (request->targets == NULL && request->n_measured > 0 && begin_targets(&reader, 1)) {
+        request->targets[0].lacks_hardware = true;
+    }
+}
+
+static void read_calibrate(const struct json_reader *reader, struct json_view value)
+{
+    struct predict_request *request = reader->out;
+
+    if (json_view_kind(value) != JSON_KIND_BOOLEAN) {
+        field_errors_add(reader->errors, 0, reader->pointer,
+                         "must be true (measurements count, the default) or false, not %s",
+                         json_view_kind_name(value));
+        return;
+    }
+    request->is_uncalibrated = !json_view_is_true(value);
+    if (request->is_uncalibrated && request->n_measured > 0) {
+        field_errors_add(reader->errors, 0, reader->pointer,
+                         "must not be false beside measurements, which are there to be used");
+    }
+}
+
+static void read_interval(const struct json_reader *reader, struct json_view value)
+{
+    struct predict_request *request = reader->out;
+    const bool is_number = json_view_kind(value) == JSON_KIND_NUMBER;
+    const double level = is_number ? json_view_number(value) : 0.0;
+
+    if (level > 0.0 && level < 1.0) {
+        request->level = level;
+    } else if (is_number) {
+        field_errors_add(reader->errors, 0, reader->pointer,
+                         "must be above 0 and below 1, 0.9 say, not %g", level);
+    } else {
+        field_errors_add(reader->errors, 0, reader->pointer,
+                         "must be a number above 0 and below 1, 0.9 say, not %s",
+                         json_view_kind_name(value));
+    }
+}
+
 static const struct json_field fields[] = {
     {"search_space",  true,  read_search_space },
     {"on_error",      false, read_on_error     },
@@ -278,6 +342,9 @@ static const struct json_field fields[] = {
     {"device",        false, read_device       },
     {"devices",       false, read_devices      },
     {"model",         false, read_model        },
+    {"measurements",  false, read_measurements },
+    {"calibrate",     false, read_calibrate    },
+    {"interval",      false, read_interval     },
     {"architectures", true,  read_architectures},
 };
 
@@ -294,10 +361,11 @@ enum err msg_predict_decode(const char *bytes, size_t size, size_t values_max,
         return rc;
     }
     json_spec_read(root, fields, sizeof fields / sizeof *fields, "", out, &out->errors);
-    if (out->targets == NULL && out->errors.n == 0) {
-        field_errors_add(
-            &out->errors, 0, "",
-            "say for which device: hardware (four numbers), device (a name) or devices");
+    complete_targets(out);
+    if (out->targets == NULL && out->errors.n == 0 && !out->errors.has_failed) {
+        field_errors_add(&out->errors, 0, "",
+                         "say for which device: hardware (four numbers), device (a name) or "
+                         "devices; or give measurements of it");
     }
     if (out->errors.has_failed || out->skipped.has_failed) {
         return error_set(err, ERR_NOMEM, "no memory to read the request");
@@ -317,21 +385,88 @@ void msg_predict_close(struct predict_request *request)
     mem_free(request->targets);
     mem_free(request->genes);
     mem_free(request->is_bad);
+    mem_free(request->measured_genes);
+    mem_free(request->measured_ms);
     memset(request, 0, sizeof *request);
 }
 
-static void put_row(const struct predict_reply *reply, double factor, struct text *out)
+/* The latencies of target `t`. */
+static void put_latencies(const struct predict_reply *reply, size_t t, struct text *out)
 {
     const struct predict_request *request = reply->request;
+    const size_t n = request->n_architectures;
+    const double *made = reply->latency_ms != NULL ? reply->latency_ms + t * n : NULL;
+    const double factor = reply->factors[t];
 
     text_put(out, "[", 1);
-    for (size_t i = 0; i < request->n_architectures; i++) {
+    for (size_t i = 0; i < n; i++) {
         if (i > 0) {
             text_put(out, ",", 1);
         }
-        text_put_json_number(out, request->is_bad[i] ? NAN : reply->parameter[i] * factor);
+        text_put_json_number(out, request->is_bad[i]
+                                      ? NAN
+                                      : (made != NULL ? made[i] : reply->parameter[i] * factor));
     }
     text_put(out, "]", 1);
+}
+
+static void put_bounds(const struct predict_reply *reply, size_t t, struct text *out)
+{
+    const struct predict_request *request = reply->request;
+    const size_t n = request->n_architectures;
+
+    text_put(out, "[", 1);
+    for (size_t i = 0; i < n; i++) {
+        if (i > 0) {
+            text_put(out, ",", 1);
+        }
+        if (request->is_bad[i]) {
+            text_puts(out, "null");
+            continue;
+        }
+        text_put(out, "[", 1);
+        text_put_json_number(out, reply->low_ms[t * n + i]);
+        text_put(out, ",", 1);
+        text_put_json_number(out, reply->high_ms[t * n + i]);
+        text_put(out, "]", 1);
+    }
+    text_put(out, "]", 1);
+}
+
+static void put_calibration(const struct predict_reply *reply, size_t t, struct text *out)
+{
+    const struct predict_calibration *calibration = &reply->calibrations[t];
+
+    if (calibration->n_measurements == 0) {
+        text_puts(out, "null");
+    } else {
+        text_printf(out, "{\"n_measurements\":%zu,\"n_distrusted\":%zu}",
+                    calibration->n_measurements, calibration->n_distrusted);
+    }
+}
+
+/* A member with what `put` writes of each target; with "devices" a list of those. */
+static void put_by_target(const struct predict_reply *reply, const char *name,
+                          void (*put)(const struct predict_reply *, size_t, struct text *),
+                          struct text *out)
+{
+    const struct predict_request *request = reply->request;
+
+    text_puts(out, ",\"");
+    text_puts(out, name);
+    text_puts(out, "\":");
+    if (request->has_device_list) {
+        text_put(out, "[", 1);
+    }
+    for (size_t t = 0; t < request->n_targets; t++) {
+        if (t > 0) {
+            text_put(out, ",", 1);
+        }
+        put(reply, t, out);
+    }
+    if (request->has_device_list) {
+        text_put(out, "]", 1);
+    }
 }
 
 static void put_skipped(const struct field_errors *skipped, struct text *out)
@@ -363,18 +498,13 @@ void msg_predict_encode(const struct predict_reply *reply, struct text *out)
     text_puts(out, space->input);
     text_puts(out, "\",\"batch\":");
     text_put_json_number(out, space->batch);
-    text_puts(out, "},\"latency_ms\":");
-    if (request->has_device_list) {
-        text_put(out, "[", 1);
+    text_put(out, "}", 1);
+    put_by_target(reply, "latency_ms", put_latencies, out);
+    if (reply->low_ms != NULL) {
+        put_by_target(reply, "interval_ms", put_bounds, out);
     }
-    for (size_t t = 0; t < request->n_targets; t++) {
-        if (t > 0) {
-            text_put(out, ",", 1);
-        }
-        put_row(reply, reply->factors[t], out);
-    }
-    if (request->has_device_list) {
-        text_put(out, "]", 1);
+    if (reply->calibrations != NULL) {
+        put_by_target(reply, "calibration", put_calibration, out);
     }
     if (request->is_null_on_error) {
         put_skipped(&request->skipped, out);

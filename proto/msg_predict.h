@@ -4,7 +4,9 @@
  *    "architectures": ["444244", ...]}
  *
  * Exactly one of "hardware" (vector F, D, C, M or object), "device" (a name) and "devices" (a list
- * of names, vectors or objects). With "on_error": "null" a bad architecture yields null and an
+ * of names, vectors or objects); none is needed beside "measurements" of the one device, which
+ * correct what is predicted for it. "calibrate": false leaves stored measurements out of account,
+ * "interval": 0.9 asks for bounds at that level. With "on_error": "null" a bad architecture yields null and an
  * entry in the reply's "errors"; else it refuses the whole call. "model" names another model than
  * the served one. A struct belongs to one thread. */
 #ifndef DGLD_PROTO_MSG_PREDICT_H
@@ -21,7 +23,8 @@
 #include "proto/model_file.h"
 #include "proto/text.h"
 
-#define PREDICT_MAX_DEVICES 1024
+#define PREDICT_MAX_DEVICES      1024
+#define PREDICT_MAX_MEASUREMENTS 1000
 
 /* A device to predict for: named, to be looked up, or described. */
 struct predict_target {
@@ -29,6 +32,7 @@ struct predict_target {
     char name[DEVICE_NAME_BYTES]; /* valid by device_name_validate() */
     char pointer[32];             /* of the field that named it */
     struct hardware hardware;     /* where it is not named, or once it was looked up */
+    bool lacks_hardware;          /* has no data sheet: measurements alone tell what it is */
 };
 
 struct predict_request {
@@ -43,6 +47,11 @@ struct predict_request {
     size_t values_max;            /* n_targets times n_architectures may be no more ... */
     bool is_over_limit;           /* ... and would be */
     char model[MODEL_NAME_BYTES]; /* of a named model; empty: the served one */
+    int32_t *measured_genes;      /* (n_measured, space->n_genes), owned: of the one target ... */
+    double *measured_ms;          /* ... (n_measured), owned */
+    size_t n_measured;            /* 0: what is stored counts ... */
+    bool is_uncalibrated;         /* ... unless this was asked for */
+    double level;                 /* of the interval, above 0 and below 1; 0: none */
     struct field_errors errors;   /* what is wrong with the message ... */
     struct field_errors skipped;  /* ... and the bad architectures that on_error: null lets pass */
 };
@@ -62,11 +71,21 @@ enum err msg_predict_decode(const char *bytes, size_t size, size_t values_max,
 
 void msg_predict_close(struct predict_request *request);
 
+/* What measurements a target's latencies were corrected by. */
+struct predict_calibration {
+    size_t n_measurements; /* 0: by none */
+    size_t n_distrusted;   /* architectures among them that were left out as wild */
+};
+
 struct predict_reply {
     const struct predict_request *request;
     const char *version, *predictor; /* of the model that answered */
     const double *parameter;         /* A of each architecture (n_architectures) */
     const double *factors;           /* k of each target (n_targets) */
+    /* Where measurements or an interval have a part, else NULL: */
+    const double *latency_ms;       /* (n_targets, n_architectures), instead of A times k */
+    const double *low_ms, *high_ms; /* likewise: the bounds */
+    const struct predict_calibration *calibrations; /* (n_targets) */
 };
 
 /* Appends the reply's JSON. */

@@ -37,6 +37,22 @@ static void put_example(const struct space *space, struct text *out)
     text_puts(out, "}");
 }
 
+/* How well intervals hold, or null. */
+static void put_coverage(const struct space *space, struct text *out)
+{
+    text_puts(out, ",\"interval_coverage\":");
+    if (space->coverage == NULL) {
+        text_puts(out, "null");
+        return;
+    }
+    text_printf(out, "{\"level\":%g,\"measured\":[", SPACE_COVERAGE_LEVEL);
+    for (size_t i = 0; i < SPACE_N_COVERAGES; i++) {
+        text_printf(out, "%s{\"n_measurements\":%zu,\"share\":%g}", i > 0 ? "," : "",
+                    space->coverage[i].n_measurements, space->coverage[i].share);
+    }
+    text_puts(out, "]}");
+}
+
 void msg_space_encode(const struct space *space, const char *model, bool is_whole, struct text *out)
 {
     text_puts(out, "{\"name\":");
@@ -64,6 +80,7 @@ void msg_space_encode(const struct space *space, const char *model, bool is_whol
         text_puts(out, ",\"declaration\":");
         msg_space_declaration_encode(space->declaration, false, out);
     }
+    put_coverage(space, out);
     text_puts(out, ",\"model\":");
     text_puts(out, model);
     text_puts(out, "}");

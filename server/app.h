@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 
 #include "server/accuracy_cache.h"
+#include "server/calibration_cache.h"
 #include "server/config.h"
 #include "server/config_source.h"
 #include "server/counters.h"
@@ -31,6 +32,7 @@ struct app {
                                   there until it is replaced; no other lock is taken meanwhile */
     struct space_tree spaces;  /* those that are declared in files */
     struct device_cache devices;
+    struct calibration_cache calibrations;
     struct accuracy_cache accuracies;
     struct model_registry models;
     struct serving serving;

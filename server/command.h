@@ -17,6 +17,7 @@ enum err command_train(const struct options *options, struct error *err);
 enum err command_train_accuracy(const struct options *options, struct error *err);
 enum err command_test(const struct options *options, struct error *err);
 enum err command_predict(const struct options *options, struct error *err);
+enum err command_suggest(const struct options *options, struct error *err);
 enum err command_token(const struct options *options, struct error *err);
 enum err command_costs(const struct options *options, struct error *err);
 enum err command_config(const struct options *options, struct error *err);

@@ -125,6 +125,7 @@ enum err command_serve(const struct options *options, struct error *err)
     rc = rc != ERR_OK ? rc : data_tree_init(&app->tree, options->root, options->data_path, err);
     rc = rc != ERR_OK ? rc : space_tree_init(&app->spaces, options->root, err);
     rc = rc != ERR_OK ? rc : device_cache_init(&app->devices, err);
+    rc = rc != ERR_OK ? rc : calibration_cache_init(&app->calibrations, err);
     rc = rc != ERR_OK ? rc : accuracy_cache_init(&app->accuracies, err);
     rc = rc != ERR_OK ? rc : security_init(&app->security, &app->config, options->root, err);
     rc = rc != ERR_OK ? rc : model_registry_init(&app->models, err);
@@ -135,6 +136,7 @@ enum err command_serve(const struct options *options, struct error *err)
         rc = run_app(app, err);
         serving_close(&app->serving);
         model_registry_close(&app->models);
+        calibration_cache_close(&app->calibrations);
         device_cache_close(&app->devices);
         space_tree_close(&app->spaces);
         accuracy_cache_close(&app->accuracies);

@@ -293,6 +293,25 @@ enum err data_find_device(const struct data_tree *tree, const struct space *spac
     return data_find_device_file(tree, space, name, out, path, err);
 }
 
+enum err data_find_measurements(const struct data_tree *tree, const struct space *space,
+                                const char *name, char *path, struct error *err)
+{
+    enum err rc = device_name_validate(name, err);
+
+    for (enum data_place at = DATA_MEASUREMENTS; rc == ERR_OK && at <= DATA_MEASUREMENTS_GIVEN;
+         at++) {
+        char spelled[DEVICE_NAME_BYTES];
+        enum err found = find_in_place(tree, space, at, name, path, spelled, err);
+        if (found != ERR_NOT_FOUND) {
+            return found;
+        }
+    }
+    return rc != ERR_OK ? rc
+                        : error_set(err, ERR_NOT_FOUND,
+                                    "there are no measurements of \"%s\" in measurements/ of %s",
+                                    name, space->name);
+}
+
 enum err data_list_measured(const struct data_tree *tree, const struct space *space,
                             struct names *out, struct error *err)
 {

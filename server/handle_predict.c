@@ -6,6 +6,17 @@
 #include "server/app.h"
 #include "server/respond.h"
 
+/* Whether a device without data sheet is known by its measurements. */
+static bool is_measured(const struct app *app, const struct predict_request *predict,
+                        const char *name)
+{
+    char path[PATH_BYTES];
+    struct error ignored;
+
+    return !predict->is_uncalibrated &&
+           data_find_measurements(&app->tree, predict->space, name, path, &ignored) == ERR_OK;
+}
+
 /* Looks up the devices that were named. What is wrong goes to the request's errors by pointer. */
 static enum err find_targets(struct app *app, struct predict_request *predict, struct error *err)
 {
@@ -17,7 +28,10 @@ static enum err find_targets(struct app *app, struct predict_request *predict, s
         }
         rc = device_cache_find(&app->devices, &app->tree, predict->space, target->name,
                                &target->hardware, err);
-        if (rc == ERR_NOT_FOUND || rc == ERR_INVALID || rc == ERR_SYNTAX || rc == ERR_LIMIT) {
+        if (rc == ERR_NOT_FOUND && is_measured(app, predict, target->name)) {
+            target->lacks_hardware = true;
+        } else if (rc == ERR_NOT_FOUND || rc == ERR_INVALID || rc == ERR_SYNTAX ||
+                   rc == ERR_LIMIT) {
             data_localize(&app->tree, err);
             field_errors_add(&predict->errors, i, target->pointer, "%s", err->text);
         } else if (rc != ERR_OK) {
@@ -29,35 +43,6 @@ static enum err find_targets(struct app *app, struct predict_request *predict, s
                ? ERR_OK
                : error_set(err, ERR_INVALID, "%s: %s", predict->errors.items[0].pointer,
                            predict->errors.items[0].detail);
-}
-
-/* Predicts with a model that is held for the call, and writes the reply. */
-static enum err predict_with(const struct model *model, const struct predict_request *predict,
-                             struct text *out, struct error *err)
-{
-    const size_t n = predict->n_architectures;
-    double *block = mem_calloc(n + predict->n_targets, sizeof *block);
-    struct predict_reply reply = {
-        .request = predict,
-        .version = model->info.version,
-        .predictor = model->predictor->kind->name,
-        .parameter = block,
-    };
-    enum err rc;
-
-    if (block == NULL) {
-        return error_set(err, ERR_NOMEM, "no memory for %zu predictions", n);
-    }
-    reply.factors = block + n;
-    for (size_t i = 0; i < predict->n_targets; i++) {
-        block[n + i] = hardware_factor(&predict->targets[i].hardware);
-    }
-    rc = predictor_predict(model->predictor, predict->genes, n, block, NULL, err);
-    if (rc == ERR_OK) {
-        msg_predict_encode(&reply, out);
-    }
-    mem_free(block);
-    return rc;
 }
 
 /* Whether the served model is meant: by no name, by "default", or by its version. */
@@ -112,9 +97,9 @@ static bool is_batch_fit(const struct model *model, struct predict_request *pred
     return false;
 }
 
-/* What may be asked on the spot: few latencies, and few names of devices, each of which is looked up
- * in some files. */
-enum { SPOT_LATENCIES = 4096, SPOT_NAMES = 2 };
+/* What may be asked on the spot: few latencies, fewer where measurements correct them, and few names
+ * of devices, each of which is looked up in some files. */
+enum { SPOT_LATENCIES = 4096, SPOT_CALIBRATED = 256, SPOT_NAMES = 2 };
 
 static bool is_short(const struct predict_request *predict)
 {
@@ -125,6 +110,7 @@ static bool is_short(const struct predict_request *predict)
     }
     return n_names <= SPOT_NAMES &&
            predict->n_architectures * predict->n_targets <= SPOT_LATENCIES &&
+           predict->n_measured == 0 && /* a fit takes milliseconds */
            predict->model[0] == '\0'; /* another model may have to be loaded, or compute for long */
 }
 
@@ -134,11 +120,128 @@ static bool needs_pool(const struct model *model)
     return model->predictor->kind->batch_max > 0;
 }
 
+/* ---- calibrations ---------------------------------------------------------------------------- */
+
+static struct calibration_key key_of(const struct model *model, const struct predict_target *target)
+{
+    return (struct calibration_key){model, target->name,
+                                    target->lacks_hardware ? NULL : &target->hardware};
+}
+
+static bool uses_stored(const struct predict_request *predict)
+{
+    return !predict->is_uncalibrated && predict->n_measured == 0;
+}
+
+/* Whether all calibrations are remembered, and few enough latencies are to be corrected; `fitted`
+ * (n_targets) receives them. */
+static bool recall_calibrations(struct app *app, const struct model *model,
+                                const struct predict_request *predict, struct fitted **fitted)
+{
+    for (size_t i = 0; uses_stored(predict) && i < predict->n_targets; i++) {
+        const struct predict_target *target = &predict->targets[i];
+        const struct calibration_key key = key_of(model, target);
+        if (!target->is_named) {
+            continue;
+        }
+        if (!calibration_cache_recall(&app->calibrations, &app->tree, &key, &fitted[i]) ||
+            (fitted[i] != NULL &&
+             predict->n_architectures * predict->n_targets > SPOT_CALIBRATED)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Fits one target's measurements, those of the call before those that are stored. */
+static enum err fit_target(struct app *app, const struct model *model,
+                           const struct predict_request *predict, size_t i, struct fitted **out,
+                           struct error *err)
+{
+    const struct predict_target *target = &predict->targets[i];
+    const struct calibration_key key = key_of(model, target);
+    enum err rc = ERR_OK;
+
+    if (predict->n_measured > 0) {
+        return fitted_create(model, key.hardware, predict->measured_genes, predict->measured_ms,
+                             predict->n_measured, out, err);
+    }
+    if (target->is_named && uses_stored(predict)) {
+        rc = calibration_cache_find(&app->calibrations, &app->tree, &key, out, err);
+    }
+    if (rc == ERR_OK && *out == NULL && target->lacks_hardware) { /* removed a moment ago */
+        rc = error_set(err, ERR_NOT_FOUND, "there is no data sheet of \"%s\" and no measurement",
+                       target->name);
+    }
+    return rc;
+}
+
+/* Fits what is not remembered. What is wrong with measurements goes to the request's errors by
+ * pointer. */
+static enum err fit_calibrations(struct app *app, const struct model *model,
+                                 struct predict_request *predict, struct fitted **fitted,
+                                 struct error *err)
+{
+    for (size_t i = 0; i < predict->n_targets; i++) {
+        const char *pointer =
+            predict->n_measured > 0 ? "/measurements" : predict->targets[i].pointer;
+        enum err rc = fit_target(app, model, predict, i, &fitted[i], err);
+        if (rc == ERR_NOT_FOUND || rc == ERR_INVALID || rc == ERR_SYNTAX || rc == ERR_LIMIT ||
+            rc == ERR_NUMERIC) {
+            data_localize(&app->tree, err);
+            field_errors_add(&predict->errors, i, pointer, "%s", err->text);
+        } else if (rc != ERR_OK) {
+            data_localize(&app->tree, err);
+            return rc;
+        }
+    }
+    return predict->errors.n == 0
+               ? ERR_OK
+               : error_set(err, ERR_INVALID, "%s: %s", predict->errors.items[0].pointer,
+                           predict->errors.items[0].detail);
+}
+
+/* Predicts with a model that is held for the call, and makes the reply; or defers it, where that
+ * would keep an I/O thread. */
+static void answer(struct app *app, const struct request *request, const struct model *model,
+                   struct predict_request *predict, struct reply *reply)
+{
+    struct fitted **fitted = mem_calloc(predict->n_targets, sizeof(struct fitted *));
+    struct forecast forecast = {0};
+    struct text text = {0};
+    struct error err;
+    enum err rc = ERR_OK;
+
+    if (fitted == NULL) {
+        rc = error_set(&err, ERR_NOMEM, "no memory for %zu devices", predict->n_targets);
+    } else if (request->is_on_pool) {
+        rc = fit_calibrations(app, model, predict, fitted, &err);
+    } else if (!recall_calibrations(app, model, predict, fitted)) {
+        reply->is_deferred = true;
+    }
+    if (rc == ERR_OK && !reply->is_deferred) {
+        rc = forecast_make(model, predict, fitted, &forecast, &err);
+    }
+    if (rc != ERR_OK) {
+        respond_error(reply, request, &err, &predict->errors);
+    } else if (!reply->is_deferred) {
+        msg_predict_encode(&forecast.reply, &text);
+        counters_predicted(app->counters, model->predictor, predict->n_architectures,
+                           predict->n_targets);
+        respond_json(reply, 200, &text);
+    }
+    for (size_t i = 0; fitted != NULL && i < predict->n_targets; i++) {
+        fitted_unref(fitted[i]);
+    }
+    mem_free(fitted);
+    forecast_close(&forecast);
+    text_close(&text);
+}
+
 void predict_post(struct app *app, const struct request *request, struct reply *reply)
 {
     struct predict_request predict;
     const struct model *model;
-    struct text text = {0};
     struct error err;
     enum err rc = msg_predict_decode(request->body, request->body_size,
                                      (size_t)app->config.batch_max, &predict, &err);
@@ -156,25 +259,15 @@ void predict_post(struct app *app, const struct request *request, struct reply *
     }
     model = find_model(app, request, &predict, reply);
     if (model != NULL && needs_pool(model) && !request->is_on_pool) {
-        model_registry_release(&app->models, model);
         reply->is_deferred = true;
     } else if (model != NULL && !is_batch_fit(model, &predict)) {
-        model_registry_release(&app->models, model);
         respond_problem(reply, request, 422, "the call is too large for this predictor",
                         &predict.errors);
     } else if (model != NULL) {
-        rc = predict_with(model, &predict, &text, &err);
-        if (rc == ERR_OK) {
-            counters_predicted(app->counters, model->predictor, predict.n_architectures,
-                               predict.n_targets);
-        }
-        model_registry_release(&app->models, model);
-        if (rc == ERR_OK) {
-            respond_json(reply, 200, &text);
-        } else {
-            respond_error(reply, request, &err, NULL);
-        }
+        answer(app, request, model, &predict, reply);
     }
-    text_close(&text);
+    if (model != NULL) {
+        model_registry_release(&app->models, model);
+    }
     msg_predict_close(&predict);
 }

@@ -33,6 +33,7 @@ static const struct {
     {COMMAND_TRAIN,   command_train  },
     {COMMAND_TEST,    command_test   },
     {COMMAND_PREDICT, command_predict},
+    {COMMAND_SUGGEST, command_suggest},
     {COMMAND_COSTS,   command_costs  },
     {COMMAND_CONFIG,  command_config },
     {COMMAND_ROUTES,  command_routes },

@@ -24,12 +24,14 @@ enum {
     JOBS = 1 << COMMAND_JOBS,
     EXPORT = 1 << COMMAND_EXPORT,
     NAS = 1 << COMMAND_NAS,
+    SUGGEST = 1 << COMMAND_SUGGEST,
     FITS = TRAIN | TEST,
-    RUNS = FITS | NAS,                                 /* the reference's modes */
-    SERVICE = SERVE | CONFIG,                          /* these take the settings too */
-    ROOTED = SERVICE | RUNS | PREDICT | COSTS | TOKEN, /* these look at the root's files */
+    RUNS = FITS | NAS,        /* the reference's modes */
+    SERVICE = SERVE | CONFIG, /* these take the settings too */
+    ROOTED =
+        SERVICE | RUNS | PREDICT | SUGGEST | COSTS | TOKEN, /* these look at the root's files */
     ALL = ROOTED | ROUTES | JOBS | EXPORT,
-    WORDS = PREDICT | COSTS | JOBS | EXPORT, /* these take positional arguments */
+    WORDS = PREDICT | SUGGEST | COSTS | JOBS | EXPORT, /* these take positional arguments */
 };
 
 static const struct {
@@ -42,6 +44,8 @@ static const struct {
     {COMMAND_TEST, "test", "", "compare predictions with what was measured on unseen devices"},
     {COMMAND_NAS, "nas", "", "search the best network under a latency limit"},
     {COMMAND_PREDICT, "predict", "[ARCHITECTURE ...]", "predict latencies on one device"},
+    {COMMAND_SUGGEST, "suggest", "[ARCHITECTURE ...]",
+     "choose which architectures to measure of a device"},
     {COMMAND_COSTS, "costs", "[ARCHITECTURE ...]", "count MACs, parameters and memory traffic"},
     {COMMAND_EXPORT, "export", "ARCHITECTURE", "write the network of an architecture as a file"},
     {COMMAND_CONFIG, "config", "", "print the settings that serve would run with, and their origins"},
@@ -77,7 +81,7 @@ struct flag {
 
 /* clang-format off */
 static const struct flag flags[] = {
-    {"search-space", FLAG_TEXT, AT(search_space), RUNS | PREDICT | COSTS | EXPORT, 0, 0, "NAME",
+    {"search-space", FLAG_TEXT, AT(search_space), RUNS | PREDICT | SUGGEST | COSTS | EXPORT, 0, 0, "NAME",
      "nasbench201, fbnetv3, or one that config/spaces/NAME.json declares"},
     {"mode", FLAG_MODE, 0, RUNS, 0, 0, "MODE", "train, test or nas, instead of the command's name"},
     {"root", FLAG_PATH, AT(root), ROOTED, 0, 0, "DIR",
@@ -89,7 +93,7 @@ static const struct flag flags[] = {
      "latencies and a sheet"},
     {"test-devices", FLAG_TEXT, AT(test_devices), FITS, 0, 0, "A,B,...",
      "unseen devices to test on; default for test: all that were measured and not trained on"},
-    {"load-path", FLAG_PATH, AT(load_path), TEST | PREDICT | NAS, 0, 0, "FILE",
+    {"load-path", FLAG_PATH, AT(load_path), TEST | PREDICT | SUGGEST | NAS, 0, 0, "FILE",
      "predictor to use; default: the served one"},
     {"predictor", FLAG_TEXT, AT(predictor), FITS, 0, 0, "KIND",
      "kind of predictor: cost (default) or mlp, the paper's"},
@@ -103,16 +107,25 @@ static const struct flag flags[] = {
      "networks with their accuracy to learn from; default: NAS/ of the space's data"},
     {"name", FLAG_TEXT, AT(name), TRAIN | TOKEN, 0, 0, "NAME",
      "of a model to write beside the served one, which stays as it is; of a token: who holds it"},
-    {"model", FLAG_TEXT, AT(model), TEST | PREDICT | NAS, 0, 0, "NAME",
+    {"model", FLAG_TEXT, AT(model), TEST | PREDICT | SUGGEST | NAS, 0, 0, "NAME",
      "a named model or a version, instead of the served one"},
-    {"seed", FLAG_WHOLE, AT(seed), RUNS | EXPORT, 0, INT64_MAX, "N",
+    {"seed", FLAG_WHOLE, AT(seed), RUNS | EXPORT | SUGGEST, 0, INT64_MAX, "N",
      "of whatever is drawn at random; default: 0"},
     {"holdout", FLAG_SWITCH, AT(is_holdout), TEST, 0, 0, "",
      "predict each architecture by a model that never saw it (10-fold)"},
     {"hardware", FLAG_TEXT, AT(hardware), PREDICT | NAS, 0, 0, "F,D,C,M",
      "clock in GHz, dispatch width, last-level cache in MB, memory bandwidth in GB/s"},
-    {"device", FLAG_TEXT, AT(device), PREDICT, 0, 0, "NAME", "a device whose data sheet is known"},
-    {"architectures", FLAG_PATH, AT(architectures_file), PREDICT | COSTS, 0, 0, "FILE",
+    {"device", FLAG_TEXT, AT(device), PREDICT | SUGGEST, 0, 0, "NAME",
+     "a device whose data sheet or measurements are known; to suggest for, any"},
+    {"interval", FLAG_TEXT, AT(interval), PREDICT, 0, 0, "LEVEL",
+     "bounds, too, that hold a latency with this probability, 0.9 say"},
+    {"measurements", FLAG_PATH, AT(measurements_file), PREDICT, 0, 0, "FILE",
+     "architecture,latency_ms as CSV: what was measured of the device, instead of what is stored of "
+     "it; - reads standard input"},
+    {"no-calibration", FLAG_SWITCH, AT(is_uncalibrated), PREDICT, 0, 0, "",
+     "predict from the data sheet alone, whatever is measured of the device"},
+    {"n", FLAG_WHOLE, AT(n), SUGGEST, 1, 100, "N", "how many architectures to choose, default 10"},
+    {"architectures", FLAG_PATH, AT(architectures_file), PREDICT | SUGGEST | COSTS, 0, 0, "FILE",
      "architectures one a line; - reads standard input"},
     {"role", FLAG_TEXT, AT(role), TOKEN, 0, 0, "ROLE",
      "predict, or operator, who may also change things"},
@@ -160,7 +173,7 @@ static const struct flag flags[] = {
     {"kind", FLAG_TEXT, AT(kind), JOBS, 0, 0, "KIND", "to list: train, test or nas"},
     {"limit", FLAG_WHOLE, AT(limit), JOBS, 1, 10000000, "N",
      "how many jobs to list, the newest first; default: 100"},
-    {"json", FLAG_SWITCH, AT(is_json), RUNS | PREDICT | COSTS | CONFIG | TOKEN | JOBS | EXPORT,
+    {"json", FLAG_SWITCH, AT(is_json), RUNS | PREDICT | SUGGEST | COSTS | CONFIG | TOKEN | JOBS | EXPORT,
      0, 0,
      "", "answer in JSON"},
     {"markdown", FLAG_SWITCH, AT(is_markdown), CONFIG, 0, 0, "",
@@ -472,9 +485,10 @@ enum err options_parse(int argc, char **argv, struct options *out, struct error 
     }
     if (rc == ERR_OK && options.command == COMMAND_NONE && !options.is_help &&
         !options.is_version) {
-        rc = error_set(err, ERR_USAGE,
-                       "say what to do: serve, train, test, nas, predict, costs, export, config, "
-                       "token or jobs");
+        rc = error_set(
+            err, ERR_USAGE,
+            "say what to do: serve, train, test, nas, predict, suggest, costs, export, config, "
+            "token or jobs");
     }
     if (rc == ERR_OK && options.command != COMMAND_NONE) {
         rc = check_flags(&options, seen, err);

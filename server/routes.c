@@ -42,6 +42,8 @@ const struct route routes[] = {
      measurements_put,       ROLE_OPERATOR, BODY_TABLE, ON_POOL},
     {"DELETE", "/v1/devices/{device}/measurements/{space}",
      measurements_delete,    ROLE_OPERATOR, BODY_NONE,  ON_POOL},
+    {"POST",   "/v1/devices/{device}/suggest",
+     suggest_post,           ROLE_PREDICT,  BODY_JSON,  ON_POOL},
     {"GET",    "/v1/models",
      models_get_all,         ROLE_PREDICT,  BODY_NONE,  ON_POOL},
     {"GET",    "/v1/models/{space}",

@@ -138,6 +138,7 @@ route_handler results_get_top, results_get;
 route_handler spaces_get_all, spaces_get, spaces_put, spaces_delete;
 route_handler architectures_get;
 route_handler devices_get_all, devices_get, devices_put, devices_delete;
+route_handler suggest_post;
 route_handler measurements_get, measurements_put, measurements_delete;
 route_handler infer_post, infer_get_server, infer_get_live, infer_get_ready, infer_get_model,
     infer_get_model_ready, infer_get_config, infer_get_stats;

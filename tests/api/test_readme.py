@@ -63,6 +63,18 @@ def test_the_commands_of_jobs_run_against_a_service(tree, start):
     assert re.search(r"^[0-9a-f-]{36} .*succeeded", done.stdout, re.M), done.stdout
 
 
+def test_ten_measurements_are_suggested_stored_and_used_as_told(tmp_path, start):
+    root = make_user_tree(tmp_path)
+    block = next(block for block in blocks("sh") if "/suggest" in block)
+    measure = r"sed -i 's/,\r*$/,3000/; 1s/.*/architecture,latency_ms/' ten.csv"
+    block = re.sub(r"^# measure them.*$", lambda _: measure, block, flags=re.M).replace("http://127.0.0.1:8080", start(root).url)
+    done = subprocess.run(["sh", "-ec", block], cwd=root, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    put, predicted = map(json.loads, done.stdout.splitlines())
+    assert put == {"device": "My Phone", "search_space": "nasbench201", "n_measurements": 10}
+    assert predicted["calibration"] == {"n_measurements": 10, "n_distrusted": 0} and len(predicted["interval_ms"]) == 1
+
+
 def test_a_search_space_of_ones_own_works_as_told(tmp_path, start):
     measured = SHARED / "data" / "library" / "fbnet"
     if not (measured / "net.txt").is_file():

@@ -21,7 +21,7 @@ def test_every_space_is_listed_as_it_is_given_alone(service):
 def test_a_space_says_its_genes_and_its_served_model(service):
     space = get(service, "/v1/spaces/nasbench201").json()
     assert set(space) == {
-        *("name", "about", "notation", "n_genes", "genes", "n_architectures", "conditions", "example", "declared", "model")
+        *("name", "about", "notation", "n_genes", "genes", "n_architectures", "conditions", "example", "declared", "interval_coverage", "model")
     }
     assert (space["n_genes"], space["n_architectures"]) == (6, 15625)
     assert space["conditions"] == {"input": "1x3x224x224", "batch": 1}

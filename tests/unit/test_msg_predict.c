@@ -10,6 +10,9 @@
     "\"|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|skip_connect~0|nor_conv_3x3~1|" \
     "nor_conv_3x3~2|\""
 
+#define MEASURED \
+    "\"measurements\":{\"architectures\":[\"444244\",\"111111\"],\"latency_ms\":[900,1e2]}"
+
 static enum err decode(const char *body, struct predict_request *request, struct error *err)
 {
     return msg_predict_decode(body, strlen(body), 8388608, request, err);
@@ -268,6 +271,7 @@ static enum err decode_once(void *context, struct error *err)
 static const char *const memory_bodies[] = {
     "{" SPACE ",\"devices\":[\"a\",[2,3,1,7]],\"architectures\":[[4,4,4,2,4,4],\"444244\"]}",
     "{" SPACE "," HARDWARE ",\"on_error\":\"null\",\"architectures\":[[9,4,4,2,4,4]]}",
+    "{" SPACE ",\"architectures\":[\"444244\"]," MEASURED ",\"interval\":0.9}",
     "{" SPACE ",\"hardware\":[0],\"architectures\":[0,0,0],\"x\":1}",
 };
 
@@ -300,11 +304,93 @@ static void a_parser_that_runs_out_of_memory_refuses_the_body_and_leaks_nothing(
     json_set_alloc_funcs(malloc, free);
 }
 
+/* ---- measurements and intervals -------------------------------------------------------------- */
+
+static void measurements_come_with_a_device_or_alone(void **state)
+{
+    static const char *const devices[] = {HARDWARE ",", "\"device\":\"x\",", ""};
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(devices); i++) {
+        char body[400];
+        struct predict_request request;
+        (void)snprintf(body, sizeof body,
+                       "{%s" SPACE "," MEASURED ",\"architectures\":[\"555555\"]}", devices[i]);
+        request = decode_right(body);
+        assert_int_equal(request.n_targets, 1);
+        assert_int_equal(request.targets[0].lacks_hardware, i == 2);
+        assert_int_equal(request.n_measured, 2);
+        assert_int_equal(request.measured_genes[0], 4);
+        assert_int_equal(request.measured_genes[6], 1);
+        assert_true(request.measured_ms[0] == 900.0 && request.measured_ms[1] == 100.0);
+        assert_false(request.is_uncalibrated);
+        assert_true(request.level == 0.0);
+        msg_predict_close(&request);
+    }
+}
+
+static void what_contradicts_measurements_is_told(void **state)
+{
+    static const struct {
+        const char *fields, *pointer;
+    } refused[] = {
+        {"\"devices\":[\"x\"]," MEASURED,                                         "/measurements"},
+        {HARDWARE ",\"calibrate\":false," MEASURED,                               "/calibrate"   },
+        {HARDWARE ",\"calibrate\":\"no\"",                                        "/calibrate"   },
+        {HARDWARE ",\"interval\":1.0",                                            "/interval"    },
+        {HARDWARE ",\"interval\":0e5",                                            "/interval"    },
+        {HARDWARE ",\"interval\":[0.9]",                                          "/interval"    },
+        {"\"measurements\":{\"architectures\":[\"444244\"],\"latency_ms\":[-1]}",
+         "/measurements/latency_ms/0"                                                            },
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(refused); i++) {
+        char body[400];
+        struct predict_request request;
+        struct error err = {0};
+        (void)snprintf(body, sizeof body, "{" SPACE ",\"architectures\":[\"555555\"],%s}",
+                       refused[i].fields);
+        assert_error(decode(body, &request, &err), ERR_INVALID, &err, refused[i].pointer);
+        assert_string_equal(request.errors.items[0].pointer, refused[i].pointer);
+        msg_predict_close(&request);
+    }
+}
+
+static void bounds_and_calibrations_are_told_by_device(void **state)
+{
+    static const double a[] = {100, 200};
+    static const double factors[] = {1, 2};
+    static const double latency_ms[] = {1, 2, 3, 4};
+    static const double low_ms[] = {0.5, 1, 1.5, 2};
+    static const double high_ms[] = {2, 4, 6, 8};
+    static const struct predict_calibration calibrations[] = {
+        {0,  0},
+        {10, 1}
+    };
+    struct predict_request request =
+        decode_right("{" SPACE ",\"devices\":[\"x\",\"y\"],\"on_error\":\"null\","
+                     "\"interval\":0.5,\"architectures\":[\"444244\",\"9\"]}");
+    const struct predict_reply reply = {&request,   "cost-0123", "cost",  a,           factors,
+                                        latency_ms, low_ms,      high_ms, calibrations};
+    struct text text = {0};
+    (void)state;
+    msg_predict_encode(&reply, &text);
+    assert_contains(text.bytes, "\"latency_ms\":[[1,null],[3,null]],"
+                                "\"interval_ms\":[[[0.5,2],null],[[1.5,6],null]],"
+                                "\"calibration\":[null,{\"n_measurements\":10,\"n_distrusted\":1}],"
+                                "\"errors\":[");
+    text_close(&text);
+    msg_predict_close(&request);
+}
+
 /* ---- the reply ------------------------------------------------------------------------------- */
 
 static json_t *encode(const struct predict_request *request, const double *a, const double *factors)
 {
-    const struct predict_reply reply = {request, "cost-0123", "cost", a, factors};
+    const struct predict_reply reply = {.request = request,
+                                        .version = "cost-0123",
+                                        .predictor = "cost",
+                                        .parameter = a,
+                                        .factors = factors};
     struct text text = {0};
     json_t *value;
 
@@ -397,6 +483,9 @@ int main(void)
         counted_test(a_call_asks_for_at_most_the_stated_number_of_devices_and_values),
         counted_test(running_out_of_memory_is_told_and_leaks_nothing),
         counted_test(a_parser_that_runs_out_of_memory_refuses_the_body_and_leaks_nothing),
+        counted_test(measurements_come_with_a_device_or_alone),
+        counted_test(what_contradicts_measurements_is_told),
+        counted_test(bounds_and_calibrations_are_told_by_device),
         counted_test(the_reply_for_one_device_is_one_row_in_order),
         counted_test(the_reply_for_a_list_of_devices_has_a_row_for_each),
         counted_test(what_was_passed_over_is_null_and_listed),

@@ -1,0 +1,164 @@
+#include "proto/msg_suggest.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "core/mem.h"
+#include "proto/json_spec.h"
+#include "proto/msg_predict.h"
+#include "proto/msg_space.h"
+
+/* A body that is wrong throughout is not answered with a sentence for every architecture. */
+enum { MOST_REPORTED = 64 };
+
+static void read_search_space(const struct json_reader *reader, struct json_view value)
+{
+    struct suggest_request *request = reader->out;
+
+    request->space = msg_space_read(reader, value);
+}
+
+static void read_whole(const struct json_reader *reader, struct json_view value, int64_t min,
+                       int64_t max, int64_t *out)
+{
+    int64_t whole;
+
+    /* a number that is too large arrives cut to the largest there is, and would pass for it */
+    if (json_view_whole(value, &whole) && whole >= min && whole <= max &&
+        !(whole == INT64_MAX && json_view_number(value) > 0x1p63)) {
+        *out = whole;
+        return;
+    }
+    field_errors_add(reader->errors, 0, reader->pointer,
+                     "must be a whole number from %" PRId64 " to %" PRId64, min, max);
+}
+
+static void read_n(const struct json_reader *reader, struct json_view value)
+{
+    struct suggest_request *request = reader->out;
+
+    read_whole(reader, value, 1, SUGGEST_MAX_N, &request->n);
+}
+
+static void read_seed(const struct json_reader *reader, struct json_view value)
+{
+    struct suggest_request *request = reader->out;
+
+    read_whole(reader, value, 0, INT64_MAX, &request->seed);
+}
+
+static void read_architectures(const struct json_reader *reader, struct json_view value)
+{
+    struct suggest_request *request = reader->out;
+    const struct space *space = request->space;
+    bool is_list = json_view_kind(value) == JSON_KIND_ARRAY;
+    size_t n = is_list ? json_view_count(value) : 0;
+    struct json_view item;
+    size_t i = 0;
+
+    if (n == 0 || n > SUGGEST_MAX_GIVEN) {
+        field_errors_add(reader->errors, 0, reader->pointer,
+                         "must be a list of 1 to %d architectures", SUGGEST_MAX_GIVEN);
+        return;
+    }
+    if (space == NULL) {
+        return; /* reported already */
+    }
+    request->genes = mem_calloc(n, space->n_genes * sizeof *request->genes);
+    if (request->genes == NULL) {
+        reader->errors->has_failed = true;
+        return;
+    }
+    request->n_given = n;
+    for (bool more = json_view_first(value, &item); more && reader->errors->n < MOST_REPORTED;
+         more = json_view_next(&item), i++) {
+        char at[JSON_POINTER_BYTES];
+        struct error why;
+        size_t bad_gene;
+        if (msg_architecture_read(space, item, request->genes + i * space->n_genes, &bad_gene,
+                                  &why) == ERR_OK) {
+            continue;
+        }
+        (void)snprintf(at, sizeof at, bad_gene != SIZE_MAX ? "%s/%zu/%zu" : "%s/%zu",
+                       reader->pointer, i, bad_gene);
+        field_errors_add(reader->errors, i, at, "%s", why.text);
+    }
+}
+
+static const struct json_field fields[] = {
+    {"search_space",  true,  read_search_space },
+    {"n",             false, read_n            },
+    {"seed",          false, read_seed         },
+    {"architectures", false, read_architectures},
+};
+
+enum err msg_suggest_decode(const char *bytes, size_t size, struct suggest_request *out,
+                            struct error *err)
+{
+    struct json_view root;
+    enum err rc;
+
+    *out = (struct suggest_request){.n = SUGGEST_DEFAULT_N};
+    rc = json_view_check(bytes, size, &root, err);
+    if (rc != ERR_OK) {
+        return rc;
+    }
+    json_spec_read(root, fields, sizeof fields / sizeof *fields, "", out, &out->errors);
+    return field_errors_conclude(&out->errors, "the request", err);
+}
+
+void msg_suggest_close(struct suggest_request *request)
+{
+    field_errors_close(&request->errors);
+    mem_free(request->genes);
+    memset(request, 0, sizeof *request);
+}
+
+/* A list of the architectures, in the customary notation or in that of measurements. */
+static void put_list(const struct suggest_reply *reply, bool is_customary, struct text *out)
+{
+    const struct space *space = reply->space;
+
+    text_put(out, "[", 1);
+    for (size_t i = 0; i < reply->n; i++) {
+        const int32_t *genes = reply->genes + i * space->n_genes;
+        char text[SPACE_TEXT_BYTES];
+        if (is_customary) {
+            space_print(space, genes, text);
+        } else {
+            (void)space_print_genes(space, genes, text);
+        }
+        text_puts(out, i > 0 ? "," : "");
+        text_put_json_string(out, text);
+    }
+    text_put(out, "]", 1);
+}
+
+void msg_suggest_encode_json(const struct suggest_reply *reply, struct text *out)
+{
+    text_puts(out, "{\"device\":");
+    text_put_json_string(out, reply->device);
+    text_puts(out, ",\"search_space\":");
+    text_put_json_string(out, reply->space->name);
+    text_printf(out, ",\"has_hardware\":%s,\"n_measurements\":%zu,\"architectures\":",
+                reply->has_hardware ? "true" : "false", reply->n_measurements);
+    put_list(reply, false, out);
+    text_puts(out, ",\"notations\":");
+    put_list(reply, true, out);
+    text_puts(out, "}\n");
+}
+
+void msg_suggest_encode_csv(const struct suggest_reply *reply, const char *line_end,
+                            struct text *out)
+{
+    text_puts(out, "architecture,latency_ms");
+    text_puts(out, line_end);
+    for (size_t i = 0; i < reply->n; i++) {
+        char text[SPACE_TEXT_BYTES];
+        (void)space_print_genes(reply->space, reply->genes + i * reply->space->n_genes, text);
+        text_puts(out, text);
+        text_put(out, ",", 1);
+        text_puts(out, line_end);
+    }
+}
