@@ -130,7 +130,7 @@ static enum err describe_model(const struct training_set *set, const struct fit_
     info->n_rows = set->architectures.n_rows;
     info->seed = options->seed;
     info->r_held_out = report->is_validated ? report->held_out.r : NAN;
-    model_version(model->predictor, info->version);
+    model_version_whole(model, info->version);
     return model_info_set_devices(info, set->devices.items, set->devices.n, err);
 }
 
