@@ -64,6 +64,10 @@ struct job_train_params {
     int64_t seed;
     bool activate; /* serve the version that was made, where it is no worse ... */
     bool force;    /* ... or even then */
+    bool library;  /* learn from a library of devices besides: all that were measured, or ... */
+    char **library_devices; /* (n_library_devices), owned: these */
+    size_t n_library_devices;
+    struct model_conditions conditions;
 };
 
 struct job_test_params {

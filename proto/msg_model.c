@@ -22,8 +22,7 @@ static void put_list(struct text *out, const char *name, char *const *items, siz
     text_puts(out, "]");
 }
 
-/* Those that the model has of its own, where it has any. */
-static void put_own_conditions(struct text *out, const struct model_conditions *own)
+void msg_model_put_conditions(const struct model_conditions *own, struct text *out)
 {
     const char *separator = "";
 
@@ -43,6 +42,23 @@ static void put_own_conditions(struct text *out, const struct model_conditions *
     if (own->runtime[0] != '\0') {
         text_printf(out, "%s\"runtime\":", separator);
         text_put_json_string(out, own->runtime);
+    }
+    text_puts(out, "}");
+}
+
+void msg_model_put_all_conditions(const struct space *space, const struct model_info *info,
+                                  struct text *out)
+{
+    static const struct model_info none;
+    const struct conditions_view view = model_conditions_of(space, info != NULL ? info : &none);
+
+    text_puts(out, ",\"conditions\":{\"input\":");
+    text_put_json_string(out, view.input);
+    text_puts(out, ",\"batch\":");
+    text_put_json_number(out, view.batch);
+    if (view.runtime != NULL) {
+        text_puts(out, ",\"runtime\":");
+        text_put_json_string(out, view.runtime);
     }
     text_puts(out, "}");
 }
@@ -72,7 +88,7 @@ static void put_info(struct text *out, const struct model_info *info)
     put_string(out, "validation", info->validation);
     text_puts(out, ",\"r_held_out\":");
     text_put_json_number(out, info->r_held_out);
-    put_own_conditions(out, &info->conditions);
+    msg_model_put_conditions(&info->conditions, out);
     put_library(out, &info->library);
 }
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/mem.h"
+#include "proto/msg_model.h"
 
 static void put_number(struct text *out, const char *name, double value)
 {
@@ -83,6 +84,12 @@ void msg_train_encode(const struct train_report *report, struct text *out)
     text_puts(out, ",");
     put_held_out(report, out);
     put_number(out, "fit_seconds", report->fit_seconds);
+    msg_model_put_conditions(&info->conditions, out);
+    if (report->library != NULL) {
+        text_puts(out, ",\"library\":{");
+        msg_library_put(report->library, out);
+        text_puts(out, "}");
+    }
     if (report->file != NULL) {
         text_puts(out, ",");
         put_string(out, "file", report->file);

@@ -49,7 +49,15 @@ struct options {
     const char *objective, *method, *confidence, *macs_max, *params_max, *export_formats;
     const char *population_size, *generations, *crossover_rate, *mutation_rate;
     int64_t gene_length; /* 0 where it was not given */
-    bool is_holdout, is_json, is_markdown, is_defaults;
+    const char *holdout; /* "": alone; NULL: not given */
+    const char *library; /* likewise */
+    const char *library_devices, *input, *runtime;
+    int64_t batch;            /* 0 where it was not given */
+    int64_t calibrate;        /* of test, likewise */
+    const char *measurements; /* of nas */
+    bool is_calibrated;       /* of nas */
+    bool is_holdout;          /* holdout was given */
+    bool is_json, is_markdown, is_defaults;
     const char *without_effect; /* the first flag given that is read and has no effect */
     const char **words;         /* (n_words), owned; positional arguments */
     size_t n_words;

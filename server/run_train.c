@@ -168,3 +168,18 @@ enum err run_train(const struct training_set *set, const struct predictor_kind *
     report->reason = set->reason;
     return ERR_OK;
 }
+
+void run_train_set_conditions(const struct model_conditions *given, struct model *model)
+{
+    struct model_conditions *own = &model->info.conditions;
+
+    if (given->input[0] != '\0') {
+        memcpy(own->input, given->input, sizeof own->input);
+    }
+    if (given->batch > 0) {
+        own->batch = given->batch;
+    }
+    if (given->runtime[0] != '\0') {
+        memcpy(own->runtime, given->runtime, sizeof own->runtime);
+    }
+}

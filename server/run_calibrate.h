@@ -1,0 +1,22 @@
+/* Fits a calibration of a model to measurements of a device. Reentrant. */
+#ifndef DGLD_SERVER_RUN_CALIBRATE_H
+#define DGLD_SERVER_RUN_CALIBRATE_H
+
+#include "core/calibration_prior.h"
+#include "core/device.h"
+#include "core/error.h"
+#include "proto/model_file.h"
+#include "server/device_library.h"
+
+struct calibration;
+
+/* What is known of devices beforehand: what the model learned from a library, else what ships with
+ * its space, which may be nothing (NULL). Borrowed from the model. */
+const struct calibration_prior *run_calibrate_prior(const struct model *model);
+
+/* `hardware` is NULL for a device without data sheet. Errors of predictor_predict() and
+ * calibration_fit(); the caller ends `out` with calibration_destroy(). */
+enum err run_calibrate(const struct model *model, const struct hardware *hardware,
+                       const struct device_rows *rows, struct calibration **out, struct error *err);
+
+#endif
