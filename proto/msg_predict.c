@@ -359,11 +359,9 @@ void msg_predict_encode(const struct predict_reply *reply, struct text *out)
     text_puts(out, reply->version);
     text_puts(out, "\",\"predictor\":\"");
     text_puts(out, reply->predictor);
-    text_puts(out, "\"},\"conditions\":{\"input\":\"");
-    text_puts(out, space->input);
-    text_puts(out, "\",\"batch\":");
-    text_put_json_number(out, space->batch);
-    text_puts(out, "},\"latency_ms\":");
+    text_puts(out, "\"}");
+    msg_model_put_all_conditions(space, reply->info, out);
+    text_puts(out, ",\"latency_ms\":");
     if (request->has_device_list) {
         text_put(out, "[", 1);
     }

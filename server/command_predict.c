@@ -54,6 +54,7 @@ static enum err print_json(const struct model *model, int32_t *genes, size_t n, 
         .request = &request,
         .version = model->info.version,
         .predictor = model->predictor->kind->name,
+        .info = &model->info,
         .parameter = a,
         .factors = &factor,
     };

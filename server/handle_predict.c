@@ -41,6 +41,7 @@ static enum err predict_with(const struct model *model, const struct predict_req
         .request = predict,
         .version = model->info.version,
         .predictor = model->predictor->kind->name,
+        .info = &model->info,
         .parameter = block,
     };
     enum err rc;
