@@ -74,6 +74,8 @@ struct job_test_params {
     char **test_devices; /* (n_test_devices), owned; none: all that were measured and not seen */
     size_t n_test_devices;
     bool holdout;
+    bool holdout_devices;                   /* of the library instead */
+    int64_t calibrate;                      /* rows of each device that calibrate it; 0: none */
     char version[MODEL_NAME_BYTES];         /* of a model, or its name; "": the served one */
     const struct predictor_kind *predictor; /* to hold out with; NULL: that of the version */
     int64_t seed;

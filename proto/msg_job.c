@@ -16,6 +16,7 @@
 
 #define DEADLINE_MAX_S INT64_C(31536000)
 #define EPOCHS_MAX     INT64_C(1000000000)
+#define CALIBRATE_MAX  INT64_C(10000)
 
 /* ---- values ---------------------------------------------------------------------------------- */
 
@@ -262,7 +263,33 @@ static void test_devices(const struct json_reader *reader, struct json_view valu
 
 static void test_holdout(const struct json_reader *reader, struct json_view value)
 {
-    (void)job_read_boolean(reader, value, &TEST(reader)->holdout);
+    char word[JOB_WORD_BYTES];
+
+    if (json_view_kind(value) == JSON_KIND_STRING && json_view_text(value, word, sizeof word) &&
+        strcmp(word, "devices") == 0) {
+        TEST(reader)->holdout_devices = true;
+    } else if (json_view_kind(value) == JSON_KIND_BOOLEAN) {
+        TEST(reader)->holdout = json_view_is_true(value);
+    } else {
+        field_errors_add(reader->errors, 0, reader->pointer,
+                         "must be true or false, or \"devices\"");
+        return;
+    }
+    if (TEST(reader)->holdout_devices && TEST(reader)->n_test_devices > 0) {
+        field_errors_add(reader->errors, 0, reader->pointer,
+                         "\"devices\" holds out each device of the library: test_devices has no "
+                         "part in it");
+    }
+}
+
+static void test_calibrate(const struct json_reader *reader, struct json_view value)
+{
+    if (TEST(reader)->holdout_devices) {
+        field_errors_add(reader->errors, 0, reader->pointer,
+                         "has no part in \"holdout\": \"devices\"");
+        return;
+    }
+    (void)job_read_whole(reader, value, 1, CALIBRATE_MAX, &TEST(reader)->calibrate);
 }
 
 static void test_version(const struct json_reader *reader, struct json_view value)
@@ -289,7 +316,7 @@ static void test_predictor(const struct json_reader *reader, struct json_view va
 
 static void test_seed(const struct json_reader *reader, struct json_view value)
 {
-    if (check_holdout(reader)) {
+    if (TEST(reader)->holdout_devices || TEST(reader)->calibrate > 0 || check_holdout(reader)) {
         (void)job_read_whole(reader, value, 0, INT64_MAX, &TEST(reader)->seed);
     }
 }
@@ -314,6 +341,7 @@ static const struct json_field test_fields[] = {
     {"holdout", false, test_holdout},
     {"version", false, test_version},
     {"predictor", false, test_predictor},
+    {"calibrate", false, test_calibrate},
     {"seed", false, test_seed},
 };
 /* clang-format on */
@@ -405,10 +433,16 @@ static void put_test(const struct job_order *order, struct text *out)
     if (test->predictor != NULL) {
         text_printf(out, "\"predictor\":\"%s\",", test->predictor->name);
     }
-    if (test->holdout) {
+    if (test->calibrate > 0) {
+        text_printf(out, "\"calibrate\":%" PRId64 ",", test->calibrate);
+    }
+    if (test->holdout || test->holdout_devices || test->calibrate > 0) {
         text_printf(out, "\"seed\":%" PRId64 ",", test->seed);
     }
-    text_printf(out, "\"holdout\":%s}", test->holdout ? "true" : "false");
+    text_printf(out, "\"holdout\":%s}",
+                test->holdout_devices ? "\"devices\""
+                : test->holdout       ? "true"
+                                      : "false");
 }
 
 static void close_names(char **names, size_t n)

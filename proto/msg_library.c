@@ -74,6 +74,21 @@ void msg_library_put(const struct library_report *report, struct text *out)
     put_figures(&mean, out);
 }
 
+void msg_library_put_test(const struct space *space, const struct model *model,
+                          const struct library_report *report, struct text *out)
+{
+    text_puts(out, "{\"search_space\":");
+    text_put_json_string(out, space->name);
+    if (model != NULL && model->predictor != NULL) {
+        text_printf(out, ",\"predictor\":\"%s\",\"version\":\"%s\"", model->predictor->kind->name,
+                    model->info.version);
+    } else {
+        text_puts(out, ",\"predictor\":null,\"version\":null");
+    }
+    text_puts(out, ",\"holdout\":\"devices\",");
+    msg_library_put(report, out);
+}
+
 void library_report_close(struct library_report *report)
 {
     mem_free(report->devices);

@@ -7,6 +7,7 @@
 
 #include "core/device.h"
 #include "core/library_evaluate.h"
+#include "proto/model_file.h"
 #include "proto/text.h"
 
 /* A device, predicted with what the others teach. */
@@ -32,6 +33,11 @@ struct library_figures library_report_mean(const struct library_report *report);
  *   "devices": [{"device", "n_rows", "has_sheet", "figures": [{"measurements", "spearman", "r",
  *   "rmse_ms"}]}], "mean": [{"measurements", ...}] */
 void msg_library_put(const struct library_report *report, struct text *out);
+
+/* Appends an object {"search_space", "predictor", "version", "holdout": "devices", and these}, which
+ * is left open. `model` may be NULL. */
+void msg_library_put_test(const struct space *space, const struct model *model,
+                          const struct library_report *report, struct text *out);
 
 /* Accepts a zeroed struct. */
 void library_report_close(struct library_report *report);

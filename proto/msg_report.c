@@ -130,7 +130,11 @@ void msg_test_encode(const struct test_report *report, struct text *out)
     put_string(out, "search_space", report->space->name);
     text_puts(out, ",");
     put_string(out, "predictor", report->predictor);
-    text_printf(out, ",\"holdout\":%s,\"devices\":[", report->is_holdout ? "true" : "false");
+    text_printf(out, ",\"holdout\":%s", report->is_holdout ? "true" : "false");
+    if (report->n_calibrate > 0) {
+        text_printf(out, ",\"calibrate\":%zu", report->n_calibrate);
+    }
+    text_puts(out, ",\"devices\":[");
     for (size_t i = 0; i < report->n_devices; i++) {
         text_puts(out, i > 0 ? "," : "");
         put_device(&report->devices[i], out);

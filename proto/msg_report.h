@@ -39,6 +39,7 @@ struct test_report {
     const struct space *space;
     const char *predictor; /* static */
     bool is_holdout;
+    size_t n_calibrate; /* rows of each device that calibrated it, and are not scored; 0: none */
     struct device_report *devices; /* (n_devices), owned */
     size_t n_devices;
     size_t n_rows;

@@ -112,6 +112,8 @@ static const struct flag flags[] = {
     {"holdout", FLAG_OPTIONAL, AT(holdout), TEST, 0, 0, "[WHAT]",
      "rows, or without a word: predict each architecture by a model that never saw it (10-fold); "
      "devices: predict each device of the library with what the others teach"},
+    {"calibrate", FLAG_WHOLE, AT(calibrate), TEST, 1, 10000, "N",
+     "random rows of each device's latencies that calibrate its predictions and are not scored"},
     {"library", FLAG_OPTIONAL, AT(library), FITS, 0, 0, "[DIR]",
      "learn besides from a library of devices, so that a new one needs few measurements: "
      "<device>.csv (architecture,latency_ms) in DIR; default: measurements/ of the space. Of test "

@@ -12,8 +12,8 @@ enum { N_DRAWS = 10 };
 /* Share of the learning that the fit is, in percent. */
 #define FIT_PERCENT 10.0
 
-enum err run_library_evaluate(const struct device_library *library,
-                              const struct predictor *predictor, uint64_t seed,
+enum err run_library_evaluate(const struct space *space, const struct predictor *predictor,
+                              const struct device_library *library, uint64_t seed,
                               const struct fit_hooks *hooks, struct library_report *report,
                               struct error *err)
 {
@@ -24,8 +24,8 @@ enum err run_library_evaluate(const struct device_library *library,
     if (devices == NULL) {
         return error_set(err, ERR_NOMEM, "no memory for a report of %zu devices", library->n);
     }
-    rc = library_evaluate(predictor->space, predictor, library->devices, library->n, N_DRAWS, seed,
-                          hooks, figures, err);
+    rc = library_evaluate(space, predictor, library->devices, library->n, N_DRAWS, seed, hooks,
+                          figures, err);
     for (size_t d = 0; rc == ERR_OK && d < library->n; d++) {
         (void)snprintf(devices[d].name, sizeof devices[d].name, "%s", library->names.items[d]);
         devices[d].n_rows = library->rows[d].n;
@@ -58,8 +58,8 @@ enum err run_library_learn(const struct device_library *library, uint64_t seed,
                       : model_info_set_library(&model->info, library->names.items, library->n,
                                                library->n_rows, err);
     rc = rc != ERR_OK ? rc
-                      : run_library_evaluate(library, model->predictor, seed, &evaluating.hooks,
-                                             report, err);
+                      : run_library_evaluate(model->predictor->space, model->predictor, library,
+                                             seed, &evaluating.hooks, report, err);
     if (rc != ERR_OK) {
         calibration_prior_destroy(prior);
         return rc;

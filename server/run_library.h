@@ -9,10 +9,10 @@
 #include "proto/msg_report.h"
 #include "server/device_library.h"
 
-/* Leaves each device out in turn and predicts it with what the others teach. The caller ends
+/* Leaves each device out in turn and predicts it with what the others teach; `predictor` may be NULL. The caller ends
  * `report` with library_report_close(). Errors of library_evaluate(). */
-enum err run_library_evaluate(const struct device_library *library,
-                              const struct predictor *predictor, uint64_t seed,
+enum err run_library_evaluate(const struct space *space, const struct predictor *predictor,
+                              const struct device_library *library, uint64_t seed,
                               const struct fit_hooks *hooks, struct library_report *report,
                               struct error *err);
 
