@@ -31,6 +31,7 @@ enum {
     JOB_PRIORITY_MAX = 100, /* and as far below zero */
     JOB_MAX_DEVICES = 256,
     JOB_MAX_TARGETS = 16, /* of a search */
+    JOB_MAX_MEASUREMENTS = 1000,
 };
 
 enum job_kind { JOB_TRAIN, JOB_TEST, JOB_NAS, JOB_N_KINDS };
@@ -116,6 +117,10 @@ struct job_nas_params {
     double macs_max, params_max;    /* 0: no limit */
     char version[MODEL_NAME_BYTES]; /* of a model, or its name; "": the served one */
     unsigned formats;               /* SEARCH_EXPORT_... */
+    bool calibrate;                 /* by the stored measurements of the targets, or ... */
+    int32_t *measured_genes; /* ... (n_measured, n_genes), owned: these of the single target, ... */
+    double *measured_ms;     /* ... (n_measured), owned; then it needs neither name nor hardware */
+    size_t n_measured;
 };
 
 /* A job as it was asked for; ended by job_order_close(). */

@@ -44,6 +44,7 @@ static bool is_latency(double ms)
 
 struct json_body {
     struct measurements rows;
+    size_t max_rows;
     enum err rc; /* what is no matter of a field: memory, the bound on rows */
     struct error err;
 };
@@ -62,8 +63,14 @@ static void read_architectures(const struct json_reader *reader, struct json_vie
                          "must be a list of at least one architecture");
         return;
     }
-    body->rc = n > MEASUREMENTS_MAX_ROWS ? report_limit(&body->err)
-                                         : begin_rows(&body->rows, n, &body->err);
+    if (n > body->max_rows && body->max_rows < MEASUREMENTS_MAX_ROWS) {
+        field_errors_add(reader->errors, 0, reader->pointer,
+                         "must be a list of at most %zu architectures here, not %zu",
+                         body->max_rows, n);
+        return;
+    }
+    body->rc =
+        n > body->max_rows ? report_limit(&body->err) : begin_rows(&body->rows, n, &body->err);
     if (body->rc != ERR_OK) {
         return;
     }
@@ -78,7 +85,7 @@ static void read_architectures(const struct json_reader *reader, struct json_vie
             continue;
         }
         (void)snprintf(at, sizeof at, bad_gene != SIZE_MAX ? "%s/%zu/%zu" : "%s/%zu",
-                       "/architectures", i, bad_gene);
+                       reader->pointer, i, bad_gene);
         field_errors_add(reader->errors, i, at, "%s", why.text);
     }
 }
@@ -112,7 +119,7 @@ static void read_latencies(const struct json_reader *reader, struct json_view va
             body->rows.latency_ms[i] = ms;
             continue;
         }
-        (void)snprintf(at, sizeof at, "/latency_ms/%zu", i);
+        (void)snprintf(at, sizeof at, "%s/%zu", reader->pointer, i);
         if (is_number) {
             field_errors_add(reader->errors, i, at, LATENCY_DOMAIN ", not %g", ms);
         } else {
@@ -131,7 +138,7 @@ enum err msg_measurements_decode_json(const struct space *space, const char *byt
                                       struct measurements *out, struct field_errors *errors,
                                       struct error *err)
 {
-    struct json_body body = {.rows = {.space = space}};
+    struct json_body body = {.rows = {.space = space}, .max_rows = MEASUREMENTS_MAX_ROWS};
     struct json_view root;
     enum err rc = json_view_check(bytes, size, &root, err);
 
@@ -150,6 +157,23 @@ enum err msg_measurements_decode_json(const struct space *space, const char *byt
     }
     *out = body.rows;
     return ERR_OK;
+}
+
+bool msg_measurements_read(const struct json_reader *reader, struct json_view value,
+                           const struct space *space, size_t max_rows, struct measurements *out)
+{
+    struct json_body body = {.rows = {.space = space}, .max_rows = max_rows};
+    const size_t n_before = reader->errors->n;
+
+    json_spec_read(value, fields, sizeof fields / sizeof *fields, reader->pointer, &body,
+                   reader->errors);
+    reader->errors->has_failed = reader->errors->has_failed || body.rc == ERR_NOMEM;
+    if (body.rc != ERR_OK || reader->errors->n > n_before || reader->errors->has_failed) {
+        measurements_close(&body.rows);
+        return false;
+    }
+    *out = body.rows;
+    return true;
 }
 
 /* ---- CSV ------------------------------------------------------------------------------------- */

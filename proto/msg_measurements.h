@@ -19,6 +19,7 @@
 #include "core/error.h"
 #include "core/space.h"
 #include "proto/field_error.h"
+#include "proto/json_spec.h"
 #include "proto/text.h"
 
 #define MEASUREMENTS_MAX_ROWS       ((size_t)1 << 20)
@@ -42,6 +43,12 @@ enum err msg_measurements_decode_json(const struct space *space, const char *byt
 enum err msg_measurements_decode_csv(const struct space *space, const char *bytes, size_t size,
                                      struct measurements *out, struct field_errors *errors,
                                      struct error *err);
+
+/* Reads such an object inside of another message, of at most `max_rows`; what is wrong goes to the
+ * reader's errors, by pointer below the reader's. True where nothing is: the caller then ends `out`
+ * by measurements_close(). */
+bool msg_measurements_read(const struct json_reader *reader, struct json_view value,
+                           const struct space *space, size_t max_rows, struct measurements *out);
 
 /* Checks CSV and counts its rows without keeping them; the error is the first there is. */
 enum err msg_measurements_count_csv(const struct space *space, const char *bytes, size_t size,

@@ -1,4 +1,5 @@
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/matrix.h"
@@ -212,7 +213,7 @@ static enum err check_library_flags(const struct options *options, struct error 
         {"predictor",     options->predictor != NULL    },
         {"epoch",         options->epoch > 0            },
         {"lr",            options->learning_rate > 0.0  },
-        {"calibrate",     options->calibrate > 0        },
+        {"calibrate",     options->calibrate != NULL    },
     };
 
     for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
@@ -262,17 +263,35 @@ static enum err read_holdout(const struct options *options, bool *is_devices, st
     return ERR_OK;
 }
 
+/* --calibrate N. */
+static enum err read_calibrate(const struct options *options, size_t *n, struct error *err)
+{
+    const char *text = options->calibrate;
+    const size_t length = text != NULL ? strlen(text) : 0;
+    const long value = length > 0 && length <= 5 && strspn(text, "0123456789") == length
+                           ? strtol(text, NULL, 10)
+                           : 0;
+
+    if (text != NULL && (value < 1 || value > 10000)) {
+        return error_set(err, ERR_USAGE,
+                         "--calibrate must be a whole number from 1 to 10000, not \"%.60s\"", text);
+    }
+    *n = (size_t)value;
+    return ERR_OK;
+}
+
 enum err command_test(const struct options *options, struct error *err)
 {
     struct data_tree tree;
     struct test_subject s = {
         .tree = &tree,
         .is_holdout = options->is_holdout,
-        .n_calibrate = (size_t)options->calibrate,
         .seed = (uint64_t)options->seed,
     };
     bool is_devices;
     enum err rc = read_holdout(options, &is_devices, err);
+
+    rc = rc != ERR_OK ? rc : read_calibrate(options, &s.n_calibrate, err);
 
     rc = rc != ERR_OK ? rc : command_space(options, &s.space, err);
     rc = rc != ERR_OK ? rc : matrix_init(err);

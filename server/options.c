@@ -112,8 +112,12 @@ static const struct flag flags[] = {
     {"holdout", FLAG_OPTIONAL, AT(holdout), TEST, 0, 0, "[WHAT]",
      "rows, or without a word: predict each architecture by a model that never saw it (10-fold); "
      "devices: predict each device of the library with what the others teach"},
-    {"calibrate", FLAG_WHOLE, AT(calibrate), TEST, 1, 10000, "N",
-     "random rows of each device's latencies that calibrate its predictions and are not scored"},
+    {"calibrate", FLAG_OPTIONAL, AT(calibrate), TEST | NAS, 0, 0, "[N]",
+     "of test: N random rows of each device's latencies calibrate its predictions and are not "
+     "scored; of nas, without N: the stored measurements of the targets correct their latencies"},
+    {"measurements", FLAG_PATH, AT(measurements), NAS, 0, 0, "FILE",
+     "measurements of the one target, architecture,latency_ms, that correct its latencies; it then "
+     "needs no data sheet"},
     {"library", FLAG_OPTIONAL, AT(library), FITS, 0, 0, "[DIR]",
      "learn besides from a library of devices, so that a new one needs few measurements: "
      "<device>.csv (architecture,latency_ms) in DIR; default: measurements/ of the space. Of test "

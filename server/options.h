@@ -53,9 +53,8 @@ struct options {
     const char *library; /* likewise */
     const char *library_devices, *input, *runtime;
     int64_t batch;            /* 0 where it was not given */
-    int64_t calibrate;        /* of test, likewise */
+    const char *calibrate;    /* NULL: not given; a number of test */
     const char *measurements; /* of nas */
-    bool is_calibrated;       /* of nas */
     bool is_holdout;          /* holdout was given */
     bool is_json, is_markdown, is_defaults;
     const char *without_effect; /* the first flag given that is read and has no effect */

@@ -87,6 +87,13 @@ static void params_are_written_with_their_defaults_and_read_back(void **state)
          "\"latency_constraint_ms\":2}],\"objective\":\"accuracy\",\"method\":\"exhaustive\","
          "\"confidence\":0.9,\"macs_max\":1000,\"params_max\":20,\"version\":\"mlp\",\"seed\":0,"
          "\"export\":[\"torchscript\"]}"},
+        {OF("nas", "\"device\":\"a\",\"latency_constraint_ms\":1,\"calibrate\":true"),
+         "{\"device\":\"a\",\"latency_constraint_ms\":1,\"objective\":\"accuracy\",\"seed\":0,"
+         "\"export\":[\"onnx\",\"torchscript\"],\"calibrate\":true}"},
+        {OF("nas", "\"objective\":\"pareto\",\"measurements\":{\"architectures\":"
+                   "[\"444244\",[1,1,1,1,1,2]],\"latency_ms\":[12.5,1e-3]}"),
+         "{\"objective\":\"pareto\",\"seed\":0,\"export\":[\"onnx\",\"torchscript\"],"
+         "\"measurements\":{\"architectures\":[\"444244\",\"111112\"],\"latency_ms\":[12.5,0.001]}}"},
         {OF("nas", "\"device\":\"a\",\"objective\":\"pareto\",\"mutation_rate\":0,\"export\":[]"),
          "{\"device\":\"a\",\"objective\":\"pareto\",\"method\":\"genetic\","
          "\"population_size\":50,\"generations\":40,\"crossover_rate\":2,\"mutation_rate\":0,"
@@ -169,6 +176,21 @@ static void what_is_wrong_is_told_with_its_pointer(void **state)
         {OF("test", "\"holdout\":\"devices\",\"calibrate\":5"), "/params/calibrate", "no part"},
         {OF("test", "\"holdout\":\"devices\",\"predictor\":\"cost\""), "/params/predictor",
          "without \"holdout\": true"},
+        {OF("nas", "\"device\":\"a\",\"latency_constraint_ms\":1,\"calibrate\":1"), "/params/calibrate",
+         "true or false"},
+        {OF("nas", "\"device\":\"a\",\"latency_constraint_ms\":1,\"calibrate\":true,\"measurements\":"
+                   "{\"architectures\":[\"444244\"],\"latency_ms\":[1]}"),
+         "/params/calibrate", "give it or measurements"},
+        {OF("nas", "\"targets\":[{\"device\":\"a\",\"latency_constraint_ms\":1},{\"device\":\"b\","
+                   "\"latency_constraint_ms\":1}],\"measurements\":{\"architectures\":[\"444244\"],"
+                   "\"latency_ms\":[1]}"),
+         "/params/measurements", "a single target"},
+        {OF("nas", "\"latency_constraint_ms\":1,\"measurements\":{\"architectures\":[\"444249\"],"
+                   "\"latency_ms\":[1]}"),
+         "/params/measurements/architectures/0", "gene 6"},
+        {OF("nas", "\"latency_constraint_ms\":1,\"measurements\":{\"architectures\":[\"444244\"],"
+                   "\"latency_ms\":[-1]}"),
+         "/params/measurements/latency_ms/0", "positive"},
         {OF("test", "\"calibrate\":0"), "/params/calibrate", "from 1 to 10000"},
         {OF("test", "\"calibrate\":10001"), "/params/calibrate", "from 1 to 10000"},
         {OF("train", "\"library\":[]"), "/params/library", "1 to 64 device names"},
