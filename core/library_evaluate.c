@@ -107,7 +107,8 @@ static enum err predict_rest(const struct draw *draw, const struct space *space,
 static enum err evaluate_sizes(struct draw *draw, const struct space *space,
                                const struct calibration_prior *prior,
                                const struct library_device *device, size_t n_draws, uint64_t seed,
-                               struct library_figures *figures, struct error *err)
+                               const struct fit_hooks *hooks, struct library_figures *figures,
+                               struct error *err)
 {
     for (size_t s = 0; s < LIBRARY_N_SIZES; s++) {
         const size_t size = library_sizes[s];
@@ -119,9 +120,15 @@ static enum err evaluate_sizes(struct draw *draw, const struct space *space,
         }
         for (size_t i = 0; i < repeats; i++) {
             struct metrics metrics;
+            const struct fit_progress progress = {
+                .stage = "validating",
+                .percent = 100.0 * ((double)s + (double)i / (double)repeats) / LIBRARY_N_SIZES,
+                .loss = NAN,
+            };
             enum err rc;
             shuffle(draw, space, device, rng_at(seed, i));
-            rc = predict_rest(draw, space, prior, device->hardware, size, err);
+            rc = fit_tell(hooks, &progress, err);
+            rc = rc != ERR_OK ? rc : predict_rest(draw, space, prior, device->hardware, size, err);
             rc = rc != ERR_OK ? rc
                               : metrics_compute(draw->latency_ms + size, draw->measured_ms + size,
                                                 draw->n - size, &metrics, err);
@@ -169,15 +176,20 @@ enum err library_evaluate(const struct space *space, const struct predictor *pre
     for (size_t d = 0; rc == ERR_OK && d < n_devices; d++) {
         struct calibration_prior *prior = NULL;
         struct draw draw = {0};
+        struct fit_part learning;
         struct fit_part part;
-        fit_part_init(&part, hooks, "validating", 100.0 * (double)d / (double)n_devices,
+        const double from = 100.0 * (double)d / (double)n_devices;
+        const double middle = 100.0 * ((double)d + 0.5) / (double)n_devices;
+        fit_part_init(&learning, hooks, "validating", from, middle);
+        fit_part_init(&part, hooks, "validating", middle,
                       100.0 * (double)(d + 1) / (double)n_devices);
-        rc = learn_others(space, devices, n_devices, d, &part.hooks, &prior, err);
+        rc = learn_others(space, devices, n_devices, d, &learning.hooks, &prior, err);
         if (rc == ERR_OK) {
             rc = draw_init(&draw, space, predictor, &devices[d], err);
         }
         if (rc == ERR_OK) {
-            rc = evaluate_sizes(&draw, space, prior, &devices[d], n_draws, seed, &figures[d], err);
+            rc = evaluate_sizes(&draw, space, prior, &devices[d], n_draws, seed, &part.hooks,
+                                &figures[d], err);
         }
         draw_close(&draw);
         calibration_prior_destroy(prior);

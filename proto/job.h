@@ -31,6 +31,7 @@ enum {
     JOB_PRIORITY_MAX = 100, /* and as far below zero */
     JOB_MAX_DEVICES = 256,
     JOB_MAX_TARGETS = 16, /* of a search */
+    JOB_MAX_MEASUREMENTS = 1000,
 };
 
 enum job_kind { JOB_TRAIN, JOB_TEST, JOB_NAS, JOB_N_KINDS };
@@ -64,12 +65,18 @@ struct job_train_params {
     int64_t seed;
     bool activate; /* serve the version that was made, where it is no worse ... */
     bool force;    /* ... or even then */
+    bool library;  /* learn from a library of devices besides: all that were measured, or ... */
+    char **library_devices; /* (n_library_devices), owned: these */
+    size_t n_library_devices;
+    struct model_conditions conditions;
 };
 
 struct job_test_params {
     char **test_devices; /* (n_test_devices), owned; none: all that were measured and not seen */
     size_t n_test_devices;
     bool holdout;
+    bool holdout_devices;                   /* of the library instead */
+    int64_t calibrate;                      /* rows of each device that calibrate it; 0: none */
     char version[MODEL_NAME_BYTES];         /* of a model, or its name; "": the served one */
     const struct predictor_kind *predictor; /* to hold out with; NULL: that of the version */
     int64_t seed;
@@ -110,6 +117,10 @@ struct job_nas_params {
     double macs_max, params_max;    /* 0: no limit */
     char version[MODEL_NAME_BYTES]; /* of a model, or its name; "": the served one */
     unsigned formats;               /* SEARCH_EXPORT_... */
+    bool calibrate;                 /* by the stored measurements of the targets, or ... */
+    int32_t *measured_genes; /* ... (n_measured, n_genes), owned: these of the single target, ... */
+    double *measured_ms;     /* ... (n_measured), owned; then it needs neither name nor hardware */
+    size_t n_measured;
 };
 
 /* A job as it was asked for; ended by job_order_close(). */

@@ -7,7 +7,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/calibration_prior.h"
 #include "core/error.h"
+#include "core/library_evaluate.h"
 #include "core/predictor.h"
 #include "proto/digest.h"
 #include "proto/model_meta.h"
@@ -15,6 +17,22 @@
 enum {
     MODEL_NAME_BYTES = 65,
     MODEL_MAX_DEVICES = 256,
+    MODEL_CONDITION_BYTES = 64,
+};
+
+/* Under what the latencies were measured that a model predicts. */
+struct model_conditions {
+    char input[MODEL_CONDITION_BYTES];   /* "1x3x32x32"; "": as its space has it */
+    int batch;                           /* 0: likewise */
+    char runtime[MODEL_CONDITION_BYTES]; /* "TFLite"; "": nobody said */
+};
+
+/* The library of devices that a model's prior was learned from. */
+struct model_library {
+    char **devices;                   /* (n_devices), owned; none: there is no prior */
+    size_t n_devices;                 /* at most LIBRARY_MAX_DEVICES */
+    size_t n_rows;                    /* measurements of them all */
+    double spearman[LIBRARY_N_SIZES]; /* mean over the devices, each left out; NaN: unknown */
 };
 
 struct model_info {
@@ -27,19 +45,46 @@ struct model_info {
     double r_held_out;                 /* R(A) by that validation; NaN for "none" */
     char **devices;                    /* (n_devices), owned: whose latencies it learned from */
     size_t n_devices;
+    struct model_conditions conditions;
+    struct model_library library;
 };
 
 struct model {
-    struct predictor *predictor; /* owned */
+    struct predictor *predictor;     /* owned */
+    struct calibration_prior *prior; /* owned; NULL: it learned from no library */
     struct model_info info;
 };
+
+/* The input, batch size and runtime (NULL: nobody said) that a model is for: its own where it has
+ * them, else those of the space. `input` borrows from both. */
+struct conditions_view {
+    const char *input;
+    int batch;
+    const char *runtime;
+};
+
+struct conditions_view model_conditions_of(const struct space *space,
+                                           const struct model_info *info);
+
+/* A text of conditions: 1 to 63 bytes of UTF-8 without control characters. ERR_INVALID. */
+enum err model_condition_validate(const char *text, struct error *err);
 
 /* Copies the names into info->devices. ERR_NOMEM. */
 enum err model_info_set_devices(struct model_info *info, char *const *names, size_t n,
                                 struct error *err);
 
+/* Copies names and count into info->library. ERR_NOMEM. */
+enum err model_info_set_library(struct model_info *info, char *const *names, size_t n,
+                                size_t n_rows, struct error *err);
+
+/* Copies everything. ERR_NOMEM. */
+enum err model_info_copy(const struct model_info *from, struct model_info *to, struct error *err);
+
 /* Names a predictor after its weights: the same weights give the same version. */
 void model_version(const struct predictor *predictor, char version[MODEL_VERSION_BYTES]);
+
+/* The same of a model: what it learned from a library counts as weights. */
+void model_version_whole(const struct model *model, char version[MODEL_VERSION_BYTES]);
 
 /* Names of models and versions become file names: 1 to 64 of a-z, 0-9, dot, dash and underscore,
  * not beginning with a dot. ERR_INVALID. */

@@ -11,7 +11,7 @@
 #include "proto/safetensors.h"
 
 enum { MODEL_VERSION_BYTES = 40, MODEL_TEXT_BYTES = 16, MODEL_REAL_BYTES = 32 };
-enum { MODEL_META_MAX_TENSORS = 8 };
+enum { MODEL_META_MAX_TENSORS = 16 };
 
 /* Kind and first digits of the digest of the weights' bytes: the same weights, the same version. */
 void model_meta_version(const char *kind, const struct tensor *tensors, size_t n,

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "core/mem.h"
+#include "core/space_declared.h"
 #include "proto/job.h"
 #include "proto/json_spec.h"
 #include "proto/msg_device.h"
@@ -15,6 +16,7 @@
 
 #define DEADLINE_MAX_S INT64_C(31536000)
 #define EPOCHS_MAX     INT64_C(1000000000)
+#define CALIBRATE_MAX  INT64_C(10000)
 
 /* ---- values ---------------------------------------------------------------------------------- */
 
@@ -201,6 +203,59 @@ static void train_force(const struct json_reader *reader, struct json_view value
     }
 }
 
+/* true, false, or the devices of the library. */
+static void train_library(const struct json_reader *reader, struct json_view value)
+{
+    struct job_train_params *train = TRAIN(reader);
+
+    if (json_view_kind(value) == JSON_KIND_BOOLEAN) {
+        train->library = json_view_is_true(value);
+    } else if (json_view_kind(value) != JSON_KIND_ARRAY || json_view_count(value) == 0 ||
+               json_view_count(value) > LIBRARY_MAX_DEVICES) {
+        field_errors_add(reader->errors, 0, reader->pointer,
+                         "must be true or false, or a list of 1 to %d device names",
+                         LIBRARY_MAX_DEVICES);
+    } else {
+        train->library = true;
+        read_device_names(reader, value, &train->library_devices, &train->n_library_devices);
+    }
+}
+
+static void read_condition(const struct json_reader *reader, struct json_view value,
+                           char out[MODEL_CONDITION_BYTES])
+{
+    char text[MODEL_CONDITION_BYTES];
+    struct error why;
+
+    if (json_view_kind(value) != JSON_KIND_STRING || !json_view_text(value, text, sizeof text)) {
+        text[0] = '\0'; /* of another kind, too long or with a NUL */
+    }
+    if (model_condition_validate(text, &why) != ERR_OK) {
+        field_errors_add(reader->errors, 0, reader->pointer, "%s", why.text);
+        return;
+    }
+    memcpy(out, text, sizeof text);
+}
+
+static void train_input(const struct json_reader *reader, struct json_view value)
+{
+    read_condition(reader, value, TRAIN(reader)->conditions.input);
+}
+
+static void train_batch(const struct json_reader *reader, struct json_view value)
+{
+    int64_t batch;
+
+    if (job_read_whole(reader, value, 1, SPACE_MAX_BATCH, &batch)) {
+        TRAIN(reader)->conditions.batch = (int)batch;
+    }
+}
+
+static void train_runtime(const struct json_reader *reader, struct json_view value)
+{
+    read_condition(reader, value, TRAIN(reader)->conditions.runtime);
+}
+
 static void test_devices(const struct json_reader *reader, struct json_view value)
 {
     read_device_names(reader, value, &TEST(reader)->test_devices, &TEST(reader)->n_test_devices);
@@ -208,7 +263,33 @@ static void test_devices(const struct json_reader *reader, struct json_view valu
 
 static void test_holdout(const struct json_reader *reader, struct json_view value)
 {
-    (void)job_read_boolean(reader, value, &TEST(reader)->holdout);
+    char word[JOB_WORD_BYTES];
+
+    if (json_view_kind(value) == JSON_KIND_STRING && json_view_text(value, word, sizeof word) &&
+        strcmp(word, "devices") == 0) {
+        TEST(reader)->holdout_devices = true;
+    } else if (json_view_kind(value) == JSON_KIND_BOOLEAN) {
+        TEST(reader)->holdout = json_view_is_true(value);
+    } else {
+        field_errors_add(reader->errors, 0, reader->pointer,
+                         "must be true or false, or \"devices\"");
+        return;
+    }
+    if (TEST(reader)->holdout_devices && TEST(reader)->n_test_devices > 0) {
+        field_errors_add(reader->errors, 0, reader->pointer,
+                         "\"devices\" holds out each device of the library: test_devices has no "
+                         "part in it");
+    }
+}
+
+static void test_calibrate(const struct json_reader *reader, struct json_view value)
+{
+    if (TEST(reader)->holdout_devices) {
+        field_errors_add(reader->errors, 0, reader->pointer,
+                         "has no part in \"holdout\": \"devices\"");
+        return;
+    }
+    (void)job_read_whole(reader, value, 1, CALIBRATE_MAX, &TEST(reader)->calibrate);
 }
 
 static void test_version(const struct json_reader *reader, struct json_view value)
@@ -235,7 +316,7 @@ static void test_predictor(const struct json_reader *reader, struct json_view va
 
 static void test_seed(const struct json_reader *reader, struct json_view value)
 {
-    if (check_holdout(reader)) {
+    if (TEST(reader)->holdout_devices || TEST(reader)->calibrate > 0 || check_holdout(reader)) {
         (void)job_read_whole(reader, value, 0, INT64_MAX, &TEST(reader)->seed);
     }
 }
@@ -250,12 +331,17 @@ static const struct json_field train_fields[] = {
     {"seed", false, train_seed},
     {"activate", false, train_activate},
     {"force", false, train_force},
+    {"library", false, train_library},
+    {"input", false, train_input},
+    {"batch", false, train_batch},
+    {"runtime", false, train_runtime},
 };
 static const struct json_field test_fields[] = {
     {"test_devices", false, test_devices},
     {"holdout", false, test_holdout},
     {"version", false, test_version},
     {"predictor", false, test_predictor},
+    {"calibrate", false, test_calibrate},
     {"seed", false, test_seed},
 };
 /* clang-format on */
@@ -293,6 +379,26 @@ static void put_names(struct text *out, const char *name, char *const *names, si
     text_puts(out, "],");
 }
 
+/* Members with a comma before them, where there is anything to say. */
+static void put_library(const struct job_train_params *train, struct text *out)
+{
+    if (train->library && train->n_library_devices == 0) {
+        text_puts(out, ",\"library\":true");
+    } else if (train->library) {
+        text_puts(out, ",");
+        put_names(out, "library", train->library_devices, train->n_library_devices);
+        text_cut(out, 1); /* the comma behind the list */
+    }
+}
+
+static void put_condition(struct text *out, const char *name, const char *value)
+{
+    if (value[0] != '\0') {
+        text_printf(out, ",\"%s\":", name);
+        text_put_json_string(out, value);
+    }
+}
+
 static void put_train(const struct job_order *order, struct text *out)
 {
     const struct job_train_params *train = &order->params.train;
@@ -304,8 +410,15 @@ static void put_train(const struct job_order *order, struct text *out)
         text_put_json_number_exact(out, train->learning_rate);
         text_puts(out, ",");
     }
-    text_printf(out, "\"seed\":%" PRId64 ",\"activate\":%s,\"force\":%s}", train->seed,
+    text_printf(out, "\"seed\":%" PRId64 ",\"activate\":%s,\"force\":%s", train->seed,
                 train->activate ? "true" : "false", train->force ? "true" : "false");
+    put_library(train, out);
+    put_condition(out, "input", train->conditions.input);
+    if (train->conditions.batch > 0) {
+        text_printf(out, ",\"batch\":%d", train->conditions.batch);
+    }
+    put_condition(out, "runtime", train->conditions.runtime);
+    text_puts(out, "}");
 }
 
 static void put_test(const struct job_order *order, struct text *out)
@@ -320,10 +433,16 @@ static void put_test(const struct job_order *order, struct text *out)
     if (test->predictor != NULL) {
         text_printf(out, "\"predictor\":\"%s\",", test->predictor->name);
     }
-    if (test->holdout) {
+    if (test->calibrate > 0) {
+        text_printf(out, "\"calibrate\":%" PRId64 ",", test->calibrate);
+    }
+    if (test->holdout || test->holdout_devices || test->calibrate > 0) {
         text_printf(out, "\"seed\":%" PRId64 ",", test->seed);
     }
-    text_printf(out, "\"holdout\":%s}", test->holdout ? "true" : "false");
+    text_printf(out, "\"holdout\":%s}",
+                test->holdout_devices ? "\"devices\""
+                : test->holdout       ? "true"
+                                      : "false");
 }
 
 static void close_names(char **names, size_t n)
@@ -337,6 +456,7 @@ static void close_names(char **names, size_t n)
 static void close_train(struct job_order *order)
 {
     close_names(order->params.train.train_devices, order->params.train.n_train_devices);
+    close_names(order->params.train.library_devices, order->params.train.n_library_devices);
 }
 
 static void close_test(struct job_order *order)

@@ -4,9 +4,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/mem.h"
 #include "core/search_genetic.h"
 #include "proto/msg_device.h"
 #include "proto/msg_job_params.h"
+#include "proto/msg_measurements.h"
 #include "proto/msg_model.h"
 
 #define DRAFT(reader) ((struct job_draft_params *)(reader)->out)
@@ -80,10 +82,10 @@ static void target_limit(const struct json_reader *reader, struct json_view valu
     (void)job_read_positive(reader, value, &TARGET(reader)->target->latency_constraint_ms);
 }
 
-static void check_device(bool has_device, bool has_hardware, const char *pointer,
+static void check_device(bool has_device, bool has_hardware, bool is_measured, const char *pointer,
                          struct field_errors *errors)
 {
-    if (has_device == has_hardware) {
+    if (has_device == has_hardware && (has_device || !is_measured)) {
         field_errors_add(errors, 0, pointer,
                          has_device ? "give only one of device and hardware"
                                     : "device is missing; give a device or its hardware");
@@ -105,7 +107,7 @@ static void read_target(struct json_view value, const char *pointer, struct job_
 
     json_spec_read(value, fields, sizeof fields / sizeof *fields, pointer, &draft, errors);
     if (errors->n == n_before) {
-        check_device(draft.has_device, draft.has_hardware, pointer, errors);
+        check_device(draft.has_device, draft.has_hardware, false, pointer, errors);
     }
 }
 
@@ -283,6 +285,25 @@ static void nas_version(const struct json_reader *reader, struct json_view value
     (void)msg_model_name_read(reader, value, NAS(reader)->version);
 }
 
+static void nas_calibrate(const struct json_reader *reader, struct json_view value)
+{
+    (void)job_read_boolean(reader, value, &NAS(reader)->calibrate);
+}
+
+static void nas_measurements(const struct json_reader *reader, struct json_view value)
+{
+    struct job_nas_params *nas = NAS(reader);
+    const struct space *space = DRAFT(reader)->order->space;
+    struct measurements rows;
+
+    if (space != NULL && nas->n_measured == 0 && /* else it is an error already */
+        msg_measurements_read(reader, value, space, JOB_MAX_MEASUREMENTS, &rows)) {
+        nas->measured_genes = rows.genes; /* handed over */
+        nas->measured_ms = rows.latency_ms;
+        nas->n_measured = rows.n_rows;
+    }
+}
+
 static void nas_export(const struct json_reader *reader, struct json_view value)
 {
     const char *names[N_FORMATS];
@@ -332,6 +353,8 @@ static const struct json_field fields[] = {
     {"params_max", false, nas_params},
     {"version", false, nas_version},
     {"export", false, nas_export},
+    {"calibrate", false, nas_calibrate},
+    {"measurements", false, nas_measurements},
 };
 /* clang-format on */
 
@@ -364,7 +387,7 @@ static void finish_targets(struct job_draft_params *draft, const char *pointer,
         return;
     }
     nas->n_targets = 1;
-    check_device(draft->has_device, draft->has_hardware, pointer, errors);
+    check_device(draft->has_device, draft->has_hardware, nas->n_measured > 0, pointer, errors);
     if (!draft->has_limit && !is_front) {
         blame(errors, pointer, "latency_constraint_ms", "latency_constraint_ms is missing");
     }
@@ -428,6 +451,17 @@ static void finish_space(struct job_draft_params *draft, const char *pointer,
     }
 }
 
+static void finish_measurements(const struct job_nas_params *nas, const char *pointer,
+                                struct field_errors *errors)
+{
+    if (nas->n_measured > 0 && nas->n_targets > 1) {
+        blame(errors, pointer, "measurements", "are of one device: give a single target");
+    } else if (nas->n_measured > 0 && nas->calibrate) {
+        blame(errors, pointer, "calibrate",
+              "asks for the stored measurements: give it or measurements");
+    }
+}
+
 static void finish(struct job_draft_params *draft, const char *pointer, struct field_errors *errors)
 {
     finish_space(draft, pointer, errors);
@@ -436,6 +470,13 @@ static void finish(struct job_draft_params *draft, const char *pointer, struct f
         finish_genetic(draft->order->space, &draft->order->params.nas);
     }
     finish_method(draft, pointer, errors);
+    finish_measurements(&draft->order->params.nas, pointer, errors);
+}
+
+static void close_nas(struct job_order *order)
+{
+    mem_free(order->params.nas.measured_genes);
+    mem_free(order->params.nas.measured_ms);
 }
 
 /* ---- writing --------------------------------------------------------------------------------- */
@@ -443,17 +484,49 @@ static void finish(struct job_draft_params *draft, const char *pointer, struct f
 /* Members of a target, without braces. */
 static void put_target(const struct job_nas_target *target, struct text *out)
 {
+    const char *separator = "";
+
     if (target->device[0] != '\0') {
         text_puts(out, "\"device\":");
         text_put_json_string(out, target->device);
-    } else {
+        separator = ",";
+    } else if (target->hardware.frequency_ghz > 0.0) {
         text_puts(out, "\"hardware\":");
         msg_hardware_put(&target->hardware, out);
+        separator = ",";
     }
     if (target->latency_constraint_ms > 0.0) {
-        text_puts(out, ",\"latency_constraint_ms\":");
+        text_printf(out, "%s\"latency_constraint_ms\":", separator);
         text_put_json_number_exact(out, target->latency_constraint_ms);
     }
+}
+
+/* Whether put_target() writes anything of a search that has a single target. */
+static bool has_target(const struct job_nas_params *nas)
+{
+    const struct job_nas_target *target = &nas->targets[0];
+
+    return nas->is_list || target->device[0] != '\0' || target->hardware.frequency_ghz > 0.0 ||
+           target->latency_constraint_ms > 0.0;
+}
+
+static void put_measurements(const struct job_order *order, struct text *out)
+{
+    const struct job_nas_params *nas = &order->params.nas;
+
+    text_puts(out, ",\"measurements\":{\"architectures\":[");
+    for (size_t i = 0; i < nas->n_measured; i++) {
+        char genes[SPACE_TEXT_BYTES];
+        (void)space_print_genes(order->space, nas->measured_genes + i * order->space->n_genes,
+                                genes);
+        text_printf(out, "%s\"%s\"", i > 0 ? "," : "", genes);
+    }
+    text_puts(out, "],\"latency_ms\":[");
+    for (size_t i = 0; i < nas->n_measured; i++) {
+        text_puts(out, i > 0 ? "," : "");
+        text_put_json_number_exact(out, nas->measured_ms[i]);
+    }
+    text_puts(out, "]}");
 }
 
 static void put_targets(const struct job_nas_params *nas, struct text *out)
@@ -503,7 +576,8 @@ static void put(const struct job_order *order, struct text *out)
 
     text_puts(out, "{");
     put_targets(nas, out);
-    text_printf(out, ",\"objective\":\"%s\"", search_objective_name(nas->objective));
+    text_printf(out, "%s\"objective\":\"%s\"", has_target(nas) ? "," : "",
+                search_objective_name(nas->objective));
     put_method(nas, out);
     put_given(out, "confidence", nas->confidence);
     put_given(out, "macs_max", nas->macs_max);
@@ -518,9 +592,16 @@ static void put(const struct job_order *order, struct text *out)
             separator = ",";
         }
     }
-    text_puts(out, "]}");
+    text_puts(out, "]");
+    if (nas->calibrate) {
+        text_puts(out, ",\"calibrate\":true");
+    }
+    if (nas->n_measured > 0) {
+        put_measurements(order, out);
+    }
+    text_puts(out, "}");
 }
 
 const struct job_params_kind job_params_nas = {
-    fields, sizeof fields / sizeof *fields, true, preset, finish, put, NULL,
+    fields, sizeof fields / sizeof *fields, true, preset, finish, put, close_nas,
 };

@@ -22,6 +22,62 @@ static void put_list(struct text *out, const char *name, char *const *items, siz
     text_puts(out, "]");
 }
 
+void msg_model_put_conditions(const struct model_conditions *own, struct text *out)
+{
+    const char *separator = "";
+
+    if (own->input[0] == '\0' && own->batch == 0 && own->runtime[0] == '\0') {
+        return;
+    }
+    text_puts(out, ",\"conditions\":{");
+    if (own->input[0] != '\0') {
+        text_puts(out, "\"input\":");
+        text_put_json_string(out, own->input);
+        separator = ",";
+    }
+    if (own->batch > 0) {
+        text_printf(out, "%s\"batch\":%d", separator, own->batch);
+        separator = ",";
+    }
+    if (own->runtime[0] != '\0') {
+        text_printf(out, "%s\"runtime\":", separator);
+        text_put_json_string(out, own->runtime);
+    }
+    text_puts(out, "}");
+}
+
+void msg_model_put_all_conditions(const struct space *space, const struct model_info *info,
+                                  struct text *out)
+{
+    static const struct model_info none;
+    const struct conditions_view view = model_conditions_of(space, info != NULL ? info : &none);
+
+    text_puts(out, ",\"conditions\":{\"input\":");
+    text_put_json_string(out, view.input);
+    text_puts(out, ",\"batch\":");
+    text_put_json_number(out, view.batch);
+    if (view.runtime != NULL) {
+        text_puts(out, ",\"runtime\":");
+        text_put_json_string(out, view.runtime);
+    }
+    text_puts(out, "}");
+}
+
+static void put_library(struct text *out, const struct model_library *library)
+{
+    if (library->n_devices == 0) {
+        return;
+    }
+    text_printf(out, ",\"library\":{\"n_rows\":%zu", library->n_rows);
+    put_list(out, "devices", library->devices, library->n_devices);
+    text_puts(out, ",\"spearman\":{");
+    for (size_t i = 0; i < LIBRARY_N_SIZES; i++) {
+        text_printf(out, "%s\"%zu\":", i > 0 ? "," : "", library_sizes[i]);
+        text_put_json_number(out, library->spearman[i]);
+    }
+    text_puts(out, "}}");
+}
+
 static void put_info(struct text *out, const struct model_info *info)
 {
     put_string(out, "source", info->source);
@@ -32,6 +88,8 @@ static void put_info(struct text *out, const struct model_info *info)
     put_string(out, "validation", info->validation);
     text_puts(out, ",\"r_held_out\":");
     text_put_json_number(out, info->r_held_out);
+    msg_model_put_conditions(&info->conditions, out);
+    put_library(out, &info->library);
 }
 
 static void put_file(struct text *out, const struct model_view *view)

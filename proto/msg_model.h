@@ -35,6 +35,14 @@ struct model_view {
 /* Appends the object; without `view` (NULL) null. */
 void msg_model_encode(const struct model_view *view, struct text *out);
 
+/* Appends `,"conditions":{...}` with what the model has of its own; nothing where it has nothing. */
+void msg_model_put_conditions(const struct model_conditions *own, struct text *out);
+
+/* Appends `,"conditions":{...}` with all that hold: the model's own (`info` may be NULL: none), else
+ * the space's. */
+void msg_model_put_all_conditions(const struct space *space, const struct model_info *info,
+                                  struct text *out);
+
 /* Reads a model's version or name into `out`, which stays as it is where it is none: false, and
  * added to the reader's errors. */
 bool msg_model_name_read(const struct json_reader *reader, struct json_view value,

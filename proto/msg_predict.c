@@ -494,11 +494,8 @@ void msg_predict_encode(const struct predict_reply *reply, struct text *out)
     text_puts(out, reply->version);
     text_puts(out, "\",\"predictor\":\"");
     text_puts(out, reply->predictor);
-    text_puts(out, "\"},\"conditions\":{\"input\":\"");
-    text_puts(out, space->input);
-    text_puts(out, "\",\"batch\":");
-    text_put_json_number(out, space->batch);
-    text_put(out, "}", 1);
+    text_puts(out, "\"}");
+    msg_model_put_all_conditions(space, reply->info, out);
     put_by_target(reply, "latency_ms", put_latencies, out);
     if (reply->low_ms != NULL) {
         put_by_target(reply, "interval_ms", put_bounds, out);

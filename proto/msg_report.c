@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/mem.h"
+#include "proto/msg_model.h"
 
 static void put_number(struct text *out, const char *name, double value)
 {
@@ -83,6 +84,12 @@ void msg_train_encode(const struct train_report *report, struct text *out)
     text_puts(out, ",");
     put_held_out(report, out);
     put_number(out, "fit_seconds", report->fit_seconds);
+    msg_model_put_conditions(&info->conditions, out);
+    if (report->library != NULL) {
+        text_puts(out, ",\"library\":{");
+        msg_library_put(report->library, out);
+        text_puts(out, "}");
+    }
     if (report->file != NULL) {
         text_puts(out, ",");
         put_string(out, "file", report->file);
@@ -123,7 +130,11 @@ void msg_test_encode(const struct test_report *report, struct text *out)
     put_string(out, "search_space", report->space->name);
     text_puts(out, ",");
     put_string(out, "predictor", report->predictor);
-    text_printf(out, ",\"holdout\":%s,\"devices\":[", report->is_holdout ? "true" : "false");
+    text_printf(out, ",\"holdout\":%s", report->is_holdout ? "true" : "false");
+    if (report->n_calibrate > 0) {
+        text_printf(out, ",\"calibrate\":%zu", report->n_calibrate);
+    }
+    text_puts(out, ",\"devices\":[");
     for (size_t i = 0; i < report->n_devices; i++) {
         text_puts(out, i > 0 ? "," : "");
         put_device(&report->devices[i], out);

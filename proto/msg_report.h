@@ -11,6 +11,7 @@
 #include "core/predictor.h"
 #include "core/space.h"
 #include "proto/model_file.h"
+#include "proto/msg_library.h"
 #include "proto/text.h"
 
 struct train_report {
@@ -22,6 +23,7 @@ struct train_report {
     struct metrics held_out;   /* of A over the held-out rows that the fit trusts, if validated */
     double r_all_rows;         /* R(A) with the distrusted rows too; likewise */
     double fit_seconds;
+    const struct library_report *library; /* what it learned from one besides, or NULL; borrowed */
 };
 
 void msg_train_encode(const struct train_report *report, struct text *out);
@@ -37,6 +39,7 @@ struct test_report {
     const struct space *space;
     const char *predictor; /* static */
     bool is_holdout;
+    size_t n_calibrate; /* rows of each device that calibrated it, and are not scored; 0: none */
     struct device_report *devices; /* (n_devices), owned */
     size_t n_devices;
     size_t n_rows;

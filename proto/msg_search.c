@@ -59,7 +59,11 @@ static void put_limit(struct text *out, const char *name, double limit)
 static void put_hardware(struct text *out, const struct hardware *hardware)
 {
     text_puts(out, ",\"hardware\":");
-    msg_hardware_put(hardware, out);
+    if (hardware->frequency_ghz > 0.0) {
+        msg_hardware_put(hardware, out);
+    } else {
+        text_puts(out, "null"); /* measurements alone tell what it is */
+    }
 }
 
 static void put_interval(struct text *out, const struct search_network *network, size_t target)
@@ -171,6 +175,9 @@ static void put_targets(const struct search_report *report, struct text *out)
             put_interval(out, network, i);
         } else {
             put_nulls(out, nulls, sizeof nulls / sizeof *nulls);
+        }
+        if (report->is_calibrated) {
+            text_printf(out, ",\"measurements\":%zu", report->n_measurements[i]);
         }
         text_puts(out, "}");
     }

@@ -40,7 +40,9 @@ struct search_report {
     enum search_method method;                   /* that was used */
     struct device_sheet sheets[JOB_MAX_TARGETS]; /* of the targets as they were; "" of a name where
                                                     the hardware alone was given */
-    double level;                                /* of the intervals, 0 .. 1 */
+    bool is_calibrated;                          /* by measurements: how many of each target */
+    size_t n_measurements[JOB_MAX_TARGETS];
+    double level; /* of the intervals, 0 .. 1 */
     bool is_feasible;
     struct search_network found;   /* if it is: the network ... */
     bool has_fastest;              /* ... else, where the accuracy of anything was known: */

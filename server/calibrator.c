@@ -12,7 +12,7 @@
 
 const struct calibration_prior *calibrator_prior(const struct model *model)
 {
-    return calibration_prior_shipped(model->predictor->space);
+    return model->prior != NULL ? model->prior : calibration_prior_shipped(model->predictor->space);
 }
 
 /* Every (n / n_kept)-th measurement, in one block of latencies, A and its standard deviation, and one
@@ -208,6 +208,7 @@ enum err forecast_make(const struct model *model, const struct predict_request *
         .request = request,
         .version = model->info.version,
         .predictor = model->predictor->kind->name,
+        .info = &model->info,
         .parameter = at.a,
         .factors = at.factors,
         .latency_ms = at.latency_ms,

@@ -210,6 +210,34 @@ static enum err find_model(const struct options *options, const struct space *sp
     return ERR_OK;
 }
 
+bool command_wants_library(const struct options *options)
+{
+    return options->library != NULL || options->library_devices != NULL;
+}
+
+enum err command_library(const struct options *options, const struct data_tree *tree,
+                         const struct space *space, struct device_library *out, struct error *err)
+{
+    const bool has_directory = options->library != NULL && options->library[0] != '\0';
+    struct names only = {0};
+    size_t bad = SIZE_MAX;
+    enum err rc = ERR_OK;
+
+    if (options->library_devices != NULL &&
+        names_split(options->library_devices, &only, err) != ERR_OK) {
+        error_wrap(err, "--library_devices");
+        return ERR_USAGE;
+    }
+    rc = device_library_load(tree, space, has_directory ? options->library : NULL,
+                             only.n > 0 ? &only : NULL, out, &bad, err);
+    if (rc != ERR_OK && bad != SIZE_MAX) {
+        error_wrap(err, "--library_devices");
+        rc = ERR_USAGE;
+    }
+    names_close(&only);
+    return rc;
+}
+
 enum err command_load_model(const struct options *options, const struct space *space,
                             struct model *out, struct error *err)
 {

@@ -9,6 +9,8 @@
 #include "core/space.h"
 #include "proto/model_file.h"
 #include "proto/text.h"
+#include "server/data_tree.h"
+#include "server/device_library.h"
 #include "server/options.h"
 
 enum err command_serve(const struct options *options, struct error *err);
@@ -40,6 +42,12 @@ enum err command_architectures(const struct options *options, const struct space
  * used. The caller ends it with model_close(). */
 enum err command_load_model(const struct options *options, const struct space *space,
                             struct model *out, struct error *err);
+
+/* Whether --library or --library_devices was given; and the library that they name, to be ended with
+ * device_library_close(). ERR_USAGE for names that are none, or of which nothing is measured. */
+bool command_wants_library(const struct options *options);
+enum err command_library(const struct options *options, const struct data_tree *tree,
+                         const struct space *space, struct device_library *out, struct error *err);
 
 /* The value of --hardware: "2,3,1,7.46", separated by commas or blanks. ERR_USAGE. */
 enum err command_hardware(const char *text, struct hardware *out, struct error *err);

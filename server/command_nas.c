@@ -26,6 +26,7 @@ struct nas {
     struct device_sheet sheets[JOB_MAX_TARGETS];
     struct model model;
     struct accuracy_known *accuracy;
+    struct nas_calibration calibration;
     struct search_report report;
     struct progress progress;
     double seconds;        /* that the search took */
@@ -36,6 +37,7 @@ struct nas {
 static void nas_close(struct nas *nas)
 {
     search_report_close(&nas->report);
+    nas_calibration_close(&nas->calibration);
     accuracy_cache_release(NULL, nas->accuracy);
     model_close(&nas->model);
     job_order_close(&nas->order);
@@ -103,15 +105,19 @@ static enum err read_limits(const struct nas *nas, size_t n_devices, double *lim
 static void put_target(const char *device, const struct hardware *hardware, double limit_ms,
                        struct text *out)
 {
+    const char *separator = "";
+
     if (device != NULL) {
         text_puts(out, "\"device\":");
         text_put_json_string(out, device);
-    } else {
+        separator = ",";
+    } else if (hardware != NULL) {
         text_puts(out, "\"hardware\":");
         msg_hardware_put(hardware, out);
+        separator = ",";
     }
     if (limit_ms > 0.0) {
-        text_puts(out, ",\"latency_constraint_ms\":");
+        text_printf(out, "%s\"latency_constraint_ms\":", separator);
         text_put_json_number_exact(out, limit_ms);
     }
 }
@@ -144,7 +150,8 @@ static enum err put_devices(const struct nas *nas, struct text *out, struct erro
     size_t n_limits = 0;
     enum err rc;
 
-    if ((o->nas_target_device != NULL) == (o->hardware != NULL)) {
+    if ((o->nas_target_device != NULL) == (o->hardware != NULL) &&
+        (o->hardware != NULL || o->measurements == NULL)) {
         return error_set(err, ERR_USAGE,
                          "nas needs one of --nas_target_device NAME and --hardware F,D,C,M");
     }
@@ -154,17 +161,18 @@ static enum err put_devices(const struct nas *nas, struct text *out, struct erro
     }
     if (o->hardware != NULL) {
         rc = command_hardware(o->hardware, &hardware, err);
+    } else if (o->nas_target_device == NULL) {
+        rc = ERR_OK; /* it is what it is measured to be */
     } else if (names_split(o->nas_target_device, &devices, err) != ERR_OK) {
         error_wrap(err, "--nas_target_device");
         rc = ERR_USAGE;
     } else {
         rc = ERR_OK;
     }
-    rc = rc != ERR_OK
-             ? rc
-             : read_limits(nas, o->hardware != NULL ? 1 : devices.n, limits_ms, &n_limits, err);
+    rc = rc != ERR_OK ? rc
+                      : read_limits(nas, devices.n > 0 ? devices.n : 1, limits_ms, &n_limits, err);
     if (rc == ERR_OK) {
-        put_targets(&devices, &hardware, limits_ms, n_limits, out);
+        put_targets(&devices, o->hardware != NULL ? &hardware : NULL, limits_ms, n_limits, out);
     }
     names_close(&devices);
     return rc;
@@ -228,6 +236,44 @@ static void put_formats(const struct options *o, struct text *out)
     text_puts(out, "]");
 }
 
+/* --calibrate, and --measurements as the param has them. */
+static enum err put_measured(const struct nas *nas, struct text *out, struct error *err)
+{
+    const struct options *o = nas->options;
+    struct device_rows rows = {0};
+    enum err rc;
+
+    if (o->calibrate != NULL && o->calibrate[0] != '\0') {
+        return error_set(err, ERR_USAGE,
+                         "--calibrate takes no value here: the stored measurements count");
+    }
+    if (o->calibrate != NULL) {
+        text_puts(out, ",\"calibrate\":true");
+    }
+    if (o->measurements == NULL) {
+        return ERR_OK;
+    }
+    rc = device_rows_read(nas->space, o->measurements, &rows, err);
+    if (rc == ERR_OK && rows.n > JOB_MAX_MEASUREMENTS) {
+        rc = error_set(err, ERR_LIMIT, "%s: %zu measurements where at most %d are taken",
+                       o->measurements, rows.n, JOB_MAX_MEASUREMENTS);
+    }
+    text_puts(out, ",\"measurements\":{\"architectures\":[");
+    for (size_t i = 0; rc == ERR_OK && i < rows.n; i++) {
+        char genes[SPACE_TEXT_BYTES];
+        (void)space_print_genes(nas->space, rows.genes + i * nas->space->n_genes, genes);
+        text_printf(out, "%s\"%s\"", i > 0 ? "," : "", genes);
+    }
+    text_puts(out, "],\"latency_ms\":[");
+    for (size_t i = 0; rc == ERR_OK && i < rows.n; i++) {
+        text_puts(out, i > 0 ? "," : "");
+        text_put_json_number_exact(out, rows.latency_ms[i]);
+    }
+    text_puts(out, "]}");
+    device_rows_close(&rows);
+    return rc;
+}
+
 /* The flag, without dashes, that gave a param; `pointer` begins below the params. */
 static const char *flag_of(const struct options *o, const char *pointer)
 {
@@ -272,12 +318,15 @@ static enum err read_order(struct nas *nas, struct error *err)
                          "--GENE_LENGTH is %lld; architectures of %s have %zu genes",
                          (long long)o->gene_length, nas->space->name, nas->space->n_genes);
     }
-    text_puts(&params, "{");
+    text_printf(&params, "{\"seed\":%lld,", (long long)o->seed);
     rc = put_devices(nas, &params, err);
     rc = rc != ERR_OK ? rc : put_others(o, &params, err);
     if (rc == ERR_OK) {
         put_formats(o, &params);
-        text_printf(&params, ",\"seed\":%lld}", (long long)o->seed);
+        rc = put_measured(nas, &params, err);
+    }
+    if (rc == ERR_OK) {
+        text_puts(&params, "}");
         rc = params.has_failed ? error_set(err, ERR_NOMEM, "no memory for the search") : ERR_OK;
     }
     if (rc == ERR_OK) {
@@ -296,12 +345,7 @@ static enum err find_devices(struct nas *nas, struct error *err)
     enum err rc = ERR_OK;
 
     for (size_t i = 0; rc == ERR_OK && i < params->n_targets; i++) {
-        if (params->targets[i].device[0] == '\0') {
-            nas->sheets[i] = (struct device_sheet){.hardware = params->targets[i].hardware};
-        } else {
-            rc = data_find_device(&nas->tree, nas->space, params->targets[i].device,
-                                  &nas->sheets[i], err);
-        }
+        rc = nas_find_target(&nas->tree, nas->space, params, i, &nas->sheets[i], err);
     }
     return rc;
 }
@@ -330,6 +374,8 @@ static void put_devices_name(const struct nas *nas, struct text *out)
         text_puts(out, i > 0 ? "+" : "");
         if (sheet->name[0] != '\0') {
             text_puts(out, sheet->name);
+        } else if (!nas_has_hardware(sheet)) {
+            text_puts(out, "measured");
         } else {
             const struct hardware *hw = &sheet->hardware;
             text_printf(out, "%g,%g,%g,%g", hw->frequency_ghz, hw->dispatch_width, hw->cache_mb,
@@ -479,9 +525,17 @@ static void print_targets(const struct nas *nas, const struct search_network *ne
     for (size_t i = 0; i < report->params->n_targets; i++) {
         const struct device_sheet *sheet = &report->sheets[i];
         const struct hardware *hw = &sheet->hardware;
-        (void)printf("target            %s (%g GHz, width %g, %g MB, %g GB/s)\n",
-                     sheet->name[0] != '\0' ? sheet->name : "a device", hw->frequency_ghz,
-                     hw->dispatch_width, hw->cache_mb, hw->memory_bandwidth_gbs);
+        const char *name = sheet->name[0] != '\0' ? sheet->name : "a device";
+        if (nas_has_hardware(sheet)) {
+            (void)printf("target            %s (%g GHz, width %g, %g MB, %g GB/s)\n", name,
+                         hw->frequency_ghz, hw->dispatch_width, hw->cache_mb,
+                         hw->memory_bandwidth_gbs);
+        } else {
+            (void)printf("target            %s (no data sheet)\n", name);
+        }
+        if (report->is_calibrated) {
+            (void)printf("measurements      %zu\n", report->n_measurements[i]);
+        }
         (void)printf("latency           %.6g ms, between %.6g and %.6g with probability %g",
                      network->latency_ms[i], network->low_ms[i], network->high_ms[i],
                      report->level);
@@ -570,6 +624,7 @@ static enum err search(struct nas *nas, struct error *err)
         .sheets = nas->sheets,
         .model = &nas->model,
         .accuracy = nas->accuracy,
+        .calibration = nas_is_calibrated(&nas->order.params.nas) ? &nas->calibration : NULL,
     };
     const struct nas_hooks hooks = {nas, show_progress};
     const double started_s = monotonic_seconds();
@@ -598,6 +653,9 @@ enum err command_nas(const struct options *options, struct error *err)
     rc = rc != ERR_OK ? rc : find_devices(nas, err);
     rc = rc != ERR_OK ? rc : name_paths(nas, err);
     rc = rc != ERR_OK ? rc : command_load_model(options, nas->space, &nas->model, err);
+    rc = rc != ERR_OK ? rc
+                      : nas_calibrate(&nas->tree, &nas->model, &nas->order.params.nas, nas->sheets,
+                                      &nas->calibration, err);
     rc = rc != ERR_OK ? rc
                       : accuracy_cache_acquire(NULL, &nas->tree, nas->space, &nas->accuracy, err);
     rc = rc != ERR_OK ? rc : check_method(nas, err);

@@ -1,9 +1,11 @@
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/matrix.h"
 #include "server/command.h"
 #include "server/data_tree.h"
+#include "server/run_library.h"
 #include "server/run_test.h"
 #include "server/training_set.h"
 
@@ -104,9 +106,13 @@ static enum err hold_out_rows(const struct options *options, struct test_subject
 
 static void print_table(const struct test_report *report)
 {
-    (void)printf("%s, predictor %s, %s architectures, unseen devices, no measurement\n",
-                 report->space->name, report->predictor,
-                 report->is_holdout ? "held-out" : "seen and unseen");
+    (void)printf("%s, predictor %s, %s architectures, unseen devices, ", report->space->name,
+                 report->predictor, report->is_holdout ? "held-out" : "seen and unseen");
+    if (report->n_calibrate > 0) {
+        (void)printf("%zu measurements each, which are not scored\n", report->n_calibrate);
+    } else {
+        (void)printf("no measurement\n");
+    }
     (void)printf("%-28s %5s %7s %9s %9s %7s %7s %9s %8s\n", "device", "n", "R", "RMSE ms", "MAE ms",
                  "MAPE", "in 10%", "Spearman", "Kendall");
     for (size_t i = 0; i < report->n_devices; i++) {
@@ -160,14 +166,141 @@ static enum err test_and_save(const struct options *options, const struct test_s
     return rc;
 }
 
+/* ---- devices of a library -------------------------------------------------------------------- */
+
+static void print_library(const struct space *space, const struct model *model,
+                          const struct library_report *report)
+{
+    const struct library_figures mean = library_report_mean(report);
+
+    (void)printf("%s, predictor %s: each device of the library by what the others teach, means of "
+                 "%zu draws of measurements\n",
+                 space->name, model->predictor != NULL ? model->predictor->kind->name : "none",
+                 report->n_draws);
+    (void)printf("%-28s %6s %12s %9s %7s %9s\n", "device", "n", "measurements", "Spearman", "R",
+                 "RMSE ms");
+    for (size_t d = 0; d <= report->n_devices; d++) {
+        const bool is_mean = d == report->n_devices;
+        const struct library_figures *figures = is_mean ? &mean : &report->devices[d].figures;
+        for (size_t s = 0; s < LIBRARY_N_SIZES; s++) {
+            (void)printf("%-28s %6zu %12zu %9.4f %7.4f %9.2f\n",
+                         is_mean ? "mean" : report->devices[d].name,
+                         is_mean ? report->n_rows : report->devices[d].n_rows, library_sizes[s],
+                         figures->at[s].spearman, figures->at[s].r, figures->at[s].rmse_ms);
+        }
+    }
+}
+
+static enum err print_library_json(const struct space *space, const struct model *model,
+                                   const struct library_report *report, struct error *err)
+{
+    struct text text = {0};
+
+    msg_library_put_test(space, model, report, &text);
+    text_puts(&text, "}\n");
+    return command_print(&text, err);
+}
+
+/* What has no part in it would promise what is not done. */
+static enum err check_library_flags(const struct options *options, struct error *err)
+{
+    const struct {
+        const char *flag;
+        bool is_given;
+    } others[] = {
+        {"train_devices", options->train_devices != NULL},
+        {"test_devices",  options->test_devices != NULL },
+        {"predictor",     options->predictor != NULL    },
+        {"epoch",         options->epoch > 0            },
+        {"lr",            options->learning_rate > 0.0  },
+        {"calibrate",     options->calibrate != NULL    },
+    };
+
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        if (others[i].is_given) {
+            return error_set(err, ERR_USAGE, "--%s has no part in --holdout devices",
+                             others[i].flag);
+        }
+    }
+    return ERR_OK;
+}
+
+static enum err test_library(const struct options *options, const struct data_tree *tree,
+                             struct test_subject *s, struct error *err)
+{
+    struct device_library library = {0};
+    struct library_report report = {0};
+    enum err rc = check_library_flags(options, err);
+
+    rc = rc != ERR_OK ? rc : load_model(options, s, err);
+    rc = rc != ERR_OK ? rc : command_library(options, tree, s->space, &library, err);
+    rc = rc != ERR_OK ? rc
+                      : run_library_evaluate(s->space, s->model.predictor, &library,
+                                             (uint64_t)options->seed, NULL, &report, err);
+    if (rc == ERR_OK && options->is_json) {
+        rc = print_library_json(s->space, &s->model, &report, err);
+    } else if (rc == ERR_OK) {
+        print_library(s->space, &s->model, &report);
+    }
+    library_report_close(&report);
+    device_library_close(&library);
+    return rc;
+}
+
+/* What is held out. ERR_USAGE for another word than there are. */
+static enum err read_holdout(const struct options *options, bool *is_devices, struct error *err)
+{
+    const char *what = options->holdout != NULL ? options->holdout : "";
+
+    *is_devices = strcmp(what, "devices") == 0;
+    if (!*is_devices && what[0] != '\0' && strcmp(what, "rows") != 0) {
+        return error_set(err, ERR_USAGE, "--holdout holds out rows or devices, not \"%.60s\"",
+                         what);
+    }
+    if (!*is_devices && command_wants_library(options)) {
+        return error_set(err, ERR_USAGE, "--library goes with --holdout devices");
+    }
+    return ERR_OK;
+}
+
+/* --calibrate N. */
+static enum err read_calibrate(const struct options *options, size_t *n, struct error *err)
+{
+    const char *text = options->calibrate;
+    const size_t length = text != NULL ? strlen(text) : 0;
+    const long value = length > 0 && length <= 5 && strspn(text, "0123456789") == length
+                           ? strtol(text, NULL, 10)
+                           : 0;
+
+    if (text != NULL && (value < 1 || value > 10000)) {
+        return error_set(err, ERR_USAGE,
+                         "--calibrate must be a whole number from 1 to 10000, not \"%.60s\"", text);
+    }
+    *n = (size_t)value;
+    return ERR_OK;
+}
+
 enum err command_test(const struct options *options, struct error *err)
 {
     struct data_tree tree;
-    struct test_subject s = {.tree = &tree, .is_holdout = options->is_holdout};
-    enum err rc = command_space(options, &s.space, err);
+    struct test_subject s = {
+        .tree = &tree,
+        .is_holdout = options->is_holdout,
+        .seed = (uint64_t)options->seed,
+    };
+    bool is_devices;
+    enum err rc = read_holdout(options, &is_devices, err);
 
+    rc = rc != ERR_OK ? rc : read_calibrate(options, &s.n_calibrate, err);
+
+    rc = rc != ERR_OK ? rc : command_space(options, &s.space, err);
     rc = rc != ERR_OK ? rc : matrix_init(err);
     rc = rc != ERR_OK ? rc : data_tree_init(&tree, options->root, options->data_path, err);
+    if (rc == ERR_OK && is_devices) {
+        rc = test_library(options, &tree, &s, err);
+        test_subject_close(&s);
+        return rc;
+    }
     rc = rc != ERR_OK ? rc : load_model(options, &s, err);
     rc = rc != ERR_OK ? rc : check_flags(options, &s, err);
     rc = rc != ERR_OK ? rc : find_train_devices(options, &s, err);

@@ -1,3 +1,4 @@
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -8,6 +9,7 @@
 #include "server/model_store.h"
 #include "server/names.h"
 #include "server/progress.h"
+#include "server/run_library.h"
 #include "server/run_train.h"
 #include "server/training_set.h"
 
@@ -20,6 +22,19 @@ static void print_rows(const struct fit_report *fit)
         (void)printf("%s%zu", i == 0 ? ": " : ", ", fit->distrusted[i] + 1);
     }
     (void)printf("%s\n", fit->n_distrusted > MOST_PRINTED ? ", ..." : "");
+}
+
+static void print_library(const struct library_report *library)
+{
+    const struct library_figures mean = library_report_mean(library);
+
+    (void)printf("library           %zu devices, %zu measurements; each from the others, Spearman "
+                 "in the mean",
+                 library->n_devices, library->n_rows);
+    for (size_t s = 0; s < LIBRARY_N_SIZES; s++) {
+        (void)printf("%s %.4f after %zu", s > 0 ? "," : "", mean.at[s].spearman, library_sizes[s]);
+    }
+    (void)printf(" measurements\n");
 }
 
 static void print_report(const struct train_report *report)
@@ -37,10 +52,16 @@ static void print_report(const struct train_report *report)
     if (report->is_validated) {
         (void)printf("held-out R(A)     %.4f on %zu trusted rows, %.4f on all (%s)\n",
                      report->held_out.r, report->held_out.n, report->r_all_rows, info->validation);
+    } else if (!isnan(info->r_held_out)) {
+        (void)printf("held-out R(A)     %.4f (%s) when it was trained\n", info->r_held_out,
+                     info->validation);
     } else {
         (void)printf("held-out R(A)     unknown: too few distinct architectures\n");
     }
     (void)printf("fit took          %.3f s\n", report->fit_seconds);
+    if (report->library != NULL) {
+        print_library(report->library);
+    }
     (void)printf("written to        %s\n", report->file);
 }
 
@@ -136,35 +157,118 @@ static enum err train_watched(const struct options *options, const struct traini
     return rc;
 }
 
-static enum err train_and_save(const struct options *options, const struct training_set *set,
-                               const struct predictor_kind *kind, struct fit_options *fit_options,
+/* A training, from the flags to the file. */
+struct training {
+    const struct options *options;
+    const struct space *space;
+    struct data_tree tree;
+    const struct predictor_kind *kind;
+    struct fit_options fit_options;
+    struct names devices;
+    struct training_set set;
+    struct model_conditions conditions;
+    bool has_library;
+    struct device_library library;
+    struct library_report library_report;
+    struct watch watch;
+    char reason[256]; /* of a predictor that is taken over */
+    bool is_taken_over;
+    struct model model;
+    struct train_report report;
+};
+
+static void training_close(struct training *t)
+{
+    train_report_close(&t->report);
+    library_report_close(&t->library_report);
+    model_close(&t->model);
+    checkpoint_close(&t->watch.checkpoint);
+    device_library_close(&t->library);
+    training_set_close(&t->set);
+    names_close(&t->devices);
+}
+
+/* A condition of the flags into `out`. */
+static enum err read_condition(const char *flag, const char *text, char out[MODEL_CONDITION_BYTES],
                                struct error *err)
 {
-    struct watch watch = {0};
-    struct model model = {0};
-    struct train_report report = {0};
-    char path[PATH_BYTES];
-    enum err rc = train_watched(options, set, kind, fit_options, &watch, &model, &report, err);
+    if (text != NULL && model_condition_validate(text, err) != ERR_OK) {
+        error_wrap(err, "--%s", flag);
+        return ERR_USAGE;
+    }
+    if (text != NULL) {
+        memcpy(out, text, strlen(text) + 1);
+    }
+    return ERR_OK;
+}
 
-    if (rc != ERR_OK) {
-        checkpoint_close(&watch.checkpoint);
-        return rc;
+static enum err read_conditions(struct training *t, struct error *err)
+{
+    enum err rc = read_condition("input", t->options->input, t->conditions.input, err);
+
+    t->conditions.batch = (int)t->options->batch;
+    return rc != ERR_OK
+               ? rc
+               : read_condition("runtime", t->options->runtime, t->conditions.runtime, err);
+}
+
+/* The library, before anything is trained: what is wrong with it is told at once. */
+static enum err load_library(struct training *t, struct error *err)
+{
+    enum err rc = command_library(t->options, &t->tree, t->space, &t->library, err);
+    t->has_library = rc == ERR_OK;
+    return rc;
+}
+
+/* What a predictor learns from; where there is nothing, and a library is learned from, the served
+ * one is taken over. */
+static enum err load_set(struct training *t, struct error *err)
+{
+    enum err rc = training_set_load(&t->tree, t->space, &t->devices, &t->set, err);
+
+    if (rc == ERR_NOT_FOUND && t->has_library && t->options->train_devices == NULL) {
+        const struct error why = *err;
+        rc = run_library_take_over(t->options->root, t->space, t->kind, &why, t->reason, &t->model,
+                                   &t->report, err);
+        t->is_taken_over = rc == ERR_OK;
     }
-    rc = model_store_save(options->root, options->name, &model, path, err);
-    if (rc == ERR_OK && kind->has_epochs) {
-        checkpoint_remove(&watch.checkpoint);
+    return rc;
+}
+
+static enum err train(struct training *t, struct error *err)
+{
+    enum err rc = ERR_OK;
+
+    if (!t->is_taken_over) {
+        rc = train_watched(t->options, &t->set, t->kind, &t->fit_options, &t->watch, &t->model,
+                           &t->report, err);
     }
-    checkpoint_close(&watch.checkpoint);
+    if (rc == ERR_OK && t->has_library) {
+        rc = run_library_learn(&t->library, t->fit_options.seed, NULL, &t->model,
+                               &t->library_report, err);
+        t->report.library = &t->library_report;
+    }
+    run_train_set_conditions(&t->conditions, &t->model);
+    return rc;
+}
+
+static enum err save_and_print(struct training *t, struct error *err)
+{
+    char path[PATH_BYTES];
+    enum err rc = model_store_save(t->options->root, t->options->name, &t->model, path, err);
+
+    if (rc == ERR_OK && t->kind->has_epochs && !t->is_taken_over) {
+        checkpoint_remove(&t->watch.checkpoint);
+    }
     if (rc == ERR_OK) {
-        report.file = path;
-        if (options->is_json) {
-            rc = print_json(&report, err);
+        t->report.file = path;
+        if (t->options->is_json) {
+            rc = print_json(&t->report, err);
         } else {
-            print_report(&report);
+            print_report(&t->report);
         }
+        t->report.file = NULL;
     }
-    train_report_close(&report);
-    model_close(&model);
     return rc;
 }
 
@@ -185,31 +289,30 @@ static enum err read_target(const struct options *options, bool *is_accuracy, st
 
 enum err command_train(const struct options *options, struct error *err)
 {
-    const struct predictor_kind *kind;
-    struct fit_options fit_options;
-    const struct space *space;
-    struct data_tree tree;
-    struct names devices = {0};
-    struct training_set set = {0};
+    struct training t = {.options = options};
     bool is_accuracy;
     enum err rc = read_target(options, &is_accuracy, err);
 
     if (rc == ERR_OK && is_accuracy) {
         return command_train_accuracy(options, err);
     }
-    rc = rc != ERR_OK ? rc : command_space(options, &space, err);
-    rc = rc != ERR_OK ? rc : command_fit_options(options, NULL, &kind, &fit_options, err);
+    rc = rc != ERR_OK ? rc : command_space(options, &t.space, err);
+    rc = rc != ERR_OK ? rc : command_fit_options(options, NULL, &t.kind, &t.fit_options, err);
     if (rc == ERR_OK && options->name != NULL &&
         model_name_validate(options->name, err) != ERR_OK) {
         error_wrap(err, "--name");
         rc = ERR_USAGE;
     }
+    rc = rc != ERR_OK ? rc : read_conditions(&t, err);
     rc = rc != ERR_OK ? rc : matrix_init(err);
-    rc = rc != ERR_OK ? rc : data_tree_init(&tree, options->root, options->data_path, err);
-    rc = rc != ERR_OK ? rc : read_devices(options, &tree, space, &devices, err);
-    rc = rc != ERR_OK ? rc : training_set_load(&tree, space, &devices, &set, err);
-    rc = rc != ERR_OK ? rc : train_and_save(options, &set, kind, &fit_options, err);
-    training_set_close(&set);
-    names_close(&devices);
+    rc = rc != ERR_OK ? rc : data_tree_init(&t.tree, options->root, options->data_path, err);
+    rc = rc != ERR_OK ? rc : read_devices(options, &t.tree, t.space, &t.devices, err);
+    if (rc == ERR_OK && command_wants_library(options)) {
+        rc = load_library(&t, err);
+    }
+    rc = rc != ERR_OK ? rc : load_set(&t, err);
+    rc = rc != ERR_OK ? rc : train(&t, err);
+    rc = rc != ERR_OK ? rc : save_and_print(&t, err);
+    training_close(&t);
     return rc;
 }

@@ -19,10 +19,12 @@ struct search {
     struct model loaded;       /* where the one that is served is not meant, or nothing is served */
     const struct model *model; /* that predicts */
     struct accuracy_known *accuracy;
+    struct nas_calibration calibration;
 };
 
 static void search_close(struct search *s)
 {
+    nas_calibration_close(&s->calibration);
     accuracy_cache_release(s->env->accuracies, s->accuracy);
     if (s->model != NULL && s->model != &s->loaded) {
         s->env->release_served(s->env->context, s->model);
@@ -37,16 +39,11 @@ static enum err find_devices(struct search *s, struct field_errors *errors, stru
     enum err rc = ERR_OK;
 
     for (size_t i = 0; rc == ERR_OK && i < s->params->n_targets; i++) {
-        const struct job_nas_target *target = &s->params->targets[i];
         char pointer[64] = "/params/device";
-        if (target->device[0] == '\0') {
-            s->sheets[i] = (struct device_sheet){.hardware = target->hardware};
-            continue;
-        }
         if (s->params->is_list) {
             (void)snprintf(pointer, sizeof pointer, "/params/targets/%zu/device", i);
         }
-        rc = data_find_device(s->env->tree, s->order->space, target->device, &s->sheets[i], err);
+        rc = nas_find_target(s->env->tree, s->order->space, s->params, i, &s->sheets[i], err);
         rc = rc != ERR_OK ? job_check_blame(s->env->tree, pointer, errors, err) : ERR_OK;
     }
     return rc;
@@ -92,12 +89,27 @@ static enum err find_model(struct search *s, struct field_errors *errors, struct
                                  errors, err);
 }
 
+/* By the measurements of the order or those that are stored; some milliseconds. */
+static enum err calibrate(struct search *s, struct field_errors *errors, struct error *err)
+{
+    enum err rc = nas_calibrate(s->env->tree, s->model, s->params, s->sheets, &s->calibration, err);
+
+    return rc == ERR_OK ? ERR_OK
+                        : job_check_blame(s->env->tree,
+                                          s->params->n_measured > 0 ? "/params/measurements"
+                                                                    : "/params/calibrate",
+                                          errors, err);
+}
+
 /* ERR_INVALID where there are field errors. */
 static enum err prepare(struct search *s, struct field_errors *errors, struct error *err)
 {
     enum err rc = find_devices(s, errors, err);
 
     rc = rc != ERR_OK ? rc : find_model(s, errors, err);
+    if (rc == ERR_OK && errors->n == 0 && nas_is_calibrated(s->params)) {
+        rc = calibrate(s, errors, err);
+    }
     return rc != ERR_OK ? rc : field_errors_conclude(errors, "the job", err);
 }
 
@@ -224,6 +236,7 @@ static enum err search_and_save(struct search *s, struct text *result, struct er
         .sheets = s->sheets,
         .model = s->model,
         .accuracy = s->accuracy,
+        .calibration = nas_is_calibrated(s->params) ? &s->calibration : NULL,
     };
     const struct nas_hooks hooks = {(void *)s->env, report_search};
     struct search_report report = {0};

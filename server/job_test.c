@@ -6,6 +6,7 @@
 #include "proto/msg_report.h"
 #include "server/job_kinds.h"
 #include "server/model_store.h"
+#include "server/run_library.h"
 #include "server/run_test.h"
 #include "server/training_set.h"
 
@@ -134,6 +135,30 @@ static enum err count_rows(struct preparation *p, struct error *err)
     return rc != ERR_OK ? blame(p, "/search_space", err) : ERR_OK;
 }
 
+/* Whether enough is left to score. */
+static enum err check_calibrate(const struct preparation *p, struct error *err)
+{
+    const size_t n = p->subject->n_calibrate;
+
+    if (n == 0 || n + TEST_MIN_SCORED <= p->n_rows) {
+        return ERR_OK;
+    }
+    (void)error_set(err, ERR_INVALID,
+                    "leaves too few of the %zu rows of net.txt to score: at least %d are needed",
+                    p->n_rows, TEST_MIN_SCORED);
+    return blame(p, "/params/calibrate", err);
+}
+
+/* Whether there is a library of devices. */
+static enum err check_library(const struct preparation *p, struct error *err)
+{
+    struct device_library library = {0};
+    enum err rc = device_library_load(p->tree, p->order->space, NULL, NULL, &library, NULL, err);
+
+    device_library_close(&library);
+    return rc != ERR_OK ? blame(p, "/search_space", err) : ERR_OK;
+}
+
 /* What a held-out test trains: the kind of the order, or that of the model. */
 static const struct predictor_kind *holdout_kind(const struct job_order *order,
                                                  const struct test_subject *subject)
@@ -157,8 +182,15 @@ static enum err prepare(const struct data_tree *tree, const struct job_order *or
     subject->tree = tree;
     subject->space = order->space;
     subject->is_holdout = order->params.test.holdout;
+    subject->n_calibrate = (size_t)order->params.test.calibrate;
+    subject->seed = (uint64_t)order->params.test.seed;
     rc = order->params.test.version[0] != '\0' ? load_named(&p, err) : load_served(&p, err);
+    if (order->params.test.holdout_devices) {
+        rc = rc != ERR_OK ? rc : check_library(&p, err);
+        return rc != ERR_OK ? rc : field_errors_conclude(errors, "the job", err);
+    }
     rc = rc != ERR_OK ? rc : count_rows(&p, err);
+    rc = rc != ERR_OK || errors->n > 0 ? rc : check_calibrate(&p, err);
     if (rc == ERR_OK && errors->n == 0) {
         rc = find_train_devices(&p, err);
         rc = rc != ERR_OK || errors->n > 0 ? rc : find_test_devices(&p, err);
@@ -257,6 +289,32 @@ static enum err test(const struct job_env *env, const struct job_order *order,
     return rc;
 }
 
+/* Holds out each device of the library. */
+static enum err test_library(const struct job_env *env, const struct job_order *order,
+                             const struct test_subject *subject, const struct fit_hooks *hooks,
+                             struct text *result, struct error *err)
+{
+    struct device_library library = {0};
+    struct library_report report = {0};
+    struct result_batch batch = {0}; /* there are no files */
+    struct fit_part evaluating;
+    enum err rc = device_library_load(env->tree, order->space, NULL, NULL, &library, NULL, err);
+
+    fit_part_init(&evaluating, hooks, NULL, 0.0, COMPARED_PERCENT);
+    rc = rc != ERR_OK ? rc
+                      : run_library_evaluate(order->space, subject->model.predictor, &library,
+                                             subject->seed, &evaluating.hooks, &report, err);
+    rc = rc != ERR_OK ? rc : job_commit(env, &batch, err);
+    if (rc == ERR_OK) {
+        msg_library_put_test(order->space, &subject->model, &report, result);
+        text_puts(result, ",\"files\":[]}");
+    }
+    result_close(&batch);
+    library_report_close(&report);
+    device_library_close(&library);
+    return rc;
+}
+
 enum err job_test_run(const struct job_env *env, const struct job_order *order, struct text *result,
                       struct error *err)
 {
@@ -269,7 +327,11 @@ enum err job_test_run(const struct job_env *env, const struct job_order *order, 
     /* what a run that was killed has left */
     rc = rc != ERR_OK ? rc : job_files_remove(env->tree->root, order->space, env->id, err);
     rc = rc != ERR_OK ? rc : prepare(env->tree, order, &subject, &errors, err);
-    rc = rc != ERR_OK ? rc : test(env, order, &subject, &hooks, result, err);
+    if (rc == ERR_OK) {
+        rc = order->params.test.holdout_devices
+                 ? test_library(env, order, &subject, &hooks, result, err)
+                 : test(env, order, &subject, &hooks, result, err);
+    }
     if (rc != ERR_OK) {
         (void)job_files_remove(env->tree->root, order->space, env->id, NULL);
     }

@@ -8,6 +8,7 @@
 #include "server/checkpoint.h"
 #include "server/job_kinds.h"
 #include "server/result_tree.h"
+#include "server/run_library.h"
 #include "server/run_train.h"
 #include "server/training_set.h"
 
@@ -28,6 +29,22 @@ static enum err list_devices(const struct data_tree *tree, const struct job_orde
         names_close(out);
     }
     return rc;
+}
+
+/* The library of the order; `bad` as of device_library_load(). */
+static enum err load_library(const struct data_tree *tree, const struct job_order *order,
+                             struct device_library *out, size_t *bad, struct error *err)
+{
+    const struct job_train_params *params = &order->params.train;
+    const struct names only = {params->library_devices, params->n_library_devices};
+
+    return device_library_load(tree, order->space, NULL, only.n > 0 ? &only : NULL, out, bad, err);
+}
+
+/* Whether the served predictor may be taken over where there are no data to train on. */
+static bool may_take_over(const struct job_train_params *params)
+{
+    return params->library && params->n_train_devices == 0;
 }
 
 /* ---- check ----------------------------------------------------------------------------------- */
@@ -66,13 +83,65 @@ static enum err check_data(const struct data_tree *tree, const struct job_order 
     return rc;
 }
 
+static enum err check_library(const struct data_tree *tree, const struct job_order *order,
+                              struct field_errors *errors, struct error *err)
+{
+    struct device_library library = {0};
+    char pointer[64] = "/params/library";
+    size_t bad = SIZE_MAX;
+    enum err rc = load_library(tree, order, &library, &bad, err);
+
+    if (bad != SIZE_MAX) {
+        (void)snprintf(pointer, sizeof pointer, "/params/library/%zu", bad);
+    }
+    device_library_close(&library);
+    return rc != ERR_OK ? job_check_blame(tree, pointer, errors, err) : ERR_OK;
+}
+
+/* Whether there is a served predictor that would do. */
+static bool can_take_over(const struct data_tree *tree, const struct job_order *order)
+{
+    const struct error why = {.code = ERR_NOT_FOUND};
+    struct model model = {0};
+    struct train_report report = {0};
+    char reason[256];
+    const bool is_there =
+        run_library_take_over(tree->root, order->space, order->params.train.predictor, &why, reason,
+                              &model, &report, NULL) == ERR_OK;
+
+    model_close(&model);
+    return is_there;
+}
+
+/* The same as check_data(), where data that are not there may be made up for by what is served. */
+static enum err check_data_or_served(const struct data_tree *tree, const struct job_order *order,
+                                     struct field_errors *errors, struct error *err)
+{
+    struct names devices = {0};
+    struct training_set set = {0};
+    enum err rc;
+
+    if (!may_take_over(&order->params.train)) {
+        return check_data(tree, order, errors, err);
+    }
+    rc = list_devices(tree, order, &devices, err);
+    rc = rc != ERR_OK ? rc : training_set_load(tree, order->space, &devices, &set, err);
+    training_set_close(&set);
+    names_close(&devices);
+    return rc == ERR_NOT_FOUND && can_take_over(tree, order) ? ERR_OK
+                                                             : check_data(tree, order, errors, err);
+}
+
 enum err job_train_check(const struct job_env *env, const struct job_order *order,
                          struct field_errors *errors, struct error *err)
 {
     enum err rc = check_devices(env->tree, order, errors, err);
 
     if (rc == ERR_OK && errors->n == 0) {
-        rc = check_data(env->tree, order, errors, err);
+        rc = check_data_or_served(env->tree, order, errors, err);
+    }
+    if (rc == ERR_OK && order->params.train.library) {
+        rc = check_library(env->tree, order, errors, err);
     }
     return rc != ERR_OK ? rc : field_errors_conclude(errors, "the job", err);
 }
@@ -81,6 +150,9 @@ enum err job_train_check(const struct job_env *env, const struct job_order *orde
 
 /* Share of the job that the fit and its validation are. */
 #define FIT_PERCENT 98.0
+
+/* And of that, where a library is learned from, the predictor's. */
+#define PREDICTOR_PERCENT 80.0
 
 /* A training on its way. */
 struct training {
@@ -93,6 +165,10 @@ struct training {
     struct checkpoint checkpoint;
     struct model model;
     struct train_report report;
+    struct device_library library;
+    struct library_report library_report;
+    char reason[256]; /* of a predictor that is taken over */
+    bool is_taken_over;
     char name[MODEL_NAME_BYTES]; /* of the model's file */
     bool is_activated;
     char activation[256]; /* why it was not, "" where nobody asked */
@@ -109,8 +185,9 @@ static bool tell(const struct job_env *env, const char *stage, double percent)
 static bool tell_fit(void *context, const struct fit_progress *now)
 {
     struct training *t = context;
+    const double share = t->params->library ? PREDICTOR_PERCENT / 100 : 1.0;
     const struct job_progress progress = {
-        .percent = FIT_PERCENT * now->percent / 100,
+        .percent = FIT_PERCENT * share * now->percent / 100,
         .stage = now->stage,
         .epoch = now->epoch,
         .n_epochs = now->n_epochs,
@@ -119,6 +196,14 @@ static bool tell_fit(void *context, const struct fit_progress *now)
     };
 
     return t->env->report(t->env->context, &progress);
+}
+
+static bool tell_learned(void *context, const struct fit_progress *now)
+{
+    const struct training *t = context;
+    const double from = FIT_PERCENT * PREDICTOR_PERCENT / 100;
+
+    return tell(t->env, now->stage, from + (FIT_PERCENT - from) * now->percent / 100);
 }
 
 static enum err save_state(void *context, const struct tensor *state, size_t n, struct error *err)
@@ -158,6 +243,41 @@ static enum err fit(struct training *t, struct error *err)
                : run_train(&t->set, t->params->predictor, &t->options, &t->model, &t->report, err);
 }
 
+/* The predictor: trained, or taken over. */
+static enum err make_predictor(struct training *t, const struct job_order *order, struct error *err)
+{
+    struct names devices = {0};
+    enum err rc = list_devices(t->env->tree, order, &devices, err);
+
+    rc = rc != ERR_OK ? rc : training_set_load(t->env->tree, order->space, &devices, &t->set, err);
+    names_close(&devices);
+    if (rc == ERR_NOT_FOUND && may_take_over(t->params)) {
+        const struct error why = *err;
+        rc = run_library_take_over(t->env->tree->root, order->space, t->params->predictor, &why,
+                                   t->reason, &t->model, &t->report, err);
+        t->is_taken_over = rc == ERR_OK;
+        return rc;
+    }
+    return rc != ERR_OK ? rc : fit(t, err);
+}
+
+/* What the library of the order teaches, where one is asked for. */
+static enum err learn_library(struct training *t, const struct job_order *order, struct error *err)
+{
+    const struct fit_hooks hooks = {.context = t, .progress = tell_learned};
+    enum err rc;
+
+    if (!t->params->library) {
+        return ERR_OK;
+    }
+    rc = load_library(t->env->tree, order, &t->library, NULL, err);
+    rc = rc != ERR_OK ? rc
+                      : run_library_learn(&t->library, (uint64_t)t->params->seed, &hooks, &t->model,
+                                          &t->library_report, err);
+    t->report.library = &t->library_report;
+    return rc;
+}
+
 /* Puts the version's file in place; from then on the job cannot be cancelled. */
 static enum err save(struct training *t, struct error *err)
 {
@@ -186,7 +306,7 @@ static void drop_checkpoint(struct training *t)
 {
     char directory[PATH_BYTES];
 
-    if (t->params->predictor->has_epochs) {
+    if (t->params->predictor->has_epochs && !t->is_taken_over) {
         checkpoint_remove(&t->checkpoint);
         if (job_directory(t->env->tree->root, t->space, t->env->id, directory, NULL) == ERR_OK) {
             (void)rmdir(directory);
@@ -265,12 +385,11 @@ enum err job_train_run(const struct job_env *env, const struct job_order *order,
                        struct text *result, struct error *err)
 {
     struct training t = {.env = env, .params = &order->params.train, .space = order->space};
-    struct names devices = {0};
     enum err rc = tell(env, "loading", 0) ? ERR_OK : stopped(err);
 
-    rc = rc != ERR_OK ? rc : list_devices(env->tree, order, &devices, err);
-    rc = rc != ERR_OK ? rc : training_set_load(env->tree, order->space, &devices, &t.set, err);
-    rc = rc != ERR_OK ? rc : fit(&t, err);
+    rc = rc != ERR_OK ? rc : make_predictor(&t, order, err);
+    rc = rc != ERR_OK ? rc : learn_library(&t, order, err);
+    run_train_set_conditions(&t.params->conditions, &t.model);
     if (rc == ERR_OK && !tell(env, "writing", FIT_PERCENT)) {
         rc = stopped(err);
     }
@@ -286,6 +405,7 @@ enum err job_train_run(const struct job_env *env, const struct job_order *order,
     model_close(&t.model);
     checkpoint_close(&t.checkpoint);
     training_set_close(&t.set);
-    names_close(&devices);
+    library_report_close(&t.library_report);
+    device_library_close(&t.library);
     return rc;
 }

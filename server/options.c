@@ -8,6 +8,7 @@
 
 #include "core/mem.h"
 #include "core/space.h"
+#include "core/space_declared.h"
 #include "server/config_source.h"
 #include "server/spelling.h"
 
@@ -64,6 +65,7 @@ enum flag_kind {
     FLAG_WHOLE,
     FLAG_POSITIVE,
     FLAG_SWITCH,
+    FLAG_OPTIONAL, /* a text, or alone and then "" */
     FLAG_MODE,
     FLAG_IGNORED
 };
@@ -111,17 +113,31 @@ static const struct flag flags[] = {
      "a named model or a version, instead of the served one"},
     {"seed", FLAG_WHOLE, AT(seed), RUNS | EXPORT | SUGGEST, 0, INT64_MAX, "N",
      "of whatever is drawn at random; default: 0"},
-    {"holdout", FLAG_SWITCH, AT(is_holdout), TEST, 0, 0, "",
-     "predict each architecture by a model that never saw it (10-fold)"},
+    {"holdout", FLAG_OPTIONAL, AT(holdout), TEST, 0, 0, "[WHAT]",
+     "rows, or without a word: predict each architecture by a model that never saw it (10-fold); "
+     "devices: predict each device of the library with what the others teach"},
+    {"calibrate", FLAG_OPTIONAL, AT(calibrate), TEST | NAS, 0, 0, "[N]",
+     "of test: N random rows of each device's latencies calibrate its predictions and are not "
+     "scored; of nas, without N: the stored measurements of the targets correct their latencies"},
+    {"library", FLAG_OPTIONAL, AT(library), FITS, 0, 0, "[DIR]",
+     "learn besides from a library of devices, so that a new one needs few measurements: "
+     "<device>.csv (architecture,latency_ms) in DIR; default: measurements/ of the space. Of test "
+     "--holdout devices: the library"},
+    {"library-devices", FLAG_TEXT, AT(library_devices), FITS, 0, 0, "A,B,...",
+     "those of the library alone"},
+    {"input", FLAG_TEXT, AT(input), TRAIN, 0, 0, "SHAPE",
+     "what the latencies are measured with, 1x3x32x32 say; default: as the space has it"},
+    {"batch", FLAG_WHOLE, AT(batch), TRAIN, 1, SPACE_MAX_BATCH, "N", "likewise the batch size"},
+    {"runtime", FLAG_TEXT, AT(runtime), TRAIN, 0, 0, "NAME", "likewise the runtime, TFLite say"},
     {"hardware", FLAG_TEXT, AT(hardware), PREDICT | NAS, 0, 0, "F,D,C,M",
      "clock in GHz, dispatch width, last-level cache in MB, memory bandwidth in GB/s"},
     {"device", FLAG_TEXT, AT(device), PREDICT | SUGGEST, 0, 0, "NAME",
      "a device whose data sheet or measurements are known; to suggest for, any"},
     {"interval", FLAG_TEXT, AT(interval), PREDICT, 0, 0, "LEVEL",
      "bounds, too, that hold a latency with this probability, 0.9 say"},
-    {"measurements", FLAG_PATH, AT(measurements_file), PREDICT, 0, 0, "FILE",
-     "architecture,latency_ms as CSV: what was measured of the device, instead of what is stored of "
-     "it; - reads standard input"},
+    {"measurements", FLAG_PATH, AT(measurements), PREDICT | NAS, 0, 0, "FILE",
+     "architecture,latency_ms as CSV: what was measured of the one device, which then needs no data "
+     "sheet, instead of what is stored of it; - reads standard input"},
     {"no-calibration", FLAG_SWITCH, AT(is_uncalibrated), PREDICT, 0, 0, "",
      "predict from the data sheet alone, whatever is measured of the device"},
     {"n", FLAG_WHOLE, AT(n), SUGGEST, 1, 100, "N", "how many architectures to choose, default 10"},
@@ -303,6 +319,7 @@ static enum err set_flag(struct options *options, const struct flag *flag, const
         *(const char **)field = value;
         return ERR_OK;
     case FLAG_TEXT:
+    case FLAG_OPTIONAL:
         *(const char **)field = value;
         return ERR_OK;
     case FLAG_WHOLE:
@@ -395,6 +412,13 @@ static enum err parse_setting(const struct config_key *key, const char *value,
     return ERR_OK;
 }
 
+/* Whether a word stands behind the flag at hand: no flag, and not the command itself. */
+static bool has_word_behind(const struct arguments *arguments, const struct options *options)
+{
+    return options->command != COMMAND_NONE && arguments->at + 1 < arguments->argc &&
+           arguments->argv[arguments->at + 1][0] != '-';
+}
+
 /* Reads the flag at hand and its value; `seen` gathers flags for the check of the command. */
 static enum err parse_flag(struct arguments *arguments, struct options *options, bool *seen,
                            struct error *err)
@@ -414,6 +438,9 @@ static enum err parse_flag(struct arguments *arguments, struct options *options,
     }
     if (flag->kind == FLAG_SWITCH && value != NULL) {
         return error_set(err, ERR_USAGE, "--%s takes no value", flag->name);
+    }
+    if (flag->kind == FLAG_OPTIONAL && value == NULL) {
+        value = has_word_behind(arguments, options) ? arguments->argv[++arguments->at] : "";
     }
     if (flag->kind != FLAG_SWITCH && value == NULL) {
         if (arguments->at + 1 >= arguments->argc) {
@@ -497,6 +524,7 @@ enum err options_parse(int argc, char **argv, struct options *out, struct error 
         options_close(&options);
         return rc;
     }
+    options.is_holdout = options.holdout != NULL;
     *out = options;
     return ERR_OK;
 }

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "core/calibration.h"
 #include "core/interval.h"
 #include "core/mem.h"
 #include "core/search.h"
@@ -26,7 +27,9 @@ struct search {
     struct job_progress told;        /* last */
     /* for architectures that are evaluated now: (capacity) each, owned */
     size_t capacity;
-    double *a, *sd, *latency_ms;
+    double *a, *sd;
+    /* likewise (n_targets) each, by architecture, where measurements have a part, else NULL */
+    double *latency_ms, *spread;
     struct search_network fastest; /* of all that were evaluated: the least beyond its limits */
     double fastest_cost;           /* infinite as long as there is none */
     double lowest_latency_ms;
@@ -37,6 +40,7 @@ static void search_close(struct search *s)
     mem_free(s->a);
     mem_free(s->sd);
     mem_free(s->latency_ms);
+    mem_free(s->spread);
 }
 
 static enum err search_init(struct search *s, const struct nas_subject *subject,
@@ -52,16 +56,22 @@ static enum err search_init(struct search *s, const struct nas_subject *subject,
         .capacity = capacity,
         .a = mem_calloc(capacity, sizeof *s->a),
         .sd = mem_calloc(capacity, sizeof *s->sd),
-        .latency_ms = mem_calloc(capacity, sizeof *s->latency_ms),
         .fastest_cost = INFINITY,
         .lowest_latency_ms = INFINITY,
         .told = {.stage = "predicting", .loss = NAN, .latency_ms = NAN, .seconds_left = NAN},
     };
     s->quantile = interval_quantile(s->level);
     for (size_t t = 0; t < s->params->n_targets; t++) {
-        s->factors[t] = hardware_factor(&subject->sheets[t].hardware);
+        s->factors[t] = nas_has_hardware(&subject->sheets[t])
+                            ? hardware_factor(&subject->sheets[t].hardware)
+                            : (double)NAN; /* measurements tell */
     }
-    if (s->a == NULL || s->sd == NULL || s->latency_ms == NULL) {
+    if (subject->calibration != NULL) {
+        s->latency_ms = mem_calloc(capacity, s->params->n_targets * sizeof *s->latency_ms);
+        s->spread = mem_calloc(capacity, s->params->n_targets * sizeof *s->spread);
+    }
+    if (s->a == NULL || s->sd == NULL ||
+        (subject->calibration != NULL && (s->latency_ms == NULL || s->spread == NULL))) {
         search_close(s);
         return error_set(err, ERR_NOMEM, "no memory to search %zu architectures", capacity);
     }
@@ -78,26 +88,55 @@ static enum err tell(const struct search *s, struct error *err)
 
 /* ---- what architectures are worth ------------------------------------------------------------ */
 
-/* The latency that has to keep the limit: the median, or with a confidence the upper bound. */
-static double held_ms(const struct search *s, double a, double sd, size_t target)
+/* Of the row-th architecture that was predicted last, on a target. */
+static double median_ms(const struct search *s, size_t row, size_t target)
 {
-    const double median_ms = a * s->factors[target];
+    return s->latency_ms != NULL ? s->latency_ms[row * s->params->n_targets + target]
+                                 : s->a[row] * s->factors[target];
+}
 
-    if (s->params->confidence <= 0.0) {
-        return median_ms;
+/* Its spread (core/interval.h). */
+static double spread_of(const struct search *s, size_t row, size_t target)
+{
+    return s->spread != NULL ? s->spread[row * s->params->n_targets + target]
+                             : interval_spread(s->space, s->a[row], s->sd[row]);
+}
+
+/* Fills in what measurements make of a row that was predicted; without them there is nothing to do. */
+static void correct(struct search *s, const int32_t *genes, size_t row)
+{
+    const struct nas_calibration *known = s->subject->calibration;
+
+    for (size_t t = 0; known != NULL && t < s->params->n_targets; t++) {
+        const size_t at = row * s->params->n_targets + t;
+        if (known->of[t] != NULL) {
+            calibration_predict(known->of[t], genes, &s->a[row], &s->sd[row], 1, &s->latency_ms[at],
+                                &s->spread[at]);
+        } else {
+            s->latency_ms[at] = s->a[row] * s->factors[t];
+            s->spread[at] = interval_spread(s->space, s->a[row], s->sd[row]);
+        }
     }
-    return median_ms * exp(s->quantile * interval_spread(s->space, a, sd));
+}
+
+/* The latency that has to keep the limit: the median, or with a confidence the upper bound. */
+static double held_ms(const struct search *s, size_t row, size_t target)
+{
+    if (s->params->confidence <= 0.0) {
+        return median_ms(s, row, target);
+    }
+    return median_ms(s, row, target) * exp(s->quantile * spread_of(s, row, target));
 }
 
 /* How many times its latencies are beyond their limits, where there are limits. */
-static double latency_cost(const struct search *s, double a, double sd)
+static double latency_cost(const struct search *s, size_t row)
 {
     double cost = 0.0;
 
     for (size_t t = 0; t < s->params->n_targets; t++) {
         const double limit_ms = s->params->targets[t].latency_constraint_ms;
         if (limit_ms > 0.0) {
-            cost = fmax(cost, held_ms(s, a, sd, t) / limit_ms);
+            cost = fmax(cost, held_ms(s, row, t) / limit_ms);
         }
     }
     return cost;
@@ -125,10 +164,9 @@ static enum err size_cost(const struct search *s, const int32_t *genes, double *
 }
 
 /* Fills in what is told of a network besides its accuracy. */
-static enum err describe(const struct search *s, const int32_t *genes, double a, double sd,
+static enum err describe(const struct search *s, const int32_t *genes, size_t row,
                          struct search_network *out, struct error *err)
 {
-    const double spread = interval_spread(s->space, a, sd);
     struct cost counted = {0};
     const bool is_counted =
         space_tells(s->space, SPACE_MACS) || space_tells(s->space, SPACE_PARAMS);
@@ -138,9 +176,8 @@ static enum err describe(const struct search *s, const int32_t *genes, double a,
     out->macs = cost_total_macs(&counted);
     out->params = counted.params;
     for (size_t t = 0; t < s->params->n_targets; t++) {
-        out->latency_ms[t] = a * s->factors[t];
-    }
-    for (size_t t = 0; t < s->params->n_targets; t++) {
+        const double spread = spread_of(s, row, t);
+        out->latency_ms[t] = median_ms(s, row, t);
         interval_bounds(&out->latency_ms[t], &spread, 1, s->level, &out->low_ms[t],
                         &out->high_ms[t]);
     }
@@ -148,18 +185,18 @@ static enum err describe(const struct search *s, const int32_t *genes, double a,
 }
 
 /* Notes the latency of an architecture, and whether it is the least beyond its limits of all. */
-static enum err note_latency(struct search *s, const int32_t *genes, double a, double sd,
-                             double accuracy, struct error *err)
+static enum err note_latency(struct search *s, const int32_t *genes, size_t row, double accuracy,
+                             struct error *err)
 {
-    const double held = latency_cost(s, a, sd);
-    const double cost = held > 0.0 ? held : a * s->factors[0]; /* without limits the plain one */
+    const double held = latency_cost(s, row);
+    const double cost = held > 0.0 ? held : median_ms(s, row, 0); /* without limits the plain one */
     enum err rc = ERR_OK;
 
-    s->lowest_latency_ms = fmin(s->lowest_latency_ms, a * s->factors[0]);
+    s->lowest_latency_ms = fmin(s->lowest_latency_ms, median_ms(s, row, 0));
     if (cost < s->fastest_cost) {
         s->fastest_cost = cost;
         s->fastest.accuracy = accuracy;
-        rc = describe(s, genes, a, sd, &s->fastest, err);
+        rc = describe(s, genes, row, &s->fastest, err);
     }
     return rc;
 }
@@ -180,6 +217,9 @@ static enum err predict(struct search *s, const int32_t *genes, size_t n, double
         rc = rc != ERR_OK ? rc
                           : predictor_predict(predictor, genes + done * s->space->n_genes, n_now,
                                               s->a + done, s->sd + done, err);
+        for (size_t i = done; rc == ERR_OK && i < done + n_now; i++) {
+            correct(s, genes + i * s->space->n_genes, i);
+        }
         done += n_now;
     }
     return rc;
@@ -195,10 +235,10 @@ static enum err price(struct search *s, const int32_t *genes, size_t n, const do
         const int32_t *row = genes + i * s->space->n_genes;
         rc = size_cost(s, row, &cost[i], err);
         if (rc == ERR_OK) {
-            cost[i] = fmax(cost[i], latency_cost(s, s->a[i], s->sd[i]));
+            cost[i] = fmax(cost[i], latency_cost(s, i));
         }
         if (rc == ERR_OK && !isnan(accuracy[i])) { /* what nothing tells of is not searched */
-            rc = note_latency(s, row, s->a[i], s->sd[i], accuracy[i], err);
+            rc = note_latency(s, row, i, accuracy[i], err);
         }
     }
     return rc;
@@ -206,12 +246,12 @@ static enum err price(struct search *s, const int32_t *genes, size_t n, const do
 
 /* ---- exhaustive ------------------------------------------------------------------------------ */
 
-static enum err keep_found(const struct search *s, const int32_t *genes, double a, double sd,
+static enum err keep_found(const struct search *s, const int32_t *genes, size_t row,
                            double accuracy, struct search_report *report, struct error *err)
 {
     report->is_feasible = true;
     report->found.accuracy = accuracy;
-    return describe(s, genes, a, sd, &report->found, err);
+    return describe(s, genes, row, &report->found, err);
 }
 
 static void set_reference(const struct search *s, struct search_report *report)
@@ -243,7 +283,7 @@ static enum err list_front(const struct search *s, const struct accuracy_table *
         if (cost[i] <= 1.0) {
             numbers[n_feasible] = i;
             values[n_feasible] = rows->accuracy[i];
-            values[n + n_feasible++] = s->a[i] * s->factors[0];
+            values[n + n_feasible++] = median_ms(s, i, 0);
         }
     }
     rc = rc != ERR_OK ? rc
@@ -287,8 +327,8 @@ static enum err search_all(struct search *s, struct search_report *report, struc
         report->n_evaluated = n;
     }
     if (rc == ERR_OK && found.is_feasible) {
-        rc = keep_found(s, genes + found.best * s->space->n_genes, s->a[found.best],
-                        s->sd[found.best], rows->accuracy[found.best], report, err);
+        rc = keep_found(s, genes + found.best * s->space->n_genes, found.best,
+                        rows->accuracy[found.best], report, err);
     }
     if (rc == ERR_OK && s->params->objective == SEARCH_PARETO) {
         rc = list_front(s, rows, cost, report, err);
@@ -325,7 +365,7 @@ static enum err evaluate_for_front(void *context, const int32_t *genes, size_t n
     enum err rc = evaluate_rows(s, genes, n, accuracy, cost, err);
 
     for (size_t i = 0; rc == ERR_OK && i < n; i++) {
-        latency_ms[i] = s->a[i] * s->factors[0];
+        latency_ms[i] = median_ms(s, i, 0);
     }
     return rc;
 }
@@ -374,7 +414,7 @@ static enum err keep_genes(struct search *s, const int32_t *genes, double accura
 {
     enum err rc = predict(s, genes, 1, s->told.percent, err);
 
-    return rc != ERR_OK ? rc : keep_found(s, genes, s->a[0], s->sd[0], accuracy, report, err);
+    return rc != ERR_OK ? rc : keep_found(s, genes, 0, accuracy, report, err);
 }
 
 static struct genetic_options genetic_options_of(const struct job_nas_params *params)
@@ -508,6 +548,11 @@ enum err run_nas(const struct nas_subject *subject, const struct nas_hooks *hook
     }
     memcpy(report.sheets, subject->sheets, params->n_targets * sizeof *report.sheets);
     report.level = search.level;
+    report.is_calibrated = subject->calibration != NULL;
+    if (report.is_calibrated) {
+        memcpy(report.n_measurements, subject->calibration->n_measurements,
+               sizeof report.n_measurements);
+    }
     accuracy_source_put_json(&accuracy->source, &report.accuracy_source);
     if (report.accuracy_source.has_failed) {
         rc = error_set(err, ERR_NOMEM, "no memory for a report");

@@ -9,14 +9,16 @@
 #include "proto/model_file.h"
 #include "proto/msg_search.h"
 #include "server/accuracy_cache.h"
+#include "server/nas_calibration.h"
 #include "server/result_tree.h"
 
 /* What a search runs on; everything is borrowed. */
 struct nas_subject {
     const struct job_nas_params *params;
-    const struct device_sheet *sheets;     /* (params->n_targets) */
-    const struct model *model;             /* that predicts latencies; of the space */
-    const struct accuracy_known *accuracy; /* of the space */
+    const struct device_sheet *sheets;         /* (params->n_targets) */
+    const struct model *model;                 /* that predicts latencies; of the space */
+    const struct accuracy_known *accuracy;     /* of the space */
+    const struct nas_calibration *calibration; /* by measurements; NULL: the data sheets alone */
 };
 
 /* How far it is told; may be NULL. False ends the search with ERR_CANCELED. */

@@ -4,7 +4,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/calibration.h"
 #include "core/mem.h"
+#include "core/rng.h"
 #include "proto/text.h"
 #include "server/path.h"
 #include "server/run_train.h"
@@ -16,6 +18,8 @@ void test_subject_close(struct test_subject *subject)
     names_close(&subject->train_devices);
     names_close(&subject->test_devices);
     mem_free(subject->a);
+    mem_free(subject->genes);
+    mem_free(subject->sd);
     memset(subject, 0, sizeof *subject);
 }
 
@@ -28,6 +32,12 @@ enum err test_add_model_devices(struct test_subject *subject, struct error *err)
 
     for (size_t i = 0; rc == ERR_OK && i < info->n_devices; i++) {
         rc = names_add(&subject->train_devices, info->devices[i], err);
+    }
+    for (size_t i = 0; rc == ERR_OK && subject->n_calibrate > 0 && i < info->library.n_devices;
+         i++) {
+        if (!names_contain(&subject->train_devices, info->library.devices[i])) {
+            rc = names_add(&subject->train_devices, info->library.devices[i], err);
+        }
     }
     return rc;
 }
@@ -82,8 +92,22 @@ static enum err alloc_rows(struct test_subject *subject, size_t n_rows, struct e
 {
     subject->n_rows = n_rows;
     subject->a = mem_calloc(n_rows, sizeof *subject->a);
-    return subject->a != NULL ? ERR_OK
-                              : error_set(err, ERR_NOMEM, "no memory for %zu predictions", n_rows);
+    subject->sd = subject->n_calibrate > 0 && !subject->is_holdout
+                      ? mem_calloc(n_rows, sizeof *subject->sd)
+                      : NULL;
+    return subject->a != NULL &&
+                   (subject->sd != NULL || subject->n_calibrate == 0 || subject->is_holdout)
+               ? ERR_OK
+               : error_set(err, ERR_NOMEM, "no memory for %zu predictions", n_rows);
+}
+
+/* Takes the genes over where they are needed to calibrate. */
+static void keep_genes(struct test_subject *subject, struct dataset *rows)
+{
+    if (subject->n_calibrate > 0) {
+        subject->genes = rows->genes;
+        rows->genes = NULL;
+    }
 }
 
 enum err test_predict(struct test_subject *subject, struct error *err)
@@ -98,7 +122,8 @@ enum err test_predict(struct test_subject *subject, struct error *err)
     rc = alloc_rows(subject, rows.n_rows, err);
     rc = rc != ERR_OK ? rc
                       : predictor_predict_told(subject->model.predictor, rows.genes, rows.n_rows,
-                                               subject->hooks, subject->a, NULL, err);
+                                               subject->hooks, subject->a, subject->sd, err);
+    keep_genes(subject, &rows);
     dataset_close(&rows);
     return rc;
 }
@@ -127,33 +152,180 @@ enum err test_hold_out(struct test_subject *subject, const struct predictor_kind
     if (source != NULL) {
         *source = set.source;
     }
+    keep_genes(subject, &set.architectures);
     training_set_close(&set);
+    return rc;
+}
+
+/* ---- rows that calibrate ---------------------------------------------------------------------- */
+
+/* A draw of rows: of each, whether it is scored. The same for all devices. */
+struct draw {
+    size_t *rows;    /* (n_calibrate), owned: drawn, in the order of the file */
+    bool *is_scored; /* (n_rows), owned */
+    size_t n_scored;
+};
+
+static void draw_close(struct draw *draw)
+{
+    mem_free(draw->rows);
+    mem_free(draw->is_scored);
+}
+
+/* Marks what is left to score: rows of no architecture that was drawn. */
+static enum err mark_scored(const struct test_subject *subject, struct draw *draw,
+                            struct error *err)
+{
+    const size_t n = subject->n_rows;
+    size_t *group = mem_calloc(n, sizeof *group);
+    bool *is_drawn = mem_calloc(n, sizeof *is_drawn); /* by group */
+    size_t n_groups = 0;
+    enum err rc = group != NULL && is_drawn != NULL
+                      ? ERR_OK
+                      : error_set(err, ERR_NOMEM, "no memory to draw of %zu rows", n);
+
+    rc =
+        rc != ERR_OK ? rc : dataset_group(subject->space, subject->genes, n, group, &n_groups, err);
+    for (size_t i = 0; rc == ERR_OK && i < subject->n_calibrate; i++) {
+        is_drawn[group[draw->rows[i]]] = true;
+    }
+    for (size_t i = 0; rc == ERR_OK && i < n; i++) {
+        draw->is_scored[i] = !is_drawn[group[i]];
+        draw->n_scored += draw->is_scored[i];
+    }
+    mem_free(group);
+    mem_free(is_drawn);
+    if (rc == ERR_OK && draw->n_scored < TEST_MIN_SCORED) {
+        rc =
+            error_set(err, ERR_INVALID,
+                      "calibrating with %zu of %zu rows leaves %zu to score, where at least %d are "
+                      "needed",
+                      subject->n_calibrate, n, draw->n_scored, TEST_MIN_SCORED);
+    }
+    return rc;
+}
+
+/* Draws rows by the seed. Nothing is drawn where nothing calibrates. */
+static enum err draw_rows(const struct test_subject *subject, struct draw *draw, struct error *err)
+{
+    const size_t n = subject->n_rows;
+    struct rng rng;
+
+    if (subject->n_calibrate == 0) {
+        return ERR_OK;
+    }
+    if (subject->n_calibrate + TEST_MIN_SCORED > n) {
+        return error_set(err, ERR_INVALID,
+                         "calibrating with %zu of %zu rows leaves too few to score: at least %d "
+                         "are needed",
+                         subject->n_calibrate, n, TEST_MIN_SCORED);
+    }
+    draw->rows = mem_calloc(n, sizeof *draw->rows);
+    draw->is_scored = mem_calloc(n, sizeof *draw->is_scored);
+    if (draw->rows == NULL || draw->is_scored == NULL) {
+        return error_set(err, ERR_NOMEM, "no memory to draw of %zu rows", n);
+    }
+    for (size_t i = 0; i < n; i++) {
+        draw->rows[i] = i;
+    }
+    rng_init(&rng, subject->seed);
+    rng_shuffle(&rng, draw->rows, n);
+    return mark_scored(subject, draw, err);
+}
+
+/* The drawn rows of a device, as one block. */
+static enum err fit_drawn(const struct test_subject *subject, const struct draw *draw,
+                          const struct hardware *hardware, const double *measured_ms,
+                          struct calibration **out, struct error *err)
+{
+    const size_t n = subject->n_calibrate;
+    const size_t n_genes = subject->space->n_genes;
+    const struct calibration_prior *prior = subject->model.prior != NULL
+                                                ? subject->model.prior
+                                                : calibration_prior_shipped(subject->space);
+    int32_t *genes = mem_calloc(n, n_genes * sizeof *genes);
+    double *numbers = mem_calloc(n, 3 * sizeof *numbers);
+    const struct measurements rows = {
+        genes, numbers, subject->sd != NULL ? numbers + n : NULL, numbers + 2 * n, n,
+    };
+    enum err rc = genes != NULL && numbers != NULL
+                      ? ERR_OK
+                      : error_set(err, ERR_NOMEM, "no memory for %zu measurements", n);
+
+    for (size_t i = 0; rc == ERR_OK && i < n; i++) {
+        const size_t row = draw->rows[i];
+        memcpy(genes + i * n_genes, subject->genes + row * n_genes, n_genes * sizeof *genes);
+        numbers[i] = subject->a[row];
+        numbers[n + i] = subject->sd != NULL ? subject->sd[row] : 0.0;
+        numbers[2 * n + i] = measured_ms[row];
+    }
+    rc = rc != ERR_OK ? rc : calibration_fit(subject->space, prior, hardware, &rows, out, err);
+    mem_free(genes);
+    mem_free(numbers);
+    return rc;
+}
+
+/* Predicts all rows of a device, calibrated, and scores those that are. */
+static enum err compare_calibrated(const struct test_subject *subject, const struct draw *draw,
+                                   const struct hardware *hardware, const double *measured_ms,
+                                   struct device_report *report, struct error *err)
+{
+    double *pairs = mem_calloc(draw->n_scored, 2 * sizeof *pairs);
+    struct calibration *calibration = NULL;
+    size_t n = 0;
+    enum err rc = pairs != NULL
+                      ? ERR_OK
+                      : error_set(err, ERR_NOMEM, "no memory to score %zu rows", draw->n_scored);
+
+    rc = rc != ERR_OK ? rc : fit_drawn(subject, draw, hardware, measured_ms, &calibration, err);
+    if (rc == ERR_OK) {
+        calibration_predict(calibration, subject->genes, subject->a, subject->sd, subject->n_rows,
+                            report->predicted_ms, NULL);
+        for (size_t i = 0; i < subject->n_rows; i++) {
+            if (draw->is_scored[i]) {
+                pairs[n] = report->predicted_ms[i];
+                pairs[draw->n_scored + n++] = measured_ms[i];
+            }
+        }
+        rc = metrics_compute(pairs, pairs + n, n, &report->metrics, err);
+    }
+    calibration_destroy(calibration);
+    mem_free(pairs);
     return rc;
 }
 
 /* ---- the comparison -------------------------------------------------------------------------- */
 
-static enum err test_device(const struct data_tree *tree, const struct space *space,
-                            const double *a, size_t n_rows, const char *name,
-                            struct device_report *report, struct error *err)
+static enum err compare(const struct test_subject *subject, const struct hardware *hardware,
+                        const double *measured_ms, struct device_report *report, struct error *err)
+{
+    const double factor = hardware_factor(hardware);
+
+    for (size_t i = 0; i < subject->n_rows; i++) {
+        report->predicted_ms[i] = subject->a[i] * factor;
+    }
+    return metrics_compute(report->predicted_ms, measured_ms, subject->n_rows, &report->metrics,
+                           err);
+}
+
+static enum err test_device(const struct test_subject *subject, const struct draw *draw,
+                            const char *name, struct device_report *report, struct error *err)
 {
     struct device_sheet sheet;
     double *measured_ms = NULL;
-    double factor;
-    enum err rc = data_find_device(tree, space, name, &sheet, err);
+    enum err rc = data_find_device(subject->tree, subject->space, name, &sheet, err);
 
     if (rc == ERR_OK) {
-        rc = data_load_latency(tree, space, sheet.name, n_rows, &measured_ms, err);
+        rc = data_load_latency(subject->tree, subject->space, sheet.name, subject->n_rows,
+                               &measured_ms, err);
     }
     if (rc != ERR_OK) {
         return rc;
     }
     (void)snprintf(report->name, sizeof report->name, "%s", sheet.name);
-    factor = hardware_factor(&sheet.hardware);
-    for (size_t i = 0; i < n_rows; i++) {
-        report->predicted_ms[i] = a[i] * factor;
-    }
-    rc = metrics_compute(report->predicted_ms, measured_ms, n_rows, &report->metrics, err);
+    rc = subject->n_calibrate > 0
+             ? compare_calibrated(subject, draw, &sheet.hardware, measured_ms, report, err)
+             : compare(subject, &sheet.hardware, measured_ms, report, err);
     mem_free(measured_ms);
     return rc;
 }
@@ -162,17 +334,20 @@ enum err run_test(const struct test_subject *subject, struct test_report *report
 {
     const struct names *devices = &subject->test_devices;
     const size_t n_rows = subject->n_rows;
-    enum err rc = ERR_OK;
+    struct draw draw = {0};
+    enum err rc;
 
     memset(report, 0, sizeof *report);
     report->space = subject->space;
     report->n_rows = n_rows;
     report->predictor = subject->predictor;
     report->is_holdout = subject->is_holdout;
+    report->n_calibrate = subject->n_calibrate;
     report->devices = mem_calloc(devices->n, sizeof *report->devices);
     if (report->devices == NULL) {
         return error_set(err, ERR_NOMEM, "no memory to test %zu devices", devices->n);
     }
+    rc = draw_rows(subject, &draw, err);
     for (size_t d = 0; rc == ERR_OK && d < devices->n; d++) {
         struct device_report *device = &report->devices[d];
         const struct fit_progress progress = {
@@ -181,8 +356,7 @@ enum err run_test(const struct test_subject *subject, struct test_report *report
         report->n_devices = d + 1;
         rc = device->predicted_ms == NULL
                  ? error_set(err, ERR_NOMEM, "no memory to test %s", devices->items[d])
-                 : test_device(subject->tree, subject->space, subject->a, n_rows, devices->items[d],
-                               device, err);
+                 : test_device(subject, &draw, devices->items[d], device, err);
         rc = rc != ERR_OK ? rc : fit_tell(subject->hooks, &progress, err);
         for (size_t other = 0; rc == ERR_OK && other < d; other++) {
             if (strcmp(report->devices[other].name, device->name) == 0) {
@@ -190,6 +364,7 @@ enum err run_test(const struct test_subject *subject, struct test_report *report
             }
         }
     }
+    draw_close(&draw);
     if (rc != ERR_OK) {
         test_report_close(report);
     }

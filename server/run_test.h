@@ -26,12 +26,17 @@ struct test_subject {
     double *a;                     /* (n_rows), owned: by test_predict() or test_hold_out() */
     size_t n_rows;
     const char *predictor; /* the kind that made it; static */
+    size_t n_calibrate;    /* rows of each device's latencies that calibrate it; 0: none */
+    uint64_t seed;         /* by which they are drawn */
+    int32_t *genes;        /* (n_rows, n_genes), owned, and ... */
+    double *sd;            /* ... (n_rows), of A, owned, NULL: unknown: where it calibrates */
 };
 
 /* Accepts a zeroed struct. */
 void test_subject_close(struct test_subject *subject);
 
-/* Adds the devices that the model was trained on to train_devices. */
+/* Adds the devices that the model was trained on to train_devices; where it calibrates, those of its
+ * library too. */
 enum err test_add_model_devices(struct test_subject *subject, struct error *err);
 
 /* Makes test_devices all measured devices that are not among train_devices. ERR_NOT_FOUND where there
@@ -47,8 +52,12 @@ enum err test_hold_out(struct test_subject *subject, const struct predictor_kind
                        const struct fit_options *options, size_t *n_folds, const char **source,
                        struct error *err);
 
-/* Compares A * k(device) with the measured latencies of each test device. The caller ends the report
- * with test_report_close(). */
+/* Rows that have to be left to score on where some calibrate. */
+enum { TEST_MIN_SCORED = 10 };
+
+/* Compares A * k(device), or what measurements make of it, with the measured latencies of each test
+ * device; rows that calibrate, and other rows of the same architectures, are not scored. ERR_INVALID
+ * where too few are left. The caller ends the report with test_report_close(). */
 enum err run_test(const struct test_subject *subject, struct test_report *report,
                   struct error *err);
 

@@ -130,7 +130,7 @@ static enum err describe_model(const struct training_set *set, const struct fit_
     info->n_rows = set->architectures.n_rows;
     info->seed = options->seed;
     info->r_held_out = report->is_validated ? report->held_out.r : NAN;
-    model_version(model->predictor, info->version);
+    model_version_whole(model, info->version);
     return model_info_set_devices(info, set->devices.items, set->devices.n, err);
 }
 
@@ -167,4 +167,19 @@ enum err run_train(const struct training_set *set, const struct predictor_kind *
     report->model = model;
     report->reason = set->reason;
     return ERR_OK;
+}
+
+void run_train_set_conditions(const struct model_conditions *given, struct model *model)
+{
+    struct model_conditions *own = &model->info.conditions;
+
+    if (given->input[0] != '\0') {
+        memcpy(own->input, given->input, sizeof own->input);
+    }
+    if (given->batch > 0) {
+        own->batch = given->batch;
+    }
+    if (given->runtime[0] != '\0') {
+        memcpy(own->runtime, given->runtime, sizeof own->runtime);
+    }
 }

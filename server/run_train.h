@@ -19,6 +19,9 @@ enum err run_train(const struct training_set *set, const struct predictor_kind *
                    const struct fit_options *options, struct model *model,
                    struct train_report *report, struct error *err);
 
+/* Gives the model the conditions that are given at all; what it had else stays. */
+void run_train_set_conditions(const struct model_conditions *given, struct model *model);
+
 /* Held-out predictions of A for every row of the set: `a` (n_rows). Returns in *n_folds how many
  * folds there were; ERR_INVALID where there are too few architectures to hold any out. */
 enum err run_holdout(const struct training_set *set, const struct predictor_kind *kind,

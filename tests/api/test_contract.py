@@ -430,6 +430,8 @@ BEFORE = {
     ("putMeasurements", "existsAlready"): [("putMeasurements", "measured")],
     ("deleteMeasurements", "measured"): [("putMeasurements", "measured")],
     ("deleteMeasurements", "changedMeanwhile"): [("putMeasurements", "measured")],
+    ("submitJob", "trainLibrary"): [("putMeasurements", "measured")],
+    ("submitJob", "testDevices"): [("putMeasurements", "measured")],
     ("listJobs", "queued"): [("submitJob", "trainMlp")],
     ("getJob", "submitted"): [("submitJob", "trainMlp")],
     ("getJob", "notModified"): [("submitJob", "waited")],

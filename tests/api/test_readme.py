@@ -43,8 +43,9 @@ def tree(tmp_path_factory):
     return path
 
 
-# those of jobs need a service, and those of a space of one's own what declares it: they are run below
-COMMANDS = [c for c in re.findall(r"^build/dgld (?!jobs)[^#\n]*", README, re.M) if "--search_space fbnet " not in c]
+# those of jobs need a service, those of a space of one's own what declares it, and those of a library its files: they are
+# run below
+COMMANDS = [c for c in re.findall(r"^build/dgld (?!jobs)[^#\n]*", README, re.M) if "--search_space fbnet " not in c and "$MEASURED" not in c and "new.csv" not in c]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -93,6 +94,23 @@ def test_a_search_space_of_ones_own_works_as_told(tmp_path, start):
         ["sh", "-ec", second.replace("http://127.0.0.1:8080", service.url)], cwd=root, capture_output=True, text=True, timeout=120
     )
     assert done.returncode == 0 and '"state":"succeeded"' in done.stdout, done.stdout
+
+
+def test_a_library_is_learned_from_as_told(tmp_path):
+    measured = SHARED / "data" / "library" / "nasbench201"
+    if not (measured / "pixel3.csv").is_file():
+        pytest.skip("the library of measured devices is not at ../shared/data/library")
+    root = make_user_tree(tmp_path)
+    (root / "data" / "nasbench201").symlink_to(DATA / "nasbench201")
+    (block,) = (block for block in blocks("sh") if "--library" in block)
+    done = subprocess.run(
+        ["sh", "-ec", block], cwd=root, env=os.environ | {"MEASURED": str(measured)}, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    for n, shown in ((0, ".897"), (10, ".950"), (20, ".958"), (50, ".965")):
+        (mean,) = re.findall(rf"^mean +8100 +{n} +0(\.\d+)", done.stdout, re.M)
+        assert f"{float(mean):.3f}" == f"0{shown}" and shown in README
+    assert re.search(r"^measurements      10$", done.stdout, re.M)
 
 
 def test_there_are_commands_to_run():

@@ -47,6 +47,31 @@ static inline void job_make_tree(struct data_tree *tree)
     assert_int_equal(data_tree_init(tree, check_directory, NULL, NULL), ERR_OK);
 }
 
+/* measurements/ of Four (no data sheet) and Two: the cells of the tree and as many others, each device
+ * in a way of its own. */
+static inline void job_make_library(void)
+{
+    static const char *const names[] = {"Four", "Two"};
+
+    for (size_t d = 0; d < COUNT_OF(names); d++) {
+        char rows[4096] = "architecture,latency_ms\n";
+        char path[64];
+        for (size_t row = 0; row < 2 * JOB_ROWS; row++) {
+            int32_t genes[JOB_GENES];
+            char text[SPACE_TEXT_BYTES];
+            double ms = 10.0;
+            space_unrank(&space_nasbench201, (row * 311 + d) % 15625, genes);
+            for (size_t g = 0; g < JOB_GENES; g++) {
+                ms += (double)genes[g] * (d == 0 ? 1.0 : 3.0) + (double)(g * d);
+            }
+            (void)space_print_genes(&space_nasbench201, genes, text);
+            (void)snprintf(rows + strlen(rows), sizeof rows - strlen(rows), "%s,%g\n", text, ms);
+        }
+        (void)snprintf(path, sizeof path, JOB_TREE "measurements/%s.csv", names[d]);
+        (void)write_text(path, rows);
+    }
+}
+
 /* Fits the kind to the rows (mlp: one epoch) and serves that, as trained on the device One. */
 static inline void job_serve_model(const struct predictor_kind *kind,
                                    char version[MODEL_VERSION_BYTES])

@@ -55,6 +55,17 @@ static void params_are_written_with_their_defaults_and_read_back(void **state)
          "\"force\":false}"},
         {"{\"kind\":\"test\",\"search_space\":\"nasbench201\"}", "{\"holdout\":false}"},
         {OF("test", "\"holdout\":true"), "{\"seed\":0,\"holdout\":true}"},
+        {OF("test", "\"holdout\":\"devices\",\"seed\":4"), "{\"seed\":4,\"holdout\":\"devices\"}"},
+        {OF("test", "\"calibrate\":20,\"seed\":4"),
+         "{\"calibrate\":20,\"seed\":4,\"holdout\":false}"},
+        {OF("train", "\"library\":true"), "{\"predictor\":\"cost\",\"seed\":0,\"activate\":false,"
+                                        "\"force\":false,\"library\":true}"},
+        {OF("train", "\"library\":false"),
+         "{\"predictor\":\"cost\",\"seed\":0,\"activate\":false,\"force\":false}"},
+        {OF("train", "\"library\":[\"a\",\"b\"],\"input\":\"1x3x32x32\",\"batch\":32,"
+                     "\"runtime\":\"TFLite\""),
+         "{\"predictor\":\"cost\",\"seed\":0,\"activate\":false,\"force\":false,"
+         "\"library\":[\"a\",\"b\"],\"input\":\"1x3x32x32\",\"batch\":32,\"runtime\":\"TFLite\"}"},
         {OF("test", "\"holdout\":true,\"predictor\":\"mlp\",\"seed\":7,\"version\":\"cost-1\","
                     "\"test_devices\":[\"a\",\"b\"]"),
          "{\"test_devices\":[\"a\",\"b\"],\"version\":\"cost-1\",\"predictor\":\"mlp\","
@@ -76,6 +87,13 @@ static void params_are_written_with_their_defaults_and_read_back(void **state)
          "\"latency_constraint_ms\":2}],\"objective\":\"accuracy\",\"method\":\"exhaustive\","
          "\"confidence\":0.9,\"macs_max\":1000,\"params_max\":20,\"version\":\"mlp\",\"seed\":0,"
          "\"export\":[\"torchscript\"]}"},
+        {OF("nas", "\"device\":\"a\",\"latency_constraint_ms\":1,\"calibrate\":true"),
+         "{\"device\":\"a\",\"latency_constraint_ms\":1,\"objective\":\"accuracy\",\"seed\":0,"
+         "\"export\":[\"onnx\",\"torchscript\"],\"calibrate\":true}"},
+        {OF("nas", "\"objective\":\"pareto\",\"measurements\":{\"architectures\":"
+                   "[\"444244\",[1,1,1,1,1,2]],\"latency_ms\":[12.5,1e-3]}"),
+         "{\"objective\":\"pareto\",\"seed\":0,\"export\":[\"onnx\",\"torchscript\"],"
+         "\"measurements\":{\"architectures\":[\"444244\",\"111112\"],\"latency_ms\":[12.5,0.001]}}"},
         {OF("nas", "\"device\":\"a\",\"objective\":\"pareto\",\"mutation_rate\":0,\"export\":[]"),
          "{\"device\":\"a\",\"objective\":\"pareto\",\"method\":\"genetic\","
          "\"population_size\":50,\"generations\":40,\"crossover_rate\":2,\"mutation_rate\":0,"
@@ -152,6 +170,37 @@ static void what_is_wrong_is_told_with_its_pointer(void **state)
         {OF("train", "\"train_devices\":[\"Oppo 1\",\"b\",\"oppo  l\"]"), "/params/train_devices/2",
          "\"oppo  l\" is named twice"},
         {OF("test", "\"test_devices\":[\"a\",\"a\"]"), "/params/test_devices/1", "named twice"},
+        {OF("test", "\"holdout\":\"rows\""), "/params/holdout", "true or false, or \"devices\""},
+        {OF("test", "\"test_devices\":[\"a\"],\"holdout\":\"devices\""), "/params/holdout",
+         "test_devices has no part"},
+        {OF("test", "\"holdout\":\"devices\",\"calibrate\":5"), "/params/calibrate", "no part"},
+        {OF("test", "\"holdout\":\"devices\",\"predictor\":\"cost\""), "/params/predictor",
+         "without \"holdout\": true"},
+        {OF("nas", "\"device\":\"a\",\"latency_constraint_ms\":1,\"calibrate\":1"), "/params/calibrate",
+         "true or false"},
+        {OF("nas", "\"device\":\"a\",\"latency_constraint_ms\":1,\"calibrate\":true,\"measurements\":"
+                   "{\"architectures\":[\"444244\"],\"latency_ms\":[1]}"),
+         "/params/calibrate", "give it or measurements"},
+        {OF("nas", "\"targets\":[{\"device\":\"a\",\"latency_constraint_ms\":1},{\"device\":\"b\","
+                   "\"latency_constraint_ms\":1}],\"measurements\":{\"architectures\":[\"444244\"],"
+                   "\"latency_ms\":[1]}"),
+         "/params/measurements", "a single target"},
+        {OF("nas", "\"latency_constraint_ms\":1,\"measurements\":{\"architectures\":[\"444249\"],"
+                   "\"latency_ms\":[1]}"),
+         "/params/measurements/architectures/0", "gene 6"},
+        {OF("nas", "\"latency_constraint_ms\":1,\"measurements\":{\"architectures\":[\"444244\"],"
+                   "\"latency_ms\":[-1]}"),
+         "/params/measurements/latency_ms/0", "positive"},
+        {OF("test", "\"calibrate\":0"), "/params/calibrate", "from 1 to 10000"},
+        {OF("test", "\"calibrate\":10001"), "/params/calibrate", "from 1 to 10000"},
+        {OF("train", "\"library\":[]"), "/params/library", "1 to 64 device names"},
+        {OF("train", "\"library\":\"all\""), "/params/library", "true or false"},
+        {OF("train", "\"library\":[\"a\",\"../b\"]"), "/params/library/1", "device name"},
+        {OF("train", "\"library\":[\"a\",\"A\"]"), "/params/library/1", "named twice"},
+        {OF("train", "\"input\":\"\""), "/params/input", "1 to 63 bytes"},
+        {OF("train", "\"input\":7"), "/params/input", "1 to 63 bytes"},
+        {OF("train", "\"batch\":0"), "/params/batch", "from 1 to 65536"},
+        {OF("train", "\"runtime\":\"a\\u0007\""), "/params/runtime", "control characters"},
         {OF("test", "\"holdout\":null"), "/params/holdout", "true or false"},
         {OF("test", "\"version\":\"../x\""), "/params/version", "model's name"},
         {OF("test", "\"predictor\":\"cost\""), "/params/predictor", "without \"holdout\": true"},

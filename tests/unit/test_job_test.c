@@ -249,6 +249,48 @@ static void running_out_of_memory_is_told_and_leaves_nothing(void **state)
     fail_each_allocation(run_once, &tree);
 }
 
+/* ---- devices and measurements ----------------------------------------------------------------- */
+
+#define DEVICES THIS(",\"params\":{\"holdout\":\"devices\"}")
+
+static void each_device_of_the_library_is_held_out(void **state)
+{
+    struct data_tree tree;
+    struct text result = {0};
+    char version[MODEL_VERSION_BYTES];
+
+    (void)state;
+    job_make_tree(&tree);
+    job_serve_model(&predictor_kind_cost, version);
+    job_refused(&tree, DEVICES, "/search_space", "no measurements of nasbench201");
+    job_make_library();
+    job_accepted(&tree, DEVICES);
+    job_succeeds(&tree, DEVICES, &result);
+    assert_contains(result.bytes, "\"holdout\":\"devices\",\"n_rows\":96,\"n_draws\":10,"
+                                  "\"devices\":[{\"device\":\"Four\",\"n_rows\":48,");
+    assert_contains(result.bytes, version);
+    assert_contains(result.bytes, "\"files\":[]}");
+    text_close(&result);
+    job_stops(&tree, DEVICES, FILES, false);
+}
+
+static void rows_that_calibrate_are_not_scored(void **state)
+{
+    struct data_tree tree;
+    struct text result = {0};
+    char version[MODEL_VERSION_BYTES];
+
+    (void)state;
+    job_make_tree(&tree);
+    job_serve_model(&predictor_kind_cost, version);
+    job_refused(&tree, THIS(",\"params\":{\"calibrate\":15}"), "/params/calibrate",
+                "too few of the 24 rows");
+    job_succeeds(&tree, THIS(",\"params\":{\"calibrate\":14,\"seed\":1}"), &result);
+    assert_contains(result.bytes, "\"holdout\":false,\"calibrate\":14,\"devices\":[{\"device\":"
+                                  "\"Three\",\"n\":10,");
+    text_close(&result);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -264,6 +306,8 @@ int main(void)
         directory_test(a_run_after_a_kill_leaves_the_same_files),
         directory_test(what_went_missing_meanwhile_fails_the_run),
         directory_test(running_out_of_memory_is_told_and_leaves_nothing),
+        directory_test(each_device_of_the_library_is_held_out),
+        directory_test(rows_that_calibrate_are_not_scored),
     };
 
     return matrix_init(NULL) == ERR_OK ? cmocka_run_group_tests(tests, NULL, NULL) : 1;

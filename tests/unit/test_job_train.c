@@ -316,6 +316,93 @@ static void removing_takes_the_files_of_that_job_alone(void **state)
     assert_int_equal(count_files(own_path("result")), 5);
 }
 
+/* ---- a library ------------------------------------------------------------------------------- */
+
+#define LIBRARY ",\"library\":true"
+
+static void a_library_that_cannot_be_learned_from_is_refused_by_its_pointer(void **state)
+{
+    struct data_tree tree;
+
+    (void)state;
+    job_make_tree(&tree);
+    job_refused(&tree, OF(ONE LIBRARY), "/params/library", "no measurements of nasbench201");
+    job_make_library();
+    job_accepted(&tree, OF(ONE LIBRARY));
+    job_accepted(&tree, OF(ONE ",\"library\":[\"two\"]"));
+    job_refused(&tree, OF(ONE ",\"library\":[\"Two\",\"Nine\"]"), "/params/library/1",
+                "no measurements of \"Nine\"");
+    (void)write_text(JOB_TREE "measurements/Four.csv", "111111,1\n111119,2\n");
+    job_refused(&tree, OF(ONE LIBRARY), "/params/library", "measurements/Four.csv: line 2");
+    job_accepted(&tree, OF(ONE ",\"library\":[\"Two\"]"));
+}
+
+static void what_a_library_teaches_is_in_the_version(void **state)
+{
+    struct data_tree tree;
+    struct text result = {0};
+    struct model model = {0};
+    struct error err = {0};
+    char *bytes;
+    size_t size;
+
+    (void)state;
+    job_make_tree(&tree);
+    job_make_library();
+    job_succeeds(&tree, OF(ONE LIBRARY ",\"input\":\"1x3x32x32\",\"runtime\":\"TFLite\""), &result);
+    assert_contains(
+        result.bytes,
+        "\"conditions\":{\"input\":\"1x3x32x32\",\"runtime\":\"TFLite\"},"
+        "\"library\":{\"n_rows\":96,\"n_draws\":10,\"devices\":[{\"device\":\"Four\","
+        "\"n_rows\":48,\"has_sheet\":false,\"figures\":[{\"measurements\":0,\"spearman\":");
+    assert_contains(result.bytes, "{\"device\":\"Two\",\"n_rows\":48,\"has_sheet\":true,");
+    assert_contains(result.bytes, "{\"measurements\":50,\"spearman\":null,\"r\":null,");
+    bytes = read_model(&result, &size);
+    assert_ok(model_decode(bytes, size, &space_nasbench201, &model, &err), &err);
+    assert_non_null(model.prior);
+    assert_int_equal(model.prior->n_devices, 2);
+    assert_string_equal(model.info.library.devices[0], "Four");
+    assert_int_equal(model.info.library.n_rows, 96);
+    assert_true(model.info.library.spearman[1] > 0.5);
+    assert_string_equal(model.info.conditions.runtime, "TFLite");
+    model_close(&model);
+    mem_free(bytes);
+    text_close(&result);
+}
+
+static void without_data_the_served_predictor_is_taken_over(void **state)
+{
+    static const char json[] =
+        "{\"kind\":\"train\",\"search_space\":\"nasbench201\",\"params\":{\"library\":true}}";
+    struct data_tree tree;
+    struct text result = {0};
+    char version[MODEL_VERSION_BYTES];
+
+    (void)state;
+    job_make_tree(&tree);
+    job_make_library();
+    assert_int_equal(unlink(own_path(JOB_TREE "net.txt")), 0);
+    job_refused(&tree, json, "/search_space", "make data FROM=");
+    job_serve_model(&predictor_kind_cost, version);
+    job_accepted(&tree, json);
+    job_refused(&tree, OF(ONE LIBRARY), "/search_space", "make data FROM=");
+    job_succeeds(&tree, json, &result);
+    assert_contains(result.bytes, "was taken over");
+    assert_contains(result.bytes, version);
+    assert_contains(result.bytes, "\"held_out\":null");
+    text_close(&result);
+}
+
+static void a_stopped_run_with_a_library_leaves_nothing(void **state)
+{
+    struct data_tree tree;
+
+    (void)state;
+    job_make_tree(&tree);
+    job_make_library();
+    job_stops(&tree, OF(ONE LIBRARY), "result", false);
+}
+
 static int init(void **state)
 {
     (void)state;
@@ -336,6 +423,10 @@ int main(void)
         directory_test(a_version_that_is_served_already_is_left_alone),
         directory_test(a_version_that_cannot_be_served_is_an_error),
         directory_test(removing_takes_the_files_of_that_job_alone),
+        directory_test(a_library_that_cannot_be_learned_from_is_refused_by_its_pointer),
+        directory_test(what_a_library_teaches_is_in_the_version),
+        directory_test(without_data_the_served_predictor_is_taken_over),
+        directory_test(a_stopped_run_with_a_library_leaves_nothing),
     };
     return cmocka_run_group_tests(tests, init, NULL);
 }

@@ -314,6 +314,35 @@ static void every_command_is_named_in_the_general_help(void **state)
     }
 }
 
+static void an_optional_value_is_the_next_word_that_is_no_flag(void **state)
+{
+    static const struct {
+        const char *words, *holdout, *library;
+    } cases[] = {
+        {"test --holdout",                       "",        NULL},
+        {"test --holdout --json",                "",        NULL},
+        {"test --holdout devices --library",     "devices", ""  },
+        {"test --holdout=devices --library x",   "devices", "x" },
+        {"--holdout test",                       "",        NULL},
+        {"--mode test --holdout rows --seed 1",  "rows",    NULL},
+        {"test --library --holdout --library=y", "",        "y" },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct options options = parse_right(cases[i].words);
+        assert_int_equal(options.command, COMMAND_TEST);
+        assert_true(options.is_holdout);
+        assert_string_equal(options.holdout, cases[i].holdout);
+        if (cases[i].library != NULL) {
+            assert_string_equal(options.library, cases[i].library);
+        } else {
+            assert_null(options.library);
+        }
+        options_close(&options);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -331,6 +360,7 @@ int main(void)
         counted_test(running_out_of_memory_is_told_and_leaks_nothing),
         counted_test(the_help_of_a_command_lists_its_flags_only),
         counted_test(every_command_is_named_in_the_general_help),
+        counted_test(an_optional_value_is_the_next_word_that_is_no_flag),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

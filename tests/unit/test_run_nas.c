@@ -135,7 +135,7 @@ static double best_accuracy(const struct fixture *f)
 
 static struct nas_subject subject_of(const struct fixture *f)
 {
-    return (struct nas_subject){&f->params, f->sheets, &f->model, f->known};
+    return (struct nas_subject){&f->params, f->sheets, &f->model, f->known, NULL};
 }
 
 static struct search_report search(struct fixture *f)
