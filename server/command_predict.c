@@ -41,12 +41,12 @@ static enum err check_usage(const struct options *options, struct error *err)
     const bool is_described = options->hardware != NULL || options->device != NULL;
 
     if ((options->hardware != NULL && options->device != NULL) ||
-        (!is_described && options->measurements_file == NULL)) {
+        (!is_described && options->measurements == NULL)) {
         return error_set(err, ERR_USAGE,
                          "predict needs one of --hardware F,D,C,M and --device NAME, or "
                          "--measurements FILE of the device");
     }
-    if (options->measurements_file != NULL && options->is_uncalibrated) {
+    if (options->measurements != NULL && options->is_uncalibrated) {
         return error_set(err, ERR_USAGE, "give one of --measurements and --no-calibration");
     }
     return ERR_OK;
@@ -59,17 +59,17 @@ static enum err read_measurements(struct asked *asked, struct error *err)
     size_t size = 0;
     enum err rc;
 
-    if (options->measurements_file == NULL) {
+    if (options->measurements == NULL) {
         return options->device == NULL || options->is_uncalibrated
                    ? ERR_OK
                    : measured_rows_load(&asked->tree, asked->space, options->device,
                                         &asked->measured, err);
     }
-    rc = command_read(options->measurements_file, MOST_MEASURED_BYTES, &bytes, &size, err);
+    rc = command_read(options->measurements, MOST_MEASURED_BYTES, &bytes, &size, err);
     if (rc == ERR_OK) {
         rc = measured_rows_parse(asked->space, bytes, size, &asked->measured, err);
         if (rc != ERR_OK) {
-            error_wrap(err, "--measurements %s", options->measurements_file);
+            error_wrap(err, "--measurements %s", options->measurements);
         }
     }
     mem_free(bytes);

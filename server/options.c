@@ -119,7 +119,7 @@ static const struct flag flags[] = {
      "a device whose data sheet or measurements are known; to suggest for, any"},
     {"interval", FLAG_TEXT, AT(interval), PREDICT, 0, 0, "LEVEL",
      "bounds, too, that hold a latency with this probability, 0.9 say"},
-    {"measurements", FLAG_PATH, AT(measurements_file), PREDICT, 0, 0, "FILE",
+    {"measurements", FLAG_PATH, AT(measurements), PREDICT, 0, 0, "FILE",
      "architecture,latency_ms as CSV: what was measured of the device, instead of what is stored of "
      "it; - reads standard input"},
     {"no-calibration", FLAG_SWITCH, AT(is_uncalibrated), PREDICT, 0, 0, "",

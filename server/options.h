@@ -49,10 +49,10 @@ struct options {
     const char *nas_target_device, *latency_constraint, *latency_constraint_ms;
     const char *objective, *method, *confidence, *macs_max, *params_max, *export_formats;
     const char *population_size, *generations, *crossover_rate, *mutation_rate;
-    int64_t gene_length;                      /* 0 where it was not given */
-    const char *interval, *measurements_file; /* of predict */
-    bool is_uncalibrated;                     /* likewise */
-    int64_t n;                                /* of suggest; 0 where it was not given */
+    int64_t gene_length;                 /* 0 where it was not given */
+    const char *interval, *measurements; /* of predict */
+    bool is_uncalibrated;                /* likewise */
+    int64_t n;                           /* of suggest; 0 where it was not given */
     bool is_holdout, is_json, is_markdown, is_defaults;
     const char *without_effect; /* the first flag given that is read and has no effect */
     const char **words;         /* (n_words), owned; positional arguments */
