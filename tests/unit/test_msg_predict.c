@@ -369,8 +369,15 @@ static void bounds_and_calibrations_are_told_by_device(void **state)
     struct predict_request request =
         decode_right("{" SPACE ",\"devices\":[\"x\",\"y\"],\"on_error\":\"null\","
                      "\"interval\":0.5,\"architectures\":[\"444244\",\"9\"]}");
-    const struct predict_reply reply = {&request,   "cost-0123", "cost",  a,           factors,
-                                        latency_ms, low_ms,      high_ms, calibrations};
+    const struct predict_reply reply = {.request = &request,
+                                        .version = "cost-0123",
+                                        .predictor = "cost",
+                                        .parameter = a,
+                                        .factors = factors,
+                                        .latency_ms = latency_ms,
+                                        .low_ms = low_ms,
+                                        .high_ms = high_ms,
+                                        .calibrations = calibrations};
     struct text text = {0};
     (void)state;
     msg_predict_encode(&reply, &text);
