@@ -65,9 +65,9 @@ void msg_predict_close(struct predict_request *request);
 struct predict_reply {
     const struct predict_request *request;
     const char *version, *predictor; /* of the model that answered */
-    const struct model_info *info;   /* its papers, for the conditions; NULL: those of the space */
     const double *parameter;         /* A of each architecture (n_architectures) */
     const double *factors;           /* k of each target (n_targets) */
+    const struct model_info *info;   /* its papers, for the conditions; NULL: those of the space */
 };
 
 /* Appends the reply's JSON. */

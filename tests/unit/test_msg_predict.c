@@ -304,7 +304,11 @@ static void a_parser_that_runs_out_of_memory_refuses_the_body_and_leaks_nothing(
 
 static json_t *encode(const struct predict_request *request, const double *a, const double *factors)
 {
-    const struct predict_reply reply = {request, "cost-0123", "cost", a, factors};
+    const struct predict_reply reply = {.request = request,
+                                        .version = "cost-0123",
+                                        .predictor = "cost",
+                                        .parameter = a,
+                                        .factors = factors};
     struct text text = {0};
     json_t *value;
 
