@@ -1,3 +1,4 @@
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -183,10 +184,15 @@ static void print_library(const struct space *space, const struct model *model,
         const bool is_mean = d == report->n_devices;
         const struct library_figures *figures = is_mean ? &mean : &report->devices[d].figures;
         for (size_t s = 0; s < LIBRARY_N_SIZES; s++) {
-            (void)printf("%-28s %6zu %12zu %9.4f %7.4f %9.2f\n",
-                         is_mean ? "mean" : report->devices[d].name,
-                         is_mean ? report->n_rows : report->devices[d].n_rows, library_sizes[s],
-                         figures->at[s].spearman, figures->at[s].r, figures->at[s].rmse_ms);
+            (void)printf("%-28s %6zu %12zu", is_mean ? "mean" : report->devices[d].name,
+                         is_mean ? report->n_rows : report->devices[d].n_rows, library_sizes[s]);
+            if (isnan(figures->at[s].rmse_ms)) {
+                (void)printf(" %9s %7s %9s\n", "-", "-",
+                             "-"); /* too few measurements, or devices */
+            } else {
+                (void)printf(" %9.4f %7.4f %9.2f\n", figures->at[s].spearman, figures->at[s].r,
+                             figures->at[s].rmse_ms);
+            }
         }
     }
 }
