@@ -153,7 +153,8 @@ def test_what_runs_is_cancelled_frees_its_worker_and_leaves_no_file(name, daemon
 @pytest.fixture
 def no_time_for_workers():
     """Leaves those at idle priority hardly any processor time, so that a job is claimed long before it begins."""
-    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(2 * os.cpu_count())]
+    spin = "import time\nend = time.monotonic() + 60\nwhile time.monotonic() < end: pass"  # and not for ever, if this is killed
+    busy = [subprocess.Popen([sys.executable, "-c", spin]) for _ in range(2 * os.cpu_count())]
     yield
     for process in busy:
         process.kill()
