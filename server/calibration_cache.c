@@ -91,6 +91,16 @@ static bool is_nowhere(const struct question *question)
     return file_look_are_same(question->directories, nothing, CALIBRATION_CACHE_DIRECTORIES);
 }
 
+static bool is_same_hardware(const double *a, const double *b)
+{
+    bool is_same = true;
+
+    for (size_t i = 0; i < HARDWARE_N_FIELDS; i++) {
+        is_same = is_same && a[i] == b[i];
+    }
+    return is_same;
+}
+
 /* Whether the entry is about the same; the lock is held. */
 static bool is_about(const struct calibration_cache_entry *entry, const struct question *question)
 {
@@ -98,7 +108,7 @@ static bool is_about(const struct calibration_cache_entry *entry, const struct q
 
     return entry->space == question->space && strcmp(entry->device, key->device) == 0 &&
            strcmp(entry->version, key->model->info.version) == 0 &&
-           memcmp(entry->vector, question->vector, sizeof entry->vector) == 0;
+           is_same_hardware(entry->vector, question->vector);
 }
 
 static bool recall(struct calibration_cache *cache, const struct question *question,

@@ -148,7 +148,7 @@ static enum err put_devices(const struct nas *nas, struct text *out, struct erro
     struct hardware hardware = {0};
     double limits_ms[JOB_MAX_TARGETS];
     size_t n_limits = 0;
-    enum err rc;
+    enum err rc = ERR_OK; /* of neither: it is what it is measured to be */
 
     if ((o->nas_target_device != NULL) == (o->hardware != NULL) &&
         (o->hardware != NULL || o->measurements == NULL)) {
@@ -161,13 +161,10 @@ static enum err put_devices(const struct nas *nas, struct text *out, struct erro
     }
     if (o->hardware != NULL) {
         rc = command_hardware(o->hardware, &hardware, err);
-    } else if (o->nas_target_device == NULL) {
-        rc = ERR_OK; /* it is what it is measured to be */
-    } else if (names_split(o->nas_target_device, &devices, err) != ERR_OK) {
+    } else if (o->nas_target_device != NULL &&
+               names_split(o->nas_target_device, &devices, err) != ERR_OK) {
         error_wrap(err, "--nas_target_device");
         rc = ERR_USAGE;
-    } else {
-        rc = ERR_OK;
     }
     rc = rc != ERR_OK ? rc
                       : read_limits(nas, devices.n > 0 ? devices.n : 1, limits_ms, &n_limits, err);

@@ -8,12 +8,13 @@ enum err run_calibrate(const struct model *model, const struct hardware *hardwar
                        const struct device_rows *rows, struct calibration **out, struct error *err)
 {
     double *a = mem_calloc(rows->n, 2 * sizeof *a);
-    const struct measurements measured = {rows->genes, a, a + rows->n, rows->latency_ms, rows->n};
+    struct measurements measured = {rows->genes, a, NULL, rows->latency_ms, rows->n};
     enum err rc;
 
     if (a == NULL) {
         return error_set(err, ERR_NOMEM, "no memory for %zu measurements", rows->n);
     }
+    measured.sd = a + rows->n;
     rc = predictor_predict(model->predictor, rows->genes, rows->n, a, a + rows->n, err);
     rc = rc != ERR_OK ? rc
                       : calibration_fit(model->predictor->space, calibrator_prior(model), hardware,
