@@ -160,6 +160,9 @@ def test_the_command_finds_the_same(daemon):
 # ---- progress ----------------------------------------------------------------------------------------
 
 
+GENERATIONS = 400  # of 2,000: some seconds, since progress is told ten times a second at most
+
+
 def check_progress(seen, n_generations):
     told = [progress for progress in seen if "generation" in progress]
     assert len(told) > 2 and {progress["n_generations"] for progress in told} == {n_generations}
@@ -172,20 +175,20 @@ def check_progress(seen, n_generations):
 
 @pytest.mark.parametrize("objective", ["accuracy", "pareto"])
 def test_events_tell_generations_and_the_best_so_far(daemon, objective):
-    params = {"latency_constraint_ms": 300, "objective": objective, "population_size": 2000, "generations": 40}
+    params = {"latency_constraint_ms": 300, "objective": objective, "population_size": 2000, "generations": GENERATIONS}
     id = daemon.submit(order("fbnetv3", **params))["id"]
     events = list(follow(daemon, id))
-    check_progress([data for kind, _, data in events if kind == "progress"], 40)
+    check_progress([data for kind, _, data in events if kind == "progress"], GENERATIONS)
     assert events[-1][2]["state"] == "succeeded"
 
 
 def test_long_polls_tell_generations_and_the_best_so_far(daemon):
-    id = daemon.submit(order("fbnetv3", latency_constraint_ms=300, population_size=2000, generations=40))["id"]
+    id = daemon.submit(order("fbnetv3", latency_constraint_ms=300, population_size=2000, generations=GENERATIONS))["id"]
     seen = []
     while (job := daemon.request("GET", f"/v1/jobs/{id}?wait=20").json())["state"] not in ENDED:
         seen.append(job["progress"] or {})
     assert job["state"] == "succeeded"
-    check_progress(seen, 40)
+    check_progress(seen, GENERATIONS)
 
 
 # ---- cancelling --------------------------------------------------------------------------------------

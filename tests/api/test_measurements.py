@@ -444,7 +444,7 @@ def test_what_was_acknowledged_survives_kill_9_and_nothing_is_half_written(root,
 
 def test_the_commands_of_the_readme_do_what_it_says(shared):
     readme = (ROOT / "README.md").read_text()
-    block = next(b for b in re.findall(r"```sh\n(.*?)```", readme, re.S) if "measurements" in b and "/suggest" not in b)
+    block = next(b for b in re.findall(r"```sh\n(.*?)```", readme, re.S) if "/measurements/" in b and "curl" in b and "/suggest" not in b)
     script = block.replace("http://127.0.0.1:8080", shared.url).replace("curl ", "curl -sS --fail-with-body ")
     done = subprocess.run(["sh", "-e", "-c", script], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done
