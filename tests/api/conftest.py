@@ -167,7 +167,7 @@ class Service:
         """Posts an object as JSON, or bytes as they are."""
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         headers = {"Content-Type": "application/json"} | headers
-        return requests.post(self.url + path, data=data, headers=headers, timeout=30)
+        return requests.post(self.url + path, data=data, headers=headers, timeout=120)
 
     def predict(self, **fields):
         """Posts a prediction that has to succeed and returns the reply."""
