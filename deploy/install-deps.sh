@@ -1,6 +1,7 @@
 #!/bin/sh
-# Installs what is missing: Debian packages by group (build, test, lint, bench), and for the group
-# `python` the pinned packages of the tests into build/venv. Does nothing where all is there.
+# Installs what is missing: Debian packages by group (build, test, lint, bench), for the group `web`
+# Node.js and npm, and for the group `python` the pinned packages of the tests into build/venv. Does
+# nothing where all is there.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -46,8 +47,14 @@ install_python() {
     cp tests/requirements.txt "$stamp"
 }
 
+# Whoever has Node.js from elsewhere keeps it: Debian's package would be in its way.
+install_web() {
+    command -v node >/dev/null && command -v npm >/dev/null || install_packages nodejs npm
+}
+
 for group in "$@"; do
     case "$group" in
+    web) install_web ;;
     python) install_python ;;
     *) # shellcheck disable=SC2046  # likewise
        install_packages $(packages_of "$group") ;;
