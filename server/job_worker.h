@@ -26,8 +26,9 @@ struct job_workplace {
 enum err job_workers_start(const struct job_workplace *place, unsigned n_threads,
                            struct job_workers **out, struct error *err);
 
-/* There may be something to claim. Thread-safe. */
+/* There may be something to claim: for one of them, or for several. Thread-safe. */
 void job_workers_wake(struct job_workers *workers);
+void job_workers_wake_all(struct job_workers *workers);
 
 /* Threads that run a job. Thread-safe. */
 size_t job_workers_n_busy(struct job_workers *workers);
