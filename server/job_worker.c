@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <time.h>
@@ -16,9 +17,7 @@
 #include "server/job_kinds.h"
 #include "server/log.h"
 
-/* Workers look for themselves that often: for jobs whose time comes, or that another process put
- * into the queue. */
-enum { LOOK_MS = 1000 };
+enum { POLL_MS = 1000 };
 
 /* A job's own failures (a disk that is full, say) after which it is given up, and the time that is
  * given to such a fault to go away, twice as long each time. */
@@ -41,6 +40,14 @@ struct job_workers {
     pthread_t *threads; /* (n_threads), owned */
     unsigned n_threads;
 };
+
+int64_t job_poll_ms(void)
+{
+    const char *text = getenv("DGLD_TEST_JOB_POLL_MS");
+    int64_t ms = text != NULL ? strtoll(text, NULL, 10) : 0;
+
+    return ms > 0 ? ms : POLL_MS;
+}
 
 /* ---- writing into the store ------------------------------------------------------------------ */
 
@@ -474,7 +481,7 @@ static bool wait_for_work(struct job_workers *workers, uint64_t n_wakes_seen)
     bool goes_on;
 
     (void)clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += LOOK_MS / 1000;
+    until.tv_sec += job_poll_ms() / 1000;
     (void)pthread_mutex_lock(&workers->lock);
     while (!workers->is_stopping && workers->n_wakes == n_wakes_seen &&
            pthread_cond_timedwait(&workers->has_work, &workers->lock, &until) == 0) {

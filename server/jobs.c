@@ -18,9 +18,9 @@
 #include "server/path.h"
 #include "server/result_tree.h"
 
-/* How often the keeper looks after leases of other processes, deadlines and retention, and how many
- * jobs it takes on at a time. */
-enum { KEEP_MS = 1000, KEEP_MAX = 256 };
+/* Jobs that the keeper takes on at a time, when every job_poll_ms() it looks after leases of other
+ * processes, deadlines and retention. */
+enum { KEEP_MAX = 256 };
 
 /* Leases are prolonged that many times while they last. */
 enum { RENEWALS_A_LEASE = 4 };
@@ -543,6 +543,7 @@ static bool wait_for_news(struct jobs *jobs, int64_t until_ms, bool *has_new_wat
 static void *run_keeper(void *argument)
 {
     struct jobs *jobs = argument;
+    const int64_t period_ms = job_poll_ms();
     int64_t kept_ms = monotonic_ms();
     int64_t renewed_ms = kept_ms;
     int64_t next_ms = kept_ms;
@@ -552,12 +553,12 @@ static void *run_keeper(void *argument)
         if (has_new_watch) {
             check_watches(jobs, true);
         }
-        if (monotonic_ms() >= kept_ms + KEEP_MS) {
+        if (monotonic_ms() >= kept_ms + period_ms) {
             keep(jobs, &renewed_ms);
             kept_ms = monotonic_ms();
         }
         next_ms = job_board_tick(jobs->board, monotonic_ms());
-        next_ms = next_ms < kept_ms + KEEP_MS ? next_ms : kept_ms + KEEP_MS;
+        next_ms = next_ms < kept_ms + period_ms ? next_ms : kept_ms + period_ms;
     }
     return NULL;
 }

@@ -116,7 +116,11 @@ static void put_options(struct sink *out, const PQconninfoOption *options)
         put(out, is_first ? "?" : "&", 1);
         put(out, o->keyword, strlen(o->keyword));
         put(out, "=", 1);
-        put_escaped(out, is_secret(o) ? "***" : o->val);
+        if (is_secret(o)) {
+            put(out, "***", 3);
+        } else {
+            put_escaped(out, o->val);
+        }
         is_first = false;
     }
 }

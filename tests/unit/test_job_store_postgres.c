@@ -537,9 +537,9 @@ static void addresses_are_printed_without_passwords(void **state)
     (void)state;
     printed("postgresql://u@h:5433/db?sslmode=require", "postgresql://u@h:5433/db?sslmode=require");
     printed("postgres://u:secret@h1:1,h2:2/db",
-            "postgresql://?user=u&password=%2A%2A%2A&dbname=db&host=h1,h2&port=1,2");
+            "postgresql://?user=u&password=***&dbname=db&host=h1,h2&port=1,2");
     printed("postgresql:///db?host=/run/pg&password=s%65cret&sslpassword=x",
-            "postgresql://?password=%2A%2A%2A&dbname=db&host=/run/pg&sslpassword=%2A%2A%2A");
+            "postgresql://?password=***&dbname=db&host=/run/pg&sslpassword=***");
     printed("postgresql://u:se/cret@h/db", "postgresql://...");
     printed("postgresql://u:%zz@h", "postgresql://...");
     postgres_redact_uri(long_uri, text, sizeof text);
