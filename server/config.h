@@ -35,6 +35,7 @@ struct config {
     _Atomic int64_t request_rate_max; /* requests a second; 0: no bound */
     _Atomic int64_t request_burst_max;
     _Atomic int64_t drain_delay_ms;
+    _Atomic int64_t drain_idle_ms;
     _Atomic int64_t drain_timeout_ms;
     _Atomic int64_t compression_min_bytes; /* 0: never */
     _Atomic int64_t model_poll_ms;

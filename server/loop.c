@@ -159,17 +159,20 @@ static void poll_drained(uv_timer_t *timer)
 {
     struct loop *loop = timer->data;
     size_t n_left = http_in_flight(loop->http);
+    bool is_over = uv_now(&loop->uv) >= loop->drain_deadline_ms;
 
-    if (n_left == 0) {
+    http_close_idle(loop->http, loop->app->config.drain_idle_ms);
+    if (n_left == 0 && (is_over || http_n_open(loop->http) == 0)) {
         uv_stop(&loop->uv);
-    } else if (uv_now(&loop->uv) >= loop->drain_deadline_ms) {
+    } else if (is_over) {
         log_write(LOG_WARNING, "%zu requests are still in flight after drain_timeout_ms; stopping",
                   n_left);
         end_now();
     }
 }
 
-/* Takes no connection any more, and waits for the requests in flight. */
+/* Takes no connection any more, and waits for the requests in flight, and for those that clients may
+ * have sent on connections that they kept: each is the last one of its connection. */
 static void refuse_connections(struct loop *loop)
 {
     (void)uv_timer_stop(&loop->accept_timer);
