@@ -16,6 +16,7 @@
 #include "server/infer_stats.h"
 #include "server/job_keys.h"
 #include "server/job_totals.h"
+#include "server/listeners.h"
 #include "server/model_registry.h"
 #include "server/security.h"
 #include "server/serving.h"
@@ -38,11 +39,12 @@ struct app {
     struct serving serving;
     struct infer_stats infer_stats;
     struct security security;
-    struct counters *counters; /* owned */
-    struct http_server *http;  /* set while it runs */
-    struct jobs *jobs;         /* NULL where no jobs are kept ... */
-    struct error jobs_error;   /* ... for this reason; ERR_OK where none are wanted */
-    struct job_keys job_keys;  /* of submissions on their way */
+    struct listeners listeners; /* of the main thread, while the server runs */
+    struct counters *counters;  /* owned */
+    struct http_server *http;   /* set while it runs */
+    struct jobs *jobs;          /* NULL where no jobs are kept ... */
+    struct error jobs_error;    /* ... for this reason; ERR_OK where none are wanted */
+    struct job_keys job_keys;   /* of submissions on their way */
     struct job_totals job_totals;
     atomic_long n_event_streams; /* bounded by event_streams_max */
     atomic_bool is_ready;        /* predictors are loaded */

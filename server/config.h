@@ -110,7 +110,7 @@ const char *config_type_name(enum config_type type);
 enum err config_check(const struct config *config, const struct config_key **key,
                       struct error *err);
 
-/* Whether only programs of this machine can reach `bind`. */
-bool config_is_loopback(const struct config *config);
+/* Whether only programs of this machine can reach `address`; false where it is none. */
+bool config_is_loopback(const char *address);
 
 #endif

@@ -42,7 +42,6 @@ struct http_server {
     struct app *app;
     struct MHD_Daemon *daemon;
     struct pool *pool;
-    int listen_fd; /* -1 from http_quiesce() on */
     atomic_bool is_running;
     atomic_long n_open; /* connections, bounded by connections_max */
     /* of the loop's thread */

@@ -29,38 +29,60 @@ struct loop {
     uv_loop_t uv;
     uv_signal_t on_term, on_int, on_hangup;
     uv_timer_t drain_timer, accept_timer, reap_timer, model_timer, watchdog_timer;
-    uv_poll_t listener;
-    struct pool_job refresh_job; /* on the pool while is_refreshing */
+    uv_poll_t listeners[LISTENERS_MAX]; /* those of the app, in its order */
+    struct pool_job refresh_job;        /* on the pool while is_refreshing */
     atomic_bool is_refreshing;
     atomic_bool is_reloading; /* the supervisor waits to hear that it is done */
     const char *status;
     uint64_t drain_deadline_ms;
 };
 
+static void close_handle(uv_handle_t *handle)
+{
+    if (handle->type != UV_UNKNOWN_HANDLE && !uv_is_closing(handle)) {
+        uv_close(handle, NULL);
+    }
+}
+
 static void close_handles(struct loop *loop)
 {
     uv_handle_t *handles[] = {
-        (uv_handle_t *)&loop->on_term,        (uv_handle_t *)&loop->on_int,
-        (uv_handle_t *)&loop->drain_timer,    (uv_handle_t *)&loop->accept_timer,
-        (uv_handle_t *)&loop->reap_timer,     (uv_handle_t *)&loop->model_timer,
-        (uv_handle_t *)&loop->on_hangup,      (uv_handle_t *)&loop->listener,
-        (uv_handle_t *)&loop->watchdog_timer,
+        (uv_handle_t *)&loop->on_term,     (uv_handle_t *)&loop->on_int,
+        (uv_handle_t *)&loop->drain_timer, (uv_handle_t *)&loop->accept_timer,
+        (uv_handle_t *)&loop->reap_timer,  (uv_handle_t *)&loop->model_timer,
+        (uv_handle_t *)&loop->on_hangup,   (uv_handle_t *)&loop->watchdog_timer,
     };
 
     for (size_t i = 0; i < sizeof handles / sizeof *handles; i++) {
-        if (handles[i]->type != UV_UNKNOWN_HANDLE && !uv_is_closing(handles[i])) {
-            uv_close(handles[i], NULL);
-        }
+        close_handle(handles[i]);
+    }
+    for (size_t i = 0; i < LISTENERS_MAX; i++) {
+        close_handle((uv_handle_t *)&loop->listeners[i]);
     }
 }
 
 static void on_listener(uv_poll_t *handle, int status, int events);
 
+static int start_accepting(struct loop *loop)
+{
+    int rc = 0;
+
+    for (size_t i = 0; i < loop->app->listeners.n && rc == 0; i++) {
+        rc = uv_poll_start(&loop->listeners[i], UV_READABLE, on_listener);
+    }
+    return rc;
+}
+
+static void stop_accepting(struct loop *loop)
+{
+    for (size_t i = 0; i < loop->app->listeners.n; i++) {
+        (void)uv_poll_stop(&loop->listeners[i]);
+    }
+}
+
 static void resume_accepting(uv_timer_t *timer)
 {
-    struct loop *loop = timer->data;
-
-    (void)uv_poll_start(&loop->listener, UV_READABLE, on_listener);
+    (void)start_accepting(timer->data);
 }
 
 static void on_listener(uv_poll_t *handle, int status, int events)
@@ -69,8 +91,8 @@ static void on_listener(uv_poll_t *handle, int status, int events)
 
     (void)status;
     (void)events;
-    if (!http_accept(loop->http)) {
-        (void)uv_poll_stop(handle);
+    if (!http_accept(loop->http, loop->app->listeners.items[handle - loop->listeners].fd)) {
+        stop_accepting(loop);
         (void)uv_timer_start(&loop->accept_timer, resume_accepting, ACCEPT_PAUSE_MS, 0);
     }
 }
@@ -172,12 +194,18 @@ static void poll_drained(uv_timer_t *timer)
 }
 
 /* Takes no connection any more, and waits for the requests in flight, and for those that clients may
- * have sent on connections that they kept: each is the last one of its connection. */
+ * have sent on connections that they kept: each is the last one of its connection. Who waits to be
+ * accepted is served still where the socket goes with us; a supervisor's stays, for who comes next.
+ */
 static void refuse_connections(struct loop *loop)
 {
+    const struct listeners *listeners = &loop->app->listeners;
+
     (void)uv_timer_stop(&loop->accept_timer);
-    (void)uv_poll_stop(&loop->listener);
-    (void)http_accept(loop->http); /* who waits already is served still */
+    stop_accepting(loop);
+    for (size_t i = 0; i < listeners->n && !listeners->is_inherited; i++) {
+        (void)http_accept(loop->http, listeners->items[i].fd);
+    }
     http_quiesce(loop->http);
     if (loop->app->jobs != NULL) {
         jobs_drain(loop->app->jobs);
@@ -231,7 +259,7 @@ enum err loop_open(struct app *app, struct loop **out, struct error *err)
     }
     loop->app = app;
     loop->on_term.data = loop->on_int.data = loop->drain_timer.data = loop;
-    loop->accept_timer.data = loop->listener.data = loop;
+    loop->accept_timer.data = loop;
     loop->reap_timer.data = loop->model_timer.data = loop->on_hangup.data = loop;
     /* initialising these cannot fail, and starting a signal only for want of memory */
     (void)uv_signal_init(&loop->uv, &loop->on_term);
@@ -254,13 +282,23 @@ enum err loop_open(struct app *app, struct loop **out, struct error *err)
     return ERR_OK;
 }
 
+static int watch_listeners(struct loop *loop)
+{
+    int rc = 0;
+
+    for (size_t i = 0; i < loop->app->listeners.n && rc == 0; i++) {
+        rc = uv_poll_init(&loop->uv, &loop->listeners[i], loop->app->listeners.items[i].fd);
+        loop->listeners[i].data = loop;
+    }
+    return rc != 0 ? rc : start_accepting(loop);
+}
+
 enum err loop_run(struct loop *loop, struct http_server *http, const char *status,
                   struct error *err)
 {
     uint64_t watchdog_ms = notify_watchdog_period_ms();
-    int rc = uv_poll_init(&loop->uv, &loop->listener, http_listen_fd(http));
+    int rc = watch_listeners(loop);
 
-    rc = rc != 0 ? rc : uv_poll_start(&loop->listener, UV_READABLE, on_listener);
     if (rc != 0) {
         return error_set(err, ERR_INTERNAL, "libuv: %s", uv_strerror(rc));
     }
