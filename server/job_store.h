@@ -35,6 +35,11 @@ enum err job_store_open(const char *path, struct job_store **out, char *owner, s
 /* Accepts NULL. */
 void job_store_close(struct job_store *store);
 
+/* Copies the store at `path`, a file, to the file `to`, which is made: all of it as it is at one
+ * moment, while others write. `n_jobs` receives how many jobs the copy holds. Errors of
+ * job_store_open(). */
+enum err job_store_copy(const char *path, const char *to, int64_t *n_jobs, struct error *err);
+
 /* ---- writing --------------------------------------------------------------------------------- */
 
 enum err job_store_begin(struct job_store *store, struct error *err);

@@ -25,6 +25,7 @@ enum command {
     COMMAND_EXPORT,
     COMMAND_NAS,
     COMMAND_SUGGEST,
+    COMMAND_BACKUP,
 };
 
 /* Texts are borrowed from argv. A text that was not given is NULL, unless the table has a default.
