@@ -490,7 +490,7 @@ static enum err check_flags(const struct options *options, const bool *seen, str
 
 enum err options_parse(int argc, char **argv, struct options *out, struct error *err)
 {
-    struct options options = {.root = "."};
+    struct options options = {.root = ".", .arguments = argv};
     struct arguments arguments = {.argc = argc, .argv = argv, .at = 1};
     bool seen[N_FLAGS] = {false};
     bool is_flags_end = false;

@@ -33,6 +33,7 @@ enum command {
 struct options {
     enum command command;
     bool is_help, is_version;
+    char *const *arguments; /* main()'s, the program's name first */
     const char *root, *data_path, *search_space;
     const char *load_path, *train_devices, *test_devices, *predictor;
     const char *hardware, *device, *architectures_file;
