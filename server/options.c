@@ -152,6 +152,8 @@ static const struct flag flags[] = {
     {"file", FLAG_PATH, AT(file), TOKEN | EXPORT, 0, 0, "FILE",
      "of token: the tokens file to add it to, relative to the root; default: its entry is printed; "
      "of export: the file to write, whose ending names the format: .onnx or .pt"},
+    {"remove", FLAG_SWITCH, AT(is_removal), TOKEN, 0, 0, "",
+     "take the entry of that name out of the file instead, whose token opens nothing any more"},
     {"nas-target-device", FLAG_TEXT, AT(nas_target_device), NAS, 0, 0, "A,B,...",
      "the phone to search for; of several the network holds on all"},
     {"latency-constraint", FLAG_TEXT, AT(latency_constraint), NAS, 0, 0, "X,...",

@@ -45,6 +45,7 @@ struct options {
     const char *name, *model;
     const char *target, *accuracy_data;                    /* of train */
     const char *role, *file;                               /* of token; `file` of export too */
+    bool is_removal;                                       /* likewise */
     const char *url, *token_file, *ca_file, *state, *kind; /* of jobs */
     int64_t limit;                                         /* 0 where it was not given */
     /* of nas; numbers as text, which the command reads */
