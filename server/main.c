@@ -8,6 +8,7 @@
 #include "core/version.h"
 #include "server/command.h"
 #include "server/options.h"
+#include "server/shipped.h"
 
 enum exit_code { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_INFEASIBLE = 3 };
 
@@ -48,6 +49,10 @@ static enum err run(const struct options *options, struct error *err)
     if (options->without_effect != NULL) {
         (void)fprintf(stderr, "dgld: --%s is read and has no effect here\n",
                       options->without_effect);
+    }
+    if (shipped_init(options->shipped, err) != ERR_OK) {
+        error_wrap(err, "--shipped");
+        return ERR_USAGE;
     }
     for (size_t i = 0; i < sizeof runners / sizeof *runners; i++) {
         if (runners[i].command == options->command) {

@@ -31,6 +31,7 @@ enum {
     SERVICE = SERVE | CONFIG, /* these take the settings too */
     ROOTED =
         SERVICE | RUNS | PREDICT | SUGGEST | COSTS | TOKEN, /* these look at the root's files */
+    LOADS = SERVE | RUNS | PREDICT | SUGGEST, /* of these, predictors and device sheets */
     ALL = ROOTED | ROUTES | JOBS | EXPORT,
     WORDS = PREDICT | SUGGEST | COSTS | JOBS | EXPORT, /* these take positional arguments */
 };
@@ -88,6 +89,9 @@ static const struct flag flags[] = {
     {"mode", FLAG_MODE, 0, RUNS, 0, 0, "MODE", "train, test or nas, instead of the command's name"},
     {"root", FLAG_PATH, AT(root), ROOTED, 0, 0, "DIR",
      "where data/, result/ and config/ are; default: the current directory"},
+    {"shipped", FLAG_PATH, AT(shipped), LOADS, 0, 0, "DIR",
+     "predictors and device sheets to read where the root has none, laid out as a root; default: "
+     "share/dgld beside the program's own directory, where it is installed"},
     {"data-path", FLAG_PATH, AT(data_path), ROOTED & ~TOKEN, 0, 0, "DIR",
      "the data of the space, or a folder that holds it; default: data/ of the root"},
     {"train-devices", FLAG_TEXT, AT(train_devices), FITS, 0, 0, "A,B,...",

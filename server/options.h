@@ -32,7 +32,7 @@ enum command {
 struct options {
     enum command command;
     bool is_help, is_version;
-    const char *root, *data_path, *search_space;
+    const char *root, *shipped, *data_path, *search_space;
     const char *load_path, *train_devices, *test_devices, *predictor;
     const char *hardware, *device, *architectures_file;
     const char *config;

@@ -147,8 +147,8 @@ def run_json(*arguments, **keywords):
 class Service:
     """A daemon on a free port of loopback."""
 
-    def __init__(self, root, *arguments):
-        command = [str(BINARY), "serve", "--root", str(root), "--port", "0", *map(str, arguments)]
+    def __init__(self, root, *arguments, binary=BINARY):
+        command = [str(binary), "serve", "--root", str(root), "--port", "0", *map(str, arguments)]
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=ROOT)
         self.log = []
         self.port = None
@@ -209,8 +209,8 @@ def start():
     """Starts daemons of a test's own; what is still running at its end is stopped."""
     daemons = []
 
-    def start_one(root, *arguments):
-        daemons.append(Service(root, *arguments))
+    def start_one(root, *arguments, binary=BINARY):
+        daemons.append(Service(root, *arguments, binary=binary))
         return daemons[-1]
 
     yield start_one
