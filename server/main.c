@@ -40,6 +40,7 @@ static const struct {
     {COMMAND_ROUTES,  command_routes },
     {COMMAND_TOKEN,   command_token  },
     {COMMAND_JOBS,    command_jobs   },
+    {COMMAND_HEALTH,  command_health },
     {COMMAND_EXPORT,  command_export },
     {COMMAND_NAS,     command_nas    },
 };

@@ -4,7 +4,7 @@ import pytest
 from conftest import refused, run, snapshot
 
 WRONG = [
-    ([], "say what to do: serve, train, test, nas, predict, suggest, costs, export, config, token or jobs"),
+    ([], "say what to do: serve, train, test, nas, predict, suggest, costs, export, config, token, jobs or health"),
     (["fly"], 'there is no command "fly"'),
     (["train"], "train needs --search_space: nasbench201, fbnetv3"),
     (["test", "--search_space", "darts"], 'there is no search space "darts"; there are nasbench201, fbnetv3'),
@@ -77,7 +77,7 @@ def test_device_named_twice_in_two_spellings_is_refused(command, small):
     assert snapshot(small) == before
 
 
-@pytest.mark.parametrize("command", ["", "serve", "train", "test", "predict", "costs", "config", "jobs"])
+@pytest.mark.parametrize("command", ["", "serve", "train", "test", "predict", "costs", "config", "jobs", "health"])
 def test_help_names_command_and_flags(command):
     done = run(*filter(None, [command]), "--help")
     assert done.returncode == 0 and done.stderr == ""
