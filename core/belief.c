@@ -118,6 +118,7 @@ enum err belief_init(struct belief *belief, enum belief_kind kind,
     *belief = (struct belief){
         .kind = kind,
         .is_root = kind != BELIEF_SAME_KIND,
+        .base_origin = kind == BELIEF_SAME_KIND ? ground->mean_log_a : ground->mean_root_a,
         .log_weight = log(weights[ground->has_hardware ? 1 : 0][kind]),
         .noise_scale = OTHER_SCATTER,
         .columns = mem_calloc(columns_max + 1, q * sizeof *belief->columns),

@@ -32,6 +32,7 @@ struct belief_ground {
 struct belief {
     enum belief_kind kind;
     bool is_root;
+    double base_origin; /* the middle base of the architectures in use */
     double log_weight;  /* how much it is believed beside the others */
     double noise_scale; /* of the t */
     size_t n_columns, n_groups;
