@@ -20,12 +20,6 @@
 #define LOG_ROOT_MAX      10.0  /* wilder than wild: its square must stay finite */
 #define SPREAD_MAX        50.0
 
-/* Scatter is less heavy-tailed than the t that is fitted to it, whose standard deviation makes
- * intervals too wide by so much, the more of it is fitted and the less believed: with this, 90 %
- * intervals hold 90 % on devices of the library that are left out. */
-#define EXCESS_WIDTH 0.13
-#define EXCESS_ROWS  5.0
-
 enum { N_UPDATES = 8, N_SOFT_UPDATES = 4 };
 
 /* A belief, revised by the measurements. */
@@ -510,9 +504,10 @@ static void settle_weights(struct calibration *c)
 
 static enum err revise_all(struct calibration *c, const struct rows *rows,
                            const struct calibration_prior *prior, const struct hardware *hardware,
-                           struct error *err)
+                           const struct belief_numbers *numbers, struct error *err)
 {
     struct belief_ground ground = {
+        .numbers = numbers,
         .basis = &c->basis,
         .prior = prior,
         .has_hardware = hardware != NULL,
@@ -547,6 +542,15 @@ enum err calibration_fit(const struct space *space, const struct calibration_pri
                          const struct hardware *hardware, const struct measurements *measured,
                          struct calibration **out, struct error *err)
 {
+    return calibration_fit_believing(space, prior, hardware, measured, &belief_numbers, out, err);
+}
+
+enum err calibration_fit_believing(const struct space *space, const struct calibration_prior *prior,
+                                   const struct hardware *hardware,
+                                   const struct measurements *measured,
+                                   const struct belief_numbers *numbers, struct calibration **out,
+                                   struct error *err)
+{
     struct calibration *c = NULL;
     struct rows rows = {0};
     enum err rc = check_measurements(measured, err);
@@ -566,12 +570,13 @@ enum err calibration_fit(const struct space *space, const struct calibration_pri
     if (rc != ERR_OK) {
         goto done;
     }
-    rc = revise_all(c, &rows, prior, hardware, err);
+    rc = revise_all(c, &rows, prior, hardware, numbers, err);
     if (rc != ERR_OK) {
         goto done;
     }
     c->n_rows = rows.n;
-    c->sharpness = 1.0 - EXCESS_WIDTH * (double)rows.n / ((double)rows.n + EXCESS_ROWS);
+    c->sharpness =
+        1.0 - numbers->excess_width * (double)rows.n / ((double)rows.n + numbers->excess_rows);
     settle_weights(c);
     *out = c;
     c = NULL; /* handed over */

@@ -401,7 +401,7 @@ enum err calibration_prior_predict(const struct calibration_prior *prior,
 {
     struct residual_basis basis;
     struct belief belief = {0};
-    struct belief_ground ground = {.basis = &basis, .prior = prior};
+    struct belief_ground ground = {.numbers = &belief_numbers, .basis = &basis, .prior = prior};
     double log_ms;
     double level_sd;
     enum err rc = residual_basis_init(&basis, prior->space, err);

@@ -202,6 +202,7 @@ static enum err make_views(struct view views[BELIEF_N_KINDS], struct work *work,
                            const struct suggest_candidates *c, struct error *err)
 {
     struct belief_ground ground = {
+        .numbers = &belief_numbers,
         .basis = basis,
         .prior = prior,
         .has_hardware = has_hardware,
