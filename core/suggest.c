@@ -339,13 +339,14 @@ static enum err make_view(struct work *work, const struct belief *belief, double
 }
 
 /* What a calibration by the measurements says of the beliefs. */
-static enum err weigh_beliefs(const struct suggest_request *request, double *weights,
+static enum err weigh_beliefs(const struct suggest_request *request,
+                              const struct belief_numbers *numbers, double *weights,
                               struct error *err)
 {
     struct calibration *calibration = NULL;
     struct calibration_report report;
-    enum err rc = calibration_fit(request->space, request->prior, request->hardware,
-                                  request->measured, &calibration, err);
+    enum err rc = calibration_fit_believing(request->space, request->prior, request->hardware,
+                                            request->measured, numbers, &calibration, err);
 
     if (rc == ERR_OK) {
         calibration_describe(calibration, &report);
@@ -362,14 +363,15 @@ static enum err make_views(struct work *work, struct error *err)
     const struct suggest_request *request = work->request;
     const struct pool *c = &work->candidates;
     struct belief_ground ground = {
-        .numbers = &belief_numbers,
+        .numbers = request->beliefs != NULL ? request->beliefs : &belief_numbers,
         .basis = &work->basis,
         .prior = request->prior,
         .has_hardware = request->hardware != NULL,
         .scatter = sqrt(c->middle_scatter),
     };
     double weights[BELIEF_N_KINDS] = {-1.0, -1.0, -1.0}; /* the beliefs' own */
-    enum err rc = work->measured.n > 0 ? weigh_beliefs(request, weights, err) : ERR_OK;
+    enum err rc =
+        work->measured.n > 0 ? weigh_beliefs(request, ground.numbers, weights, err) : ERR_OK;
 
     for (size_t i = 0; i < c->n; i++) {
         ground.mean_log_a += log(c->a[i]) / (double)c->n;

@@ -42,7 +42,7 @@ enum err calibration_suggest(const struct space *space, const struct calibration
                              size_t n, const struct fit_hooks *hooks, size_t *rows,
                              struct error *err);
 
-/* How it is chosen. */
+/* How it is chosen. `make hyperparameters` derives these. */
 struct suggest_numbers {
     double
         same_kind_wider; /* features of the same kind are taken to differ by so many times as much
@@ -60,10 +60,11 @@ struct suggest_request {
     const struct calibration_prior *prior; /* as for calibration_fit(); may be NULL */
     const struct hardware *hardware;       /* NULL: no data sheet */
     const struct suggest_candidates *candidates;
-    const struct measurements *measured;   /* of the device so far, as for calibration_fit(); NULL:
+    const struct measurements *measured;  /* of the device so far, as for calibration_fit(); NULL:
                                               nothing, as where it has no rows. A candidate among them
                                               is not suggested */
-    const struct suggest_numbers *numbers; /* NULL: those that ship */
+    const struct belief_numbers *beliefs; /* NULL, as the next: those that ship */
+    const struct suggest_numbers *numbers;
 };
 
 /* As calibration_suggest(), after what is measured already: the n architectures that help most beside

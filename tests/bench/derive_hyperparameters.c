@@ -42,6 +42,10 @@
  * Objective of the width of intervals (excess_width, excess_rows). The mean interval score at 90 %
  * (Gneiting and Raftery, JASA 2007) of the same trials with the beliefs that came out.
  *
+ * Suggestions. Mean over the stand-ins (of the other kind those with a prior) of the log of RMSE in ms
+ * with ten suggested out of a random half of a device's rows beside that with ten random ones, over
+ * ten halves: what is smallest of a grid of both numbers, with the beliefs that came out.
+ *
  * Form of the spread between devices. Offsets of a space's devices are normal about zero; the variance
  * has the conjugate prior that is worth nu devices of all spaces' mean square, so that the next offset
  * is Student's t. One device (unit information: Kass and Wasserman, JASA 1995) stands unless another nu
@@ -52,6 +56,7 @@
 #include "core/matrix.h"
 #include "core/space_declared.h"
 #include "core/stats.h"
+#include "core/suggest.h"
 #include "tests/support/calibration_data.h"
 
 enum { N_SIZES = 4, N_DRAWS = 6, SCORED_MAX = 300, BASE_ROWS = 1000, MAX_STAND_INS = 64 };
@@ -864,6 +869,141 @@ static void derive_excess(void)
            numbers.excess_rows);
 }
 
+/* ---- suggestions ----------------------------------------------------------------------------- */
+
+enum { N_SUGGESTED = 10, N_POOLS = 10, N_RANDOM = 5, POOL_ROWS = 500 };
+
+/* RMSE on the rows order[N_SUGGESTED ..] of a device, the first ones measured. */
+static double rmse_of_order(const struct stand_in *s, const size_t *order, size_t n)
+{
+    static int32_t genes[DATA_MAX_ROWS * FBNET_N_GENES];
+    static double a[DATA_MAX_ROWS], sd[DATA_MAX_ROWS], measured_ms[DATA_MAX_ROWS];
+    static double latency_ms[DATA_MAX_ROWS];
+    const struct device_data *d = &s->device;
+    const struct space *space = &studies[s->study].space;
+    const struct measurements measured = {genes, a, sd, measured_ms, N_SUGGESTED};
+    struct calibration *calibration = NULL;
+    struct metrics metrics;
+    struct error err = {0};
+
+    for (size_t i = 0; i < n; i++) {
+        memcpy(genes + i * space->n_genes, d->genes + order[i] * space->n_genes,
+               space->n_genes * sizeof *genes);
+        a[i] = d->a[BASE_SEEN][order[i]];
+        sd[i] = d->sd[BASE_SEEN][order[i]];
+        measured_ms[i] = d->latency_ms[order[i]];
+    }
+    stop_on(calibration_fit_believing(space, s->prior, d->has_hardware ? &d->hardware : NULL,
+                                      &measured, &numbers, &calibration, &err),
+            &err);
+    calibration_predict(calibration, genes + N_SUGGESTED * space->n_genes, a + N_SUGGESTED,
+                        sd + N_SUGGESTED, n - N_SUGGESTED, latency_ms, NULL);
+    calibration_destroy(calibration);
+    stop_on(metrics_compute(latency_ms, measured_ms + N_SUGGESTED, n - N_SUGGESTED, &metrics, &err),
+            &err);
+    return metrics.rmse;
+}
+
+static double random_rmse(const struct stand_in *s)
+{
+    static size_t order[DATA_MAX_ROWS];
+    double sum = 0.0;
+
+    for (uint64_t draw = 0; draw < N_POOLS * N_RANDOM; draw++) {
+        order_at_random(7000 + draw, s->device.n, order);
+        sum += rmse_of_order(s, order, s->device.n) / (N_POOLS * N_RANDOM);
+    }
+    return sum;
+}
+
+static double suggested_rmse(const struct stand_in *s, const struct suggest_numbers *how)
+{
+    static int32_t genes[POOL_ROWS * FBNET_N_GENES];
+    static double a[POOL_ROWS], sd[POOL_ROWS];
+    static size_t order[DATA_MAX_ROWS];
+    const struct device_data *d = &s->device;
+    const struct space *space = &studies[s->study].space;
+    const struct suggest_candidates pool = {genes, a, sd,
+                                            d->n / 2 < POOL_ROWS ? d->n / 2 : POOL_ROWS};
+    const struct suggest_request request = {
+        .space = space,
+        .prior = s->prior,
+        .hardware = d->has_hardware ? &d->hardware : NULL,
+        .candidates = &pool,
+        .beliefs = &numbers,
+        .numbers = how,
+    };
+    double sum = 0.0;
+
+    for (uint64_t p = 0; p < N_POOLS; p++) {
+        size_t rows[N_SUGGESTED];
+        struct error err = {0};
+        order_at_random(900 + p, d->n, order);
+        for (size_t i = 0; i < pool.n; i++) {
+            memcpy(genes + i * space->n_genes, d->genes + order[i] * space->n_genes,
+                   space->n_genes * sizeof *genes);
+            a[i] = d->a[BASE_SEEN][order[i]];
+            sd[i] = d->sd[BASE_SEEN][order[i]];
+        }
+        stop_on(calibration_suggest_next(&request, N_SUGGESTED, NULL, rows, &err), &err);
+        for (size_t i = 0; i < N_SUGGESTED; i++) { /* to the front, each for what stood there */
+            const size_t from = rows[i];
+            const size_t kept = order[i];
+            order[i] = order[from];
+            order[from] = kept;
+            for (size_t j = i + 1; j < N_SUGGESTED; j++) {
+                rows[j] = rows[j] == i ? from : rows[j];
+            }
+        }
+        sum += rmse_of_order(s, order, d->n) / N_POOLS;
+    }
+    return sum;
+}
+
+static void derive_suggestions(void)
+{
+    static const double shares[] = {0.3, 0.5, 0.7, 0.85, 1.0};
+    static const double widers[] = {1.0, 2.0, 4.0};
+    double drawn[MAX_STAND_INS];
+    double best = INFINITY;
+    struct suggest_numbers chosen = {0};
+
+    for (size_t i = 0; i < n_stand_ins; i++) {
+        drawn[i] = random_rmse(&stand_ins[i]);
+    }
+    printf("\nRMSE of ten suggested beside ten random, geometric mean (same kind, other kind), by "
+           "usual_share:\nsame_kind_wider");
+    for (size_t k = 0; k < sizeof shares / sizeof *shares; k++) {
+        printf(" %19g", shares[k]);
+    }
+    for (size_t w = 0; w < sizeof widers / sizeof *widers; w++) {
+        printf("\n%15g", widers[w]);
+        for (size_t k = 0; k < sizeof shares / sizeof *shares; k++) {
+            const struct suggest_numbers how = {widers[w], shares[k]};
+            double sum[2] = {0};
+            double n[2] = {0};
+            double score;
+            for (size_t i = 0; i < n_stand_ins; i++) {
+                const struct stand_in *s = &stand_ins[i];
+                if (is_meant(s, COMMON, true) ||
+                    (is_meant(s, COMMON, false) && s->n_teachers > 0)) {
+                    sum[s->is_same_kind] += log(suggested_rmse(s, &how) / drawn[i]);
+                    n[s->is_same_kind] += 1.0;
+                }
+            }
+            score = (sum[0] + sum[1]) / (n[0] + n[1]);
+            printf(" %5.3f (%5.3f, %5.3f)", exp(score), exp(sum[1] / n[1]), exp(sum[0] / n[0]));
+            (void)fflush(stdout);
+            if (score < best) {
+                best = score;
+                chosen = how;
+            }
+        }
+    }
+    printf("\nto ship: same_kind_wider %g, usual_share %g\n", chosen.same_kind_wider,
+           chosen.usual_share);
+}
+
 /* ---- spread between devices ------------------------------------------------------------------ */
 
 static double log_t(double x, double scale, double dof)
@@ -934,5 +1074,6 @@ int main(void)
     derive_beliefs();
     derive_excess();
     derive_form_of_spread();
+    derive_suggestions();
     return 0;
 }
