@@ -13,6 +13,7 @@
 #include "server/counters.h"
 #include "server/data_tree.h"
 #include "server/device_cache.h"
+#include "server/handover.h"
 #include "server/infer_stats.h"
 #include "server/job_keys.h"
 #include "server/job_totals.h"
@@ -40,6 +41,7 @@ struct app {
     struct infer_stats infer_stats;
     struct security security;
     struct listeners listeners; /* of the main thread, while the server runs */
+    struct handover handover;   /* likewise */
     struct counters *counters;  /* owned */
     struct http_server *http;   /* set while it runs */
     struct jobs *jobs;          /* NULL where no jobs are kept ... */
@@ -48,7 +50,15 @@ struct app {
     struct job_totals job_totals;
     atomic_long n_event_streams; /* bounded by event_streams_max */
     atomic_bool is_ready;        /* predictors are loaded */
-    atomic_bool is_draining;     /* a stop was asked for */
+    atomic_bool is_draining;     /* a stop was asked for, or ... */
+    atomic_bool has_successor;   /* ... another process serves at the same sockets by now */
 };
+
+/* Whether who asks at these sockets can be served: by this process, or by that which follows it. */
+static inline bool app_is_ready(const struct app *app)
+{
+    return atomic_load(&app->is_ready) &&
+           (!atomic_load(&app->is_draining) || atomic_load(&app->has_successor));
+}
 
 #endif

@@ -100,8 +100,10 @@ static enum err inherit_sockets(struct app *app, struct error *err)
 
     rc = rc != ERR_OK ? rc : listeners_check(&app->listeners, &app->config, err);
     if (rc == ERR_OK && app->listeners.is_inherited) {
-        log_write(LOG_INFO, "%zu sockets are the supervisor's; bind and port are not looked at",
-                  app->listeners.n);
+        bool is_of_supervisor = app->handover.tell_fd < 0 || !app->handover.are_sockets_own;
+        log_write(LOG_INFO, "%zu sockets are the %s's; bind and port are not looked at",
+                  app->listeners.n, is_of_supervisor ? "supervisor" : "predecessor");
+        app->listeners.is_inherited = is_of_supervisor;
     }
     return rc;
 }
@@ -129,7 +131,8 @@ enum err command_serve(const struct options *options, struct error *err)
     keep_memory_small();
     json_object_seed(0); /* before the first thread: jansson's hash must not race for its seed */
     trace_init();
-    rc = config_source_init(&app->config_source, options, err);
+    rc = handover_init(&app->handover, options->arguments, err);
+    rc = rc != ERR_OK ? rc : config_source_init(&app->config_source, options, err);
     rc = rc != ERR_OK ? rc : config_read(&app->config_source, &app->config, NULL, err);
     log_set_level((enum log_level)app->config.log_level);
     rc = rc != ERR_OK ? rc : inherit_sockets(app, err);
@@ -160,6 +163,7 @@ enum err command_serve(const struct options *options, struct error *err)
     infer_stats_close(&app->infer_stats);
     security_close(&app->security);
     listeners_close(&app->listeners);
+    handover_close(&app->handover);
     if (rc == ERR_OK) {
         log_write(LOG_INFO, "stopped");
     }

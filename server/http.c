@@ -216,6 +216,13 @@ size_t http_in_flight(const struct http_server *server)
     return atomic_load(&server->n_in_flight);
 }
 
+size_t http_n_open(const struct http_server *server)
+{
+    long n = atomic_load(&server->n_open);
+
+    return n > 0 ? (size_t)n : 0;
+}
+
 size_t http_n_connections(struct http_server *server)
 {
     size_t n;

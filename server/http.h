@@ -33,11 +33,19 @@ void http_quiesce(struct http_server *server);
  * read); to be called now and then. Returns how many. */
 size_t http_reap(struct http_server *server);
 
+/* Shuts down the connections that have waited for a request for `idle_ms` or more. One that
+ * has sent what nobody has read yet stays. */
+void http_close_idle(struct http_server *server, int64_t idle_ms);
+
 /* The threads that large requests run on, for other work of that kind. */
 struct pool *http_pool(struct http_server *server);
 
 /* Requests that have begun and are not answered whole. */
 size_t http_in_flight(const struct http_server *server);
+
+/* Connections that were taken and are not closed; more than the next tells, by those that no thread
+ * has begun to serve. */
+size_t http_n_open(const struct http_server *server);
 
 /* Connections that are open, and bytes of large bodies and replies that are held; from any thread.
  */

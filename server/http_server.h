@@ -28,6 +28,7 @@ struct connection {
     struct connection *next, *previous; /* in the server's list, under its lock */
     int fd;                             /* open while the connection is in the list */
     _Atomic int64_t deadline_ms;        /* of the monotonic clock, or one of the values below */
+    _Atomic int64_t idle_since_ms;      /* likewise: since when it waits for headers */
     _Atomic int waiting_for;            /* enum wait */
 };
 

@@ -65,6 +65,7 @@ static enum err load_certificate(struct security *security, struct error *err)
     }
     warn_of_readers(security->key_path);
     log_certificate(security->certificate_path, &info);
+    atomic_store(&security->certificate_until_s, (int64_t)info.valid_until);
     return ERR_OK;
 }
 

@@ -5,7 +5,9 @@
 #ifndef DGLD_SERVER_SECURITY_H
 #define DGLD_SERVER_SECURITY_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "core/error.h"
 #include "server/auth.h"
@@ -19,6 +21,7 @@ struct security {
     struct cors cors;
     struct rate_limit *rates;
     bool has_tls;
+    _Atomic int64_t certificate_until_s; /* since 1970, of the one presented; where has_tls */
     /* "" where there is none */
     char tokens_path[PATH_BYTES], certificate_path[PATH_BYTES], key_path[PATH_BYTES];
 };
