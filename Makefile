@@ -11,6 +11,8 @@ T       ?=
 FROM    ?=
 ACCURACY_FROM ?=
 BENCH_FLAGS ?=
+IMAGE   ?= dgld
+BASE    ?=
 
 # pkg-config name and the Debian package that brings it
 LIBRARIES := libmicrohttpd:libmicrohttpd-dev jansson:libjansson-dev openblas:libopenblas-pthread-dev \
@@ -51,8 +53,8 @@ BUILD_LIBS  = $(shell pkg-config --libs $(call pc_names,$(LIBRARIES))) -lm -lpth
 
 .DEFAULT_GOAL := build
 .PHONY: help build run deps deps-test deps-lint test test-long unit-programs check-sanitizers lint format \
-        format-check bench figures pretrained reproduce data install uninstall deb clean check-libraries \
-        check-test-libraries
+        format-check bench figures pretrained reproduce data install uninstall deb image image-rootfs clean \
+        check-libraries check-test-libraries
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 20
@@ -250,6 +252,13 @@ uninstall: ## remove what install put there; settings and state stay
 deb: build ## a Debian package, build/deb/dgld_<version>_<architecture>.deb
 	$(Q)deploy/install-deps.sh package
 	$(Q)deploy/build-deb.sh "$(or $(DEB_VERSION),$(shell deploy/version.sh))" build/deb
+
+image: ## build the container image IMAGE (dgld) with podman, buildah or docker; BASE names another base
+	$(Q)deploy/image.sh "$(IMAGE)" "$(BASE)"
+
+image-rootfs: build ## assemble the image's file tree in build/image-rootfs, where no engine is at hand
+	$(Q)rm -rf build/image-rootfs
+	$(Q)deploy/rootfs.sh build/image-rootfs
 
 clean: ## remove build/
 	rm -rf build

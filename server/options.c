@@ -26,11 +26,11 @@ enum {
     EXPORT = 1 << COMMAND_EXPORT,
     NAS = 1 << COMMAND_NAS,
     SUGGEST = 1 << COMMAND_SUGGEST,
-    HEALTH = 1 << COMMAND_HEALTH,
     BACKUP = 1 << COMMAND_BACKUP,
+    HEALTH = 1 << COMMAND_HEALTH,
     FITS = TRAIN | TEST,
     RUNS = FITS | NAS,                          /* the reference's modes */
-    SERVICE = SERVE | CONFIG | HEALTH | BACKUP, /* these take the settings too */
+    SERVICE = SERVE | CONFIG | BACKUP | HEALTH, /* these take the settings too */
     ROOTED =
         SERVICE | RUNS | PREDICT | SUGGEST | COSTS | TOKEN, /* these look at the root's files */
     LOADS = SERVE | RUNS | PREDICT | SUGGEST, /* of these, predictors and device sheets */
@@ -58,9 +58,9 @@ static const struct {
     {COMMAND_TOKEN, "token", "", "draw a token for a client of the service"},
     {COMMAND_JOBS, "jobs", "ACTION [ID|FILE]",
      "list, show ID, wait ID, cancel ID, submit FILE: jobs of a running service"},
-    {COMMAND_HEALTH, "health", "", "ask a running service whether it is ready; 0 where it is, else 1"},
     {COMMAND_BACKUP, "backup", "DIRECTORY",
      "copy jobs, results, data and settings of a root that may be served meanwhile"},
+    {COMMAND_HEALTH, "health", "", "ask a running service whether it is ready; 0 where it is, else 1"},
   /* clang-format on */
 };
 
@@ -96,9 +96,9 @@ static const struct flag flags[] = {
     {"root", FLAG_PATH, AT(root), ROOTED, 0, 0, "DIR",
      "where data/, result/ and config/ are; default: the current directory"},
     {"shipped", FLAG_PATH, AT(shipped), LOADS, 0, 0, "DIR",
-     "predictors and device sheets to read where the root has none, laid out as a root; default: "
-     "share/dgld beside the program's own directory, where it is installed"},
-    {"data-path", FLAG_PATH, AT(data_path), ROOTED & ~(TOKEN | HEALTH | BACKUP), 0, 0, "DIR",
+      "predictors and device sheets to read where the root has none, laid out as a root; default: "
+      "share/dgld beside the program's own directory, where it is installed"},
+    {"data-path", FLAG_PATH, AT(data_path), ROOTED & ~(TOKEN | BACKUP | HEALTH), 0, 0, "DIR",
      "the data of the space, or a folder that holds it; default: data/ of the root"},
     {"train-devices", FLAG_TEXT, AT(train_devices), FITS, 0, 0, "A,B,...",
      "devices to learn from; default: the paper's twelve phones, of a declared space all that have "
@@ -530,7 +530,7 @@ enum err options_parse(int argc, char **argv, struct options *out, struct error 
         rc = error_set(
             err, ERR_USAGE,
             "say what to do: serve, train, test, nas, predict, suggest, costs, export, config, "
-            "token, jobs, health or backup");
+            "token, jobs, backup or health");
     }
     if (rc == ERR_OK && options.command != COMMAND_NONE) {
         rc = check_flags(&options, seen, err);

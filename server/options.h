@@ -25,8 +25,8 @@ enum command {
     COMMAND_EXPORT,
     COMMAND_NAS,
     COMMAND_SUGGEST,
-    COMMAND_HEALTH,
     COMMAND_BACKUP,
+    COMMAND_HEALTH,
 };
 
 /* Texts are borrowed from argv. A text that was not given is NULL, unless the table has a default.
@@ -46,7 +46,7 @@ struct options {
     const char *name, *model;
     const char *target, *accuracy_data; /* of train */
     const char *role, *file;            /* of token; `file` of export too */
-    bool is_removal;                    /* likewise */
+    bool is_removal;                    /* of token */
     const char *url, *token_file, *ca_file, *state,
         *kind;     /* of jobs; the first and third of health */
     int64_t limit; /* 0 where it was not given */
