@@ -11,16 +11,21 @@ T       ?=
 FROM    ?=
 ACCURACY_FROM ?=
 BENCH_FLAGS ?=
+IMAGE   ?= dgld
+BASE    ?=
 
 # pkg-config name and the Debian package that brings it
 LIBRARIES := libmicrohttpd:libmicrohttpd-dev jansson:libjansson-dev openblas:libopenblas-pthread-dev \
              lapacke:liblapacke-dev libuv:libuv1-dev nettle:nettle-dev zlib:zlib1g-dev \
              yaml-0.1:libyaml-dev gnutls:libgnutls28-dev sqlite3:libsqlite3-dev \
-             libcurl:libcurl4-gnutls-dev libprotobuf-c:libprotobuf-c-dev libzip:libzip-dev
+             libcurl:libcurl4-gnutls-dev libprotobuf-c:libprotobuf-c-dev libzip:libzip-dev \
+             libpq:libpq-dev
 TEST_LIBRARIES := cmocka:libcmocka-dev
 # the schema of ONNX, and what makes C of it
 ONNX_PROTO ?= /usr/include/onnx/onnx.proto
 PROTOC_C   ?= protoc-c
+# how a target builds what it needs, unless the user said -j: one compiler a core
+PARALLEL  = $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
 pc_names  = $(foreach l,$(1),$(firstword $(subst :, ,$(l))))
 
 CFLAGS_release := -O2 -g
@@ -48,17 +53,17 @@ BUILD_LIBS  = $(shell pkg-config --libs $(call pc_names,$(LIBRARIES))) -lm -lpth
 
 .DEFAULT_GOAL := build
 .PHONY: help build run deps deps-test deps-lint test test-long unit-programs check-sanitizers lint format \
-        format-check bench figures pretrained reproduce data install uninstall deb clean check-libraries \
-        check-test-libraries
+        format-check bench figures pretrained reproduce data install uninstall deb image image-rootfs clean \
+        check-libraries check-test-libraries
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 20
 
 build: check-libraries ## build build/dgld (default); MODE=asan or tsan for the sanitizers
-	$(Q)$(MAKE) --no-print-directory $(BINARY)
+	$(Q)$(MAKE) $(PARALLEL) --no-print-directory $(BINARY)
 
 run: deps ## install what is missing, build, and serve on 127.0.0.1:8080
-	$(Q)$(MAKE) --no-print-directory build
+	$(Q)$(MAKE) $(PARALLEL) --no-print-directory build
 	./build/dgld serve
 
 # ---- dependencies --------------------------------------------------------------------------------
@@ -139,14 +144,14 @@ $(OUT)/tests/bench/%: $(OUT)/tests/bench/%.o $(OUT)/libdgld.a
 
 test: deps-test ## install what is missing, build, and run all tests; T=name runs what matches
 	$(Q)$(MAKE) --no-print-directory check-test-libraries build
-	$(Q)$(MAKE) --no-print-directory unit-programs
+	$(Q)$(MAKE) $(PARALLEL) --no-print-directory unit-programs
 	$(Q)deploy/install-deps.sh python
 	$(Q)build/venv/bin/python tests/support/run_tests.py --mode release --match "$(T)"
 
 check-sanitizers: deps-test ## the C tests under ASan+UBSan, then under TSan
 	$(Q)$(MAKE) --no-print-directory check-test-libraries
-	$(Q)$(MAKE) --no-print-directory MODE=asan build/asan/dgld unit-programs
-	$(Q)$(MAKE) --no-print-directory MODE=tsan build/tsan/dgld unit-programs
+	$(Q)$(MAKE) $(PARALLEL) --no-print-directory MODE=asan build/asan/dgld unit-programs
+	$(Q)$(MAKE) $(PARALLEL) --no-print-directory MODE=tsan build/tsan/dgld unit-programs
 	$(Q)deploy/install-deps.sh python
 	$(Q)build/venv/bin/python tests/support/run_tests.py --mode asan --match "$(T)"
 	$(Q)build/venv/bin/python tests/support/run_tests.py --mode tsan --match "$(T)"
@@ -181,8 +186,8 @@ lint: SHELL := /bin/bash
 
 bench: ## measure speed beside nginx (a report, not a test); BENCH_FLAGS=--quick tries it out
 	$(Q)deploy/install-deps.sh build test bench
-	$(Q)$(MAKE) --no-print-directory build
-	$(Q)$(MAKE) --no-print-directory $(BENCH_PROGRAMS)
+	$(Q)$(MAKE) $(PARALLEL) --no-print-directory build
+	$(Q)$(MAKE) $(PARALLEL) --no-print-directory $(BENCH_PROGRAMS)
 	$(Q)deploy/install-deps.sh python
 	$(Q)build/venv/bin/python tests/bench/bench.py $(BENCH_FLAGS)
 
@@ -247,6 +252,13 @@ uninstall: ## remove what install put there; settings and state stay
 deb: build ## a Debian package, build/deb/dgld_<version>_<architecture>.deb
 	$(Q)deploy/install-deps.sh package
 	$(Q)deploy/build-deb.sh "$(or $(DEB_VERSION),$(shell deploy/version.sh))" build/deb
+
+image: ## build the container image IMAGE (dgld) with podman, buildah or docker; BASE names another base
+	$(Q)deploy/image.sh "$(IMAGE)" "$(BASE)"
+
+image-rootfs: build ## assemble the image's file tree in build/image-rootfs, where no engine is at hand
+	$(Q)rm -rf build/image-rootfs
+	$(Q)deploy/rootfs.sh build/image-rootfs
 
 clean: ## remove build/
 	rm -rf build
