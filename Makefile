@@ -18,11 +18,14 @@ BASE    ?=
 LIBRARIES := libmicrohttpd:libmicrohttpd-dev jansson:libjansson-dev openblas:libopenblas-pthread-dev \
              lapacke:liblapacke-dev libuv:libuv1-dev nettle:nettle-dev zlib:zlib1g-dev \
              yaml-0.1:libyaml-dev gnutls:libgnutls28-dev sqlite3:libsqlite3-dev \
-             libcurl:libcurl4-gnutls-dev libprotobuf-c:libprotobuf-c-dev libzip:libzip-dev
+             libcurl:libcurl4-gnutls-dev libprotobuf-c:libprotobuf-c-dev libzip:libzip-dev \
+             libpq:libpq-dev
 TEST_LIBRARIES := cmocka:libcmocka-dev
 # the schema of ONNX, and what makes C of it
 ONNX_PROTO ?= /usr/include/onnx/onnx.proto
 PROTOC_C   ?= protoc-c
+# how a target builds what it needs, unless the user said -j: one compiler a core
+PARALLEL  = $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
 pc_names  = $(foreach l,$(1),$(firstword $(subst :, ,$(l))))
 
 CFLAGS_release := -O2 -g
@@ -56,10 +59,10 @@ help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 20
 
 build: check-libraries ## build build/dgld (default); MODE=asan or tsan for the sanitizers
-	$(Q)$(MAKE) --no-print-directory $(BINARY)
+	$(Q)$(MAKE) $(PARALLEL) --no-print-directory $(BINARY)
 
 run: deps ## install what is missing, build, and serve on 127.0.0.1:8080
-	$(Q)$(MAKE) --no-print-directory build
+	$(Q)$(MAKE) $(PARALLEL) --no-print-directory build
 	./build/dgld serve
 
 # ---- dependencies --------------------------------------------------------------------------------
@@ -140,14 +143,14 @@ $(OUT)/tests/bench/%: $(OUT)/tests/bench/%.o $(OUT)/libdgld.a
 
 test: deps-test ## install what is missing, build, and run all tests; T=name runs what matches
 	$(Q)$(MAKE) --no-print-directory check-test-libraries build
-	$(Q)$(MAKE) --no-print-directory unit-programs
+	$(Q)$(MAKE) $(PARALLEL) --no-print-directory unit-programs
 	$(Q)deploy/install-deps.sh python
 	$(Q)build/venv/bin/python tests/support/run_tests.py --mode release --match "$(T)"
 
 check-sanitizers: deps-test ## the C tests under ASan+UBSan, then under TSan
 	$(Q)$(MAKE) --no-print-directory check-test-libraries
-	$(Q)$(MAKE) --no-print-directory MODE=asan build/asan/dgld unit-programs
-	$(Q)$(MAKE) --no-print-directory MODE=tsan build/tsan/dgld unit-programs
+	$(Q)$(MAKE) $(PARALLEL) --no-print-directory MODE=asan build/asan/dgld unit-programs
+	$(Q)$(MAKE) $(PARALLEL) --no-print-directory MODE=tsan build/tsan/dgld unit-programs
 	$(Q)deploy/install-deps.sh python
 	$(Q)build/venv/bin/python tests/support/run_tests.py --mode asan --match "$(T)"
 	$(Q)build/venv/bin/python tests/support/run_tests.py --mode tsan --match "$(T)"
@@ -182,8 +185,8 @@ lint: SHELL := /bin/bash
 
 bench: ## measure speed beside nginx (a report, not a test); BENCH_FLAGS=--quick tries it out
 	$(Q)deploy/install-deps.sh build test bench
-	$(Q)$(MAKE) --no-print-directory build
-	$(Q)$(MAKE) --no-print-directory $(BENCH_PROGRAMS)
+	$(Q)$(MAKE) $(PARALLEL) --no-print-directory build
+	$(Q)$(MAKE) $(PARALLEL) --no-print-directory $(BENCH_PROGRAMS)
 	$(Q)deploy/install-deps.sh python
 	$(Q)build/venv/bin/python tests/bench/bench.py $(BENCH_FLAGS)
 

@@ -9,8 +9,9 @@ packages_of() {
     build) echo "gcc libc6-dev make pkg-config libmicrohttpd-dev libjansson-dev libopenblas-pthread-dev" \
                 "liblapacke-dev libuv1-dev nettle-dev zlib1g-dev libyaml-dev libgnutls28-dev" \
                 "libsqlite3-dev libcurl4-gnutls-dev libprotobuf-c-dev protobuf-c-compiler libonnx-dev" \
-                "libzip-dev" ;;
-    test) echo "libcmocka-dev python3 python3-venv python3-torch curl openssl" ;;
+                "libzip-dev libpq-dev" ;;
+    test) echo "libcmocka-dev python3 python3-venv python3-torch curl openssl" \
+               "postgresql" ;;
     lint) echo "clang-format clang-tidy cppcheck" ;;
     bench) echo "nginx-light wrk" ;;
     *) echo "install-deps.sh: there is no group $1" >&2; exit 2 ;;

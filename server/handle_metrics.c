@@ -3,6 +3,7 @@
 #include "proto/prometheus.h"
 #include "server/app.h"
 #include "server/http.h"
+#include "server/jobs.h"
 #include "server/log.h"
 #include "server/pool.h"
 #include "server/process.h"
@@ -104,6 +105,9 @@ void metrics_get(struct app *app, const struct request *request, struct reply *r
     counters_encode(app->counters, &text);
     encode_models(app, &text);
     if (app->jobs != NULL) {
+        prom_single(&text, "dgld_job_store_up", "gauge",
+                    "1 where jobs can be stored, 0 where the last try failed.",
+                    jobs_is_healthy(app->jobs, NULL));
         job_totals_encode(&app->job_totals, &text);
     }
     encode_process(&text);

@@ -1,4 +1,6 @@
+#define _GNU_SOURCE /* POLLRDHUP; NOLINT(bugprone-reserved-identifier) */
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -134,6 +136,16 @@ static void expire(const struct http_server *server, struct connection *connecti
     (void)shutdown(connection->fd, SHUT_RDWR);
 }
 
+/* Whether the client sends no more, while something of it is waited for. */
+static bool has_half_closed(const struct connection *connection)
+{
+    struct pollfd at = {.fd = connection->fd, .events = POLLRDHUP};
+
+    return atomic_load_explicit(&connection->waiting_for, memory_order_relaxed) !=
+               WAIT_REPLY_READ &&
+           poll(&at, 1, 0) == 1;
+}
+
 size_t http_reap(struct http_server *server)
 {
     int64_t now_ms = clock_ms();
@@ -147,6 +159,10 @@ size_t http_reap(struct http_server *server)
             atomic_compare_exchange_strong(&c->deadline_ms, &deadline_ms, DEADLINE_EXPIRED)) {
             expire(server, c);
             n++;
+        } else if (has_half_closed(c)) {
+            /* The library misses an end that arrives together with data: it does not read again
+             * where it got less than it had room for. Shutting what is shut makes a new event. */
+            (void)shutdown(c->fd, SHUT_RD);
         }
     }
     (void)pthread_mutex_unlock(&server->lock);

@@ -9,6 +9,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 
 import numpy
@@ -16,6 +17,9 @@ import pytest
 import requests
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.append(str(ROOT / "tests" / "support"))
+
+from postgres import Postgres  # noqa: E402
 BINARY = ROOT / "build" / "dgld"
 SHARED = pathlib.Path(os.environ.get("DGLD_TEST_SHARED", ROOT.parent / "shared"))
 DATA = SHARED / "data" / "dgl"
@@ -167,7 +171,7 @@ class Service:
         """Posts an object as JSON, or bytes as they are."""
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         headers = {"Content-Type": "application/json"} | headers
-        return requests.post(self.url + path, data=data, headers=headers, timeout=30)
+        return requests.post(self.url + path, data=data, headers=headers, timeout=120)
 
     def predict(self, **fields):
         """Posts a prediction that has to succeed and returns the reply."""
@@ -216,6 +220,23 @@ def start():
     yield start_one
     for daemon in daemons:
         daemon.stop()
+
+
+@pytest.fixture(scope="session")
+def postgres_server():
+    """One PostgreSQL for all tests that want one. It survives what a test does to it, and loses nothing."""
+    server = Postgres(is_durable=True, has_port=True)
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def postgres(postgres_server):
+    """The same, running, without a job store in it."""
+    if postgres_server.process is None:
+        postgres_server.start()
+    postgres_server.sql("SET client_min_messages = error; DROP SCHEMA IF EXISTS dgld CASCADE")
+    return postgres_server
 
 
 def pytest_configure(config):
