@@ -25,6 +25,7 @@ enum err command_costs(const struct options *options, struct error *err);
 enum err command_config(const struct options *options, struct error *err);
 enum err command_routes(const struct options *options, struct error *err);
 enum err command_jobs(const struct options *options, struct error *err);
+enum err command_backup(const struct options *options, struct error *err);
 enum err command_export(const struct options *options, struct error *err);
 /* ERR_IO where the service is not ready, or not there. */
 enum err command_health(const struct options *options, struct error *err);

@@ -301,14 +301,18 @@ enum err data_find_device(const struct data_tree *tree, const struct space *spac
 }
 
 enum err data_find_measurements(const struct data_tree *tree, const struct space *space,
-                                const char *name, char *path, struct error *err)
+                                const char *name, char *path, char spelled[DEVICE_NAME_BYTES],
+                                struct error *err)
 {
     enum err rc = device_name_validate(name, err);
 
     for (enum data_place at = DATA_MEASUREMENTS; rc == ERR_OK && at <= DATA_MEASUREMENTS_GIVEN;
          at++) {
-        char spelled[DEVICE_NAME_BYTES];
-        enum err found = find_in_place(tree, space, at, name, path, spelled, err);
+        char name_found[DEVICE_NAME_BYTES];
+        enum err found = find_in_place(tree, space, at, name, path, name_found, err);
+        if (found == ERR_OK && spelled != NULL) {
+            memcpy(spelled, name_found, DEVICE_NAME_BYTES);
+        }
         if (found != ERR_NOT_FOUND) {
             return found;
         }

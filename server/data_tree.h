@@ -85,10 +85,11 @@ enum err data_find_device_file(const struct data_tree *tree, const struct space 
                                struct error *err);
 
 /* Looks for the CSV of what was measured of a device, whose name may differ likewise; its path goes
- * into `path` (PATH_BYTES). ERR_NOT_FOUND where there is none; ERR_INVALID where the name could mean
+ * into `path` (PATH_BYTES), and its name as it stands there into `spelled` (may be NULL). ERR_NOT_FOUND where there is none; ERR_INVALID where the name could mean
  * several. */
 enum err data_find_measurements(const struct data_tree *tree, const struct space *space,
-                                const char *name, char *path, struct error *err);
+                                const char *name, char *path, char spelled[DEVICE_NAME_BYTES],
+                                struct error *err);
 
 /* Names of the devices that have a latency file for the space, sorted. None is no error. */
 enum err data_list_measured(const struct data_tree *tree, const struct space *space,

@@ -25,6 +25,7 @@ enum command {
     COMMAND_EXPORT,
     COMMAND_NAS,
     COMMAND_SUGGEST,
+    COMMAND_BACKUP,
     COMMAND_HEALTH,
 };
 
@@ -33,6 +34,7 @@ enum command {
 struct options {
     enum command command;
     bool is_help, is_version;
+    char *const *arguments; /* main()'s, the program's name first */
     const char *root, *shipped, *data_path, *search_space;
     const char *load_path, *train_devices, *test_devices, *predictor;
     const char *hardware, *device, *architectures_file;
@@ -44,6 +46,7 @@ struct options {
     const char *name, *model;
     const char *target, *accuracy_data; /* of train */
     const char *role, *file;            /* of token; `file` of export too */
+    bool is_removal;                    /* of token */
     const char *url, *token_file, *ca_file, *state,
         *kind;     /* of jobs; the first and third of health */
     int64_t limit; /* 0 where it was not given */
