@@ -11,12 +11,15 @@ T       ?=
 FROM    ?=
 ACCURACY_FROM ?=
 BENCH_FLAGS ?=
+IMAGE   ?= dgld
+BASE    ?=
 
 # pkg-config name and the Debian package that brings it
 LIBRARIES := libmicrohttpd:libmicrohttpd-dev jansson:libjansson-dev openblas:libopenblas-pthread-dev \
              lapacke:liblapacke-dev libuv:libuv1-dev nettle:nettle-dev zlib:zlib1g-dev \
              yaml-0.1:libyaml-dev gnutls:libgnutls28-dev sqlite3:libsqlite3-dev \
-             libcurl:libcurl4-gnutls-dev libprotobuf-c:libprotobuf-c-dev libzip:libzip-dev
+             libcurl:libcurl4-gnutls-dev libprotobuf-c:libprotobuf-c-dev libzip:libzip-dev \
+             libpq:libpq-dev
 TEST_LIBRARIES := cmocka:libcmocka-dev
 # the schema of ONNX, and what makes C of it
 ONNX_PROTO ?= /usr/include/onnx/onnx.proto
@@ -56,7 +59,8 @@ BUILD_LIBS  = $(shell pkg-config --libs $(call pc_names,$(LIBRARIES))) -lm -lpth
 
 .DEFAULT_GOAL := build
 .PHONY: help build run deps deps-test deps-lint test test-long unit-programs check-sanitizers lint format \
-        format-check bench figures pretrained reproduce data install clean check-libraries check-test-libraries
+        format-check bench figures hyperparameters pretrained reproduce data install uninstall deb image \
+        image-rootfs clean check-libraries check-test-libraries
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 20
@@ -214,6 +218,10 @@ figures: ## print the figures of calibrations, libraries and intervals; some min
 	$(Q)$(MAKE) --no-print-directory $(OUT)/tests/bench/evaluate_calibration
 	$(Q)$(OUT)/tests/bench/evaluate_calibration
 
+hyperparameters: ## derive what calibrations believe from the devices of the library; many minutes
+	$(Q)$(MAKE) --no-print-directory $(OUT)/tests/bench/derive_hyperparameters
+	$(Q)$(OUT)/tests/bench/derive_hyperparameters
+
 # ---- data and models -----------------------------------------------------------------------------
 
 data: ## FROM=DIR links a copy of the reference's data into data/
@@ -232,11 +240,52 @@ pretrained: build ## train the shipped predictors; FROM=DIR and ACCURACY_FROM=DI
 reproduce: build ## print the README's comparison with the paper; FROM=DIR names the data; some minutes
 	$(Q)$(PYTHON) tests/support/reproduce.py $(if $(FROM),--data "$(FROM)")
 
-install: build ## binary, default settings, device sheets and predictors; honours DESTDIR and PREFIX
-	install -D -m 0755 build/dgld $(DESTDIR)$(PREFIX)/bin/dgld
-	install -D -m 0644 config/dgld.json $(DESTDIR)$(PREFIX)/share/dgld/config/dgld.json
-	for f in data/devices/*.json result/*/*.safetensors; do \
-	    install -D -m 0644 "$$f" "$(DESTDIR)$(PREFIX)/share/dgld/$$f" || exit 1; done
+# ---- installation --------------------------------------------------------------------------------
+
+# settings are the system's where the program is
+SYSCONFDIR  ?= $(if $(filter /usr /usr/local,$(PREFIX)),/etc,$(PREFIX)/etc)
+UNITDIR     ?= $(PREFIX)/lib/systemd/system
+SYSUSERSDIR ?= $(PREFIX)/lib/sysusers.d
+SHARE       := $(PREFIX)/share/dgld
+DOC         := $(PREFIX)/share/doc/dgld
+MANUAL      := $(PREFIX)/share/man/man1
+SETTINGS    := $(SYSCONFDIR)/dgld/dgld.json
+SHIPPED_MODELS = $(foreach m,pretrainmodel pretrainmodel-mlp accuracymodel,$(wildcard result/*/$(m).safetensors))
+# paths that the units name, as they stand in deploy/systemd
+unit_paths   = sed -e 's|/usr/bin/dgld|$(PREFIX)/bin/dgld|' -e 's|/etc/dgld|$(SYSCONFDIR)/dgld|' \
+               -e 's|/usr/share/doc/dgld|$(DOC)|'
+
+install: build ## program, predictors, device sheets, settings, documents, units; honours DESTDIR, PREFIX, SYSCONFDIR
+	$(Q)install -D -m 0755 build/dgld "$(DESTDIR)$(PREFIX)/bin/dgld"
+	$(Q)for f in config/dgld.json data/devices/*.json $(SHIPPED_MODELS); do \
+	    install -D -m 0644 "$$f" "$(DESTDIR)$(SHARE)/$$f" || exit 1; done
+	$(Q)install -D -m 0644 README.md "$(DESTDIR)$(DOC)/README.md"
+	$(Q)install -D -m 0644 config/README.md "$(DESTDIR)$(DOC)/config.md"
+	$(Q)install -D -m 0644 deploy/systemd/README.md "$(DESTDIR)$(DOC)/systemd.md"
+	$(Q)install -D -m 0644 deploy/dgld.1 "$(DESTDIR)$(MANUAL)/dgld.1"
+	$(Q)install -d "$(DESTDIR)$(UNITDIR)"
+	$(Q)for u in dgld.service dgld.socket; do \
+	    $(unit_paths) "deploy/systemd/$$u" >"$(DESTDIR)$(UNITDIR)/$$u" && \
+	    chmod 0644 "$(DESTDIR)$(UNITDIR)/$$u" || exit 1; done
+	$(Q)install -D -m 0644 deploy/systemd/dgld.sysusers.conf "$(DESTDIR)$(SYSUSERSDIR)/dgld.conf"
+	$(Q)if [ -e "$(DESTDIR)$(SETTINGS)" ]; then echo "$(DESTDIR)$(SETTINGS) is there and stays as it is"; \
+	    else install -D -m 0644 config/dgld.json "$(DESTDIR)$(SETTINGS)"; fi
+
+uninstall: ## remove what install put there; settings and state stay
+	$(Q)rm -f "$(DESTDIR)$(PREFIX)/bin/dgld" "$(DESTDIR)$(MANUAL)/dgld.1" "$(DESTDIR)$(SYSUSERSDIR)/dgld.conf" \
+	    "$(DESTDIR)$(UNITDIR)/dgld.service" "$(DESTDIR)$(UNITDIR)/dgld.socket"
+	$(Q)rm -rf "$(DESTDIR)$(SHARE)" "$(DESTDIR)$(DOC)"
+
+deb: build ## a Debian package, build/deb/dgld_<version>_<architecture>.deb
+	$(Q)deploy/install-deps.sh package
+	$(Q)deploy/build-deb.sh "$(or $(DEB_VERSION),$(shell deploy/version.sh))" build/deb
+
+image: ## build the container image IMAGE (dgld) with podman, buildah or docker; BASE names another base
+	$(Q)deploy/image.sh "$(IMAGE)" "$(BASE)"
+
+image-rootfs: build ## assemble the image's file tree in build/image-rootfs, where no engine is at hand
+	$(Q)rm -rf build/image-rootfs
+	$(Q)deploy/rootfs.sh build/image-rootfs
 
 clean: ## remove build/
 	rm -rf build
