@@ -18,7 +18,7 @@ static void encode_build(const struct app *app, struct text *text)
     prom_family(text, "dgld_build_info", "gauge", "The program's version, as a label.");
     prom_whole(text, "dgld_build_info", &label, 1, 1);
     prom_single(text, "dgld_ready", "gauge", "1 where /readyz answers 200, else 0.",
-                atomic_load(&app->is_ready) && !atomic_load(&app->is_draining));
+                app_is_ready(app));
     prom_single(text, "dgld_log_lines_lost_total", "counter",
                 "Log lines that were left out: too many warnings, or nobody read.",
                 (double)log_n_lost());

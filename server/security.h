@@ -27,9 +27,10 @@ struct security {
 };
 
 /* Loads what the settings name, relative to `root`; a file that is absent or wrong stops the start.
- * What is allowed and yet unwise is logged. The caller ends it with security_close(). */
+ * What is allowed and yet unwise is logged; `exposed` is the address where others than programs of
+ * this machine connect, or NULL. The caller ends it with security_close(). */
 enum err security_init(struct security *security, const struct config *config, const char *root,
-                       struct error *err);
+                       const char *exposed, struct error *err);
 
 /* Reads tokens and certificate again. What is wrong is logged with the reason, and what was there
  * stays. Settings are not looked at. */

@@ -283,7 +283,7 @@ def test_ports_and_probes_are_the_programs(objects):
     assert port["containerPort"] == settings_of(objects)["port"]
     paths = {probe: container(objects)[probe]["httpGet"]["path"] for probe in ("startupProbe", "livenessProbe", "readinessProbe")}
     assert paths == {"startupProbe": "/healthz", "livenessProbe": "/healthz", "readinessProbe": "/readyz"}
-    assert {f"GET {path} anyone" for path in paths.values()} <= {" ".join(line.split()) for line in run("routes").stdout.splitlines()}
+    assert {f"GET {path} none" for path in paths.values()} <= {" ".join(line.split()) for line in run("routes").stdout.splitlines()}
 
 
 def test_a_stop_has_the_time_that_it_takes(objects):
