@@ -168,7 +168,7 @@ $(OUT)/tests/bench/%: $(OUT)/tests/bench/%.o $(OUT)/libdgld.a
 test: deps-test ## install what is missing, build, and run all tests; T=name runs what matches
 	$(Q)$(MAKE) --no-print-directory check-test-libraries build
 	$(Q)$(MAKE) $(PARALLEL) --no-print-directory unit-programs
-	$(Q)deploy/install-deps.sh python
+	$(Q)deploy/install-deps.sh python tools
 	$(Q)build/venv/bin/python tests/support/run_tests.py --mode release --match "$(T)"
 
 check-sanitizers: deps-test ## the C tests under ASan+UBSan, then under TSan

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what is missing: Debian packages by group (build, test, lint, bench, package), for the group
-# `web` Node.js and npm, and for the group `python` the pinned packages of the tests into build/venv.
-# Does nothing where all is there.
+# `web` Node.js and npm, for the group `python` the pinned packages of the tests into build/venv, and for
+# `tools` programs that the tests of deployments use into build/tools. Does nothing where all is there.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -37,6 +37,30 @@ install_packages() {
     DEBIAN_FRONTEND=noninteractive $as_root apt-get install -y -qq --no-install-recommends $missing >/dev/null
 }
 
+# Packages of which programs are wanted, but not that they are installed: one would start a service, the
+# other may be in the way of a newer one.
+install_tools() {
+    tools=build/tools
+    [ -x "$tools/usr/bin/promtool" ] && [ -x "$tools/usr/bin/prometheus" ] && [ -x "$tools/usr/bin/kubectl" ] &&
+        return 0
+    rm -rf "$tools"
+    mkdir -p "$tools/packages"
+    echo "unpacking prometheus kubernetes-client into $tools"
+    if ! download_tools 2>/dev/null; then
+        if [ "$(id -u)" -eq 0 ]; then apt-get update -qq; else sudo apt-get update -qq; fi
+        download_tools
+    fi
+    for package in "$tools"/packages/*.deb; do
+        dpkg-deb --extract "$package" "$tools"
+    done
+    rm -r "$tools/packages"
+}
+
+download_tools() {
+    (cd "$tools/packages" &&
+        apt-get download -qq -o APT::Sandbox::User="$(id -un)" prometheus kubernetes-client)
+}
+
 install_python() {
     stamp=build/venv/requirements.txt
     cmp -s tests/requirements.txt "$stamp" 2>/dev/null && return 0
@@ -57,6 +81,7 @@ for group in "$@"; do
     case "$group" in
     web) install_web ;;
     python) install_python ;;
+    tools) install_tools ;;
     *) # shellcheck disable=SC2046  # likewise
        install_packages $(packages_of "$group") ;;
     esac
