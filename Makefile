@@ -53,8 +53,8 @@ BUILD_LIBS  = $(shell pkg-config --libs $(call pc_names,$(LIBRARIES))) -lm -lpth
 
 .DEFAULT_GOAL := build
 .PHONY: help build run deps deps-test deps-lint test test-long unit-programs check-sanitizers lint format \
-        format-check bench figures pretrained reproduce data install uninstall deb image image-rootfs clean \
-        check-libraries check-test-libraries
+        format-check bench figures hyperparameters pretrained reproduce data install uninstall deb image \
+        image-rootfs clean check-libraries check-test-libraries
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 20
@@ -194,6 +194,10 @@ bench: ## measure speed beside nginx (a report, not a test); BENCH_FLAGS=--quick
 figures: ## print the figures of calibrations, libraries and intervals; some minutes
 	$(Q)$(MAKE) --no-print-directory $(OUT)/tests/bench/evaluate_calibration
 	$(Q)$(OUT)/tests/bench/evaluate_calibration
+
+hyperparameters: ## derive what calibrations believe from the devices of the library; many minutes
+	$(Q)$(MAKE) --no-print-directory $(OUT)/tests/bench/derive_hyperparameters
+	$(Q)$(OUT)/tests/bench/derive_hyperparameters
 
 # ---- data and models -----------------------------------------------------------------------------
 
