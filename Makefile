@@ -11,6 +11,7 @@ T       ?=
 FROM    ?=
 ACCURACY_FROM ?=
 BENCH_FLAGS ?=
+CAPACITY_FLAGS ?=
 IMAGE   ?= dgld
 BASE    ?=
 
@@ -59,8 +60,8 @@ BUILD_LIBS  = $(shell pkg-config --libs $(call pc_names,$(LIBRARIES))) -lm -lpth
 
 .DEFAULT_GOAL := build
 .PHONY: help build run deps deps-test deps-lint test test-long unit-programs check-sanitizers lint format \
-        format-check bench figures hyperparameters pretrained reproduce data install uninstall deb image \
-        image-rootfs clean check-libraries check-test-libraries
+        format-check bench capacity figures hyperparameters pretrained reproduce data install uninstall deb \
+        image image-rootfs clean check-libraries check-test-libraries
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 20
@@ -213,6 +214,13 @@ bench: ## measure speed beside nginx (a report, not a test); BENCH_FLAGS=--quick
 	$(Q)$(MAKE) $(PARALLEL) --no-print-directory $(BENCH_PROGRAMS)
 	$(Q)deploy/install-deps.sh python
 	$(Q)build/venv/bin/python tests/bench/bench.py $(BENCH_FLAGS)
+
+capacity: ## measure what one core gives, and print the tables of deploy/CAPACITY.md; CAPACITY_FLAGS=--write puts them there
+	$(Q)deploy/install-deps.sh build test bench
+	$(Q)$(MAKE) --no-print-directory build
+	$(Q)$(MAKE) --no-print-directory $(BENCH_PROGRAMS)
+	$(Q)deploy/install-deps.sh python
+	$(Q)build/venv/bin/python tests/bench/capacity.py $(CAPACITY_FLAGS)
 
 figures: ## print the figures of calibrations, libraries and intervals; some minutes
 	$(Q)$(MAKE) --no-print-directory $(OUT)/tests/bench/evaluate_calibration
