@@ -659,7 +659,7 @@ static enum err commit_open(struct pg_db *db, struct error *err)
 
 enum err postgres_commit(struct pg_db *db, struct error *err)
 {
-    struct error own;
+    struct error own = {0};
     enum err rc;
 
     err = err != NULL ? err : &own;

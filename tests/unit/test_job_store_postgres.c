@@ -414,7 +414,8 @@ static void schemas_that_are_no_job_stores_are_refused(void **state)
     refused(postgres_uri, ERR_INVALID, "damaged (relation \"dgld.removed_jobs\" does not exist)");
     postgres_sql("DROP TABLE dgld.schema_version");
     refused(postgres_uri, ERR_INVALID, "another program");
-    postgres_sql("DROP SCHEMA dgld CASCADE; CREATE SCHEMA dgld"); /* as an administrator would */
+    postgres_sql(
+        "SET client_min_messages = error; DROP SCHEMA dgld CASCADE; CREATE SCHEMA dgld"); /* as an administrator would */
     job_store_close(open_store());
 }
 
