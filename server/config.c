@@ -77,6 +77,9 @@ const struct config_key config_keys[] = {
           "requests of one address at once, where request_rate_max is set"),
     WHOLE(drain_delay_ms, LIVE, 0, 600000, 0, "ms",
           "time at a stop in which /readyz is 503 already and requests are still taken"),
+    WHOLE(drain_idle_ms, LIVE, 0, 600000, 1000, "ms",
+          "time at a stop, or a hand-over, after which a connection that was kept open and asks nothing is closed; "
+          "what it asks before is answered, with Connection: close"),
     WHOLE(drain_timeout_ms, LIVE, 0, 600000, 10000, "ms",
           "longest wait at a stop for requests in flight"),
     WHOLE(compression_min_bytes, LIVE, 0, 1024 * MIB, 1400, "bytes",

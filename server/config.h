@@ -35,6 +35,7 @@ struct config {
     _Atomic int64_t request_rate_max; /* requests a second; 0: no bound */
     _Atomic int64_t request_burst_max;
     _Atomic int64_t drain_delay_ms;
+    _Atomic int64_t drain_idle_ms;
     _Atomic int64_t drain_timeout_ms;
     _Atomic int64_t compression_min_bytes; /* 0: never */
     _Atomic int64_t model_poll_ms;
@@ -113,7 +114,7 @@ const char *config_type_name(enum config_type type);
 enum err config_check(const struct config *config, const struct config_key **key,
                       struct error *err);
 
-/* Whether only programs of this machine can reach `bind`. */
-bool config_is_loopback(const struct config *config);
+/* Whether only programs of this machine can reach `address`; false where it is none. */
+bool config_is_loopback(const char *address);
 
 #endif

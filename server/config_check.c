@@ -27,11 +27,11 @@ static bool read_address(const char *address, bool *is_loopback)
     return false;
 }
 
-bool config_is_loopback(const struct config *config)
+bool config_is_loopback(const char *address)
 {
     bool is_loopback = false;
 
-    return read_address(config->bind, &is_loopback) && is_loopback;
+    return read_address(address, &is_loopback) && is_loopback;
 }
 
 /* ---- origins (RFC 6454, as browsers write them) ---------------------------------------------- */

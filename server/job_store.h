@@ -67,6 +67,11 @@ typedef void job_news_fn(void *context, const struct job_news *news);
  * on one looks for it, too. Of a file there are none. */
 void job_store_follow(struct job_store *store, job_news_fn *tell, void *context);
 
+/* Copies the store at `path`, a file, to the file `to`, which is made: all of it as it is at one
+ * moment, while others write. `n_jobs` receives how many jobs the copy holds. Errors of
+ * job_store_open(). */
+enum err job_store_copy(const char *path, const char *to, int64_t *n_jobs, struct error *err);
+
 /* ---- writing --------------------------------------------------------------------------------- */
 
 enum err job_store_begin(struct job_store *store, struct error *err);

@@ -465,6 +465,19 @@ static enum err take_owner(struct sqlite_job_store *store, struct error *err)
     return rc;
 }
 
+enum err job_store_copy(const char *path, const char *to, int64_t *n_jobs, struct error *err)
+{
+    struct sqlite_db from = {.what = "job store", .setting = "job_store", .path = path};
+    struct sqlite_db copy = {.what = "job store", .setting = "job_store", .path = to};
+    enum err rc = sqlite_copy(&from, &job_store_schema, to, err);
+
+    rc = rc == ERR_OK ? sqlite_open_reader(&copy, err) : rc;
+    rc = rc == ERR_OK ? sqlite_count(&copy, "SELECT count(*) FROM jobs", n_jobs, err) : rc;
+    sqlite_close(&from);
+    sqlite_close(&copy);
+    return rc;
+}
+
 enum err job_store_sqlite_open(const char *path, struct job_store **out, char *owner,
                                struct error *err)
 {

@@ -296,6 +296,18 @@ static void log_end(const struct work *work, const struct verdict *verdict)
               verdict->error);
 }
 
+static void count_end(const struct work *work, enum job_state state)
+{
+    static const enum run_outcome outcomes[JOB_N_STATES] = {
+        [JOB_QUEUED] = RUN_PUT_BACK,
+        [JOB_SUCCEEDED] = RUN_SUCCEEDED,
+        [JOB_FAILED] = RUN_FAILED,
+        [JOB_CANCELLED] = RUN_CANCELLED,
+    };
+
+    counters_job_run(work->place->app->counters, work->job.kind, outcomes[state]);
+}
+
 /* Stores the verdict, however long the store cannot be written, unless the service ends: then the
  * job is found running at its next start. */
 static void store_verdict(struct work *work, const struct verdict *verdict)
@@ -324,7 +336,9 @@ static void store_verdict(struct work *work, const struct verdict *verdict)
     text_close(&progress);
     if (is_stored) {
         log_end(work, verdict);
+        count_end(work, verdict->state);
     } else if (err.code == ERR_OK) {
+        counters_job_run(work->place->app->counters, work->job.kind, RUN_LOST);
         drop_lost(work);
     }
     job_board_end(work->place->board, work->run, is_stored && job_has_ended(verdict->state));

@@ -594,6 +594,17 @@ static void sweep(const struct app *app)
     }
 }
 
+/* An empty root has no result tree yet, where the store and what jobs make go. Where it cannot be made
+ * the store says so. */
+static void make_result_tree(const struct app *app)
+{
+    char path[PATH_BYTES];
+
+    if (path_format(path, NULL, "%s/result", app->tree.root) == ERR_OK) {
+        (void)result_make_directory(path, NULL);
+    }
+}
+
 /* Where none are asked for, as many as keep every core busy with jobs of one kind, while a worker is
  * left to each of the others. */
 static unsigned n_workers(const struct config *config)
@@ -660,6 +671,7 @@ enum err jobs_start(struct app *app, struct jobs **out, struct error *err)
     (void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
     (void)pthread_cond_init(&jobs->has_news, &attributes);
     (void)pthread_condattr_destroy(&attributes);
+    make_result_tree(app);
     rc = find_place(app, place, err);
     rc = rc != ERR_OK ? rc : job_board_create(&jobs->board, err);
     rc = rc != ERR_OK ? rc : job_store_open(place, &jobs->store, jobs->owner, err);

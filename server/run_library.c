@@ -68,6 +68,8 @@ enum err run_library_learn(const struct device_library *library, uint64_t seed,
     for (size_t s = 0; s < LIBRARY_N_SIZES; s++) {
         model->info.library.spearman[s] = mean.at[s].spearman;
     }
+    prior_rate_table_destroy(model->rates);
+    model->rates = NULL; /* of the one before */
     calibration_prior_destroy(model->prior);
     model->prior = prior;
     model_version_whole(model, model->info.version);
