@@ -132,6 +132,12 @@ def test_a_password_is_printed_nowhere(make, postgres, tmp_path, monkeypatch):
     (tmp_path / "passwords").chmod(0o600)
     monkeypatch.setenv("PGPASSFILE", str(tmp_path / "passwords"))
     assert ready(make(uri=f"postgresql://{ROLE}@{address}").start()) == {"status": "ready"}
+    monkeypatch.delenv("PGPASSFILE")
+    (tmp_path / "services").write_text(
+        f"[jobs]\nhost=127.0.0.1\nport={postgres.port}\ndbname={DATABASE}\nuser={ROLE}\npassword={PASSWORD}\n"
+    )
+    monkeypatch.setenv("PGSERVICEFILE", str(tmp_path / "services"))
+    assert ready(make(uri="postgresql:///?service=jobs").start()) == {"status": "ready"}
 
 
 def test_a_database_is_reached_by_tls_that_is_verified(make, postgres, tmp_path):
