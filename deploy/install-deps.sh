@@ -33,8 +33,25 @@ install_packages() {
     fi
     echo "installing$missing"
     $as_root apt-get update -qq
+    case "$missing " in
+    *" postgresql "*) install_postgresql ;;
+    esac
     # shellcheck disable=SC2086  # the list is meant to be split
-    DEBIAN_FRONTEND=noninteractive $as_root apt-get install -y -qq --no-install-recommends $missing >/dev/null
+    apt_install $missing
+}
+
+apt_install() {
+    DEBIAN_FRONTEND=noninteractive $as_root apt-get install -y -qq --no-install-recommends "$@" >/dev/null
+}
+
+# The programs alone: Debian's package would make a server of the machine's besides, and start it.
+install_postgresql() {
+    settings=/etc/postgresql-common/createcluster.conf
+    apt_install postgresql-common
+    $as_root sed -i '$a create_main_cluster = false' "$settings"
+    apt_install postgresql || failed=yes
+    $as_root sed -i '$d' "$settings"
+    [ -z "${failed:-}" ] || exit 1
 }
 
 # Packages of which programs are wanted, but not that they are installed: one would start a service, the
