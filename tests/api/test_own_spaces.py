@@ -420,12 +420,36 @@ def test_each_device_of_the_library_is_learned(device, fbnet, tmp_path):
     assert 0.95 < numpy.median(ratio) < 1.05
 
 
+def check_searches_of_a_table(fbnet):
+    """Of 9^22 architectures it tells 5,000: whatever is bred elsewhere, nobody knows how accurate it is."""
+    folder = fbnet / "data" / "fbnet" / "NAS"
+    folder.mkdir()
+    (folder / "net.txt").symlink_to(LIBRARY / "net.txt")
+    genes = numpy.loadtxt(LIBRARY / "net.txt", dtype=int)
+    accuracy = 70 + 10 * numpy.sin(genes).mean(axis=1) - genes.mean(axis=1)
+    write_rows(folder / "acc.txt", accuracy)
+    search = ("nas", "--search_space", "fbnet", "--nas_target_device", "samsung_a50", "--latency_constraint_ms", "41")
+    best = run_json(*search, root=fbnet)
+    assert (best["feasible"], best["method"], best["n_evaluated"]) == (True, "exhaustive", 5000)
+    assert best["architecture"] in genes.tolist()
+    bred = run_json(*search, "--method", "genetic", root=fbnet)
+    assert bred["method"] == "genetic" and bred["architecture"] == best["architecture"]
+    few = run_json(*search, "--POPULATION_SIZE", "20", "--EPOCH", "30", root=fbnet)
+    assert few["method"] == "genetic" and few["n_evaluated"] == 600
+    assert few["feasible"] and few["architecture"] in genes.tolist()
+    assert numpy.quantile(accuracy, 0.99) < few["accuracy"] <= best["accuracy"]
+    front = run_json(*search, "--objective", "pareto", "--POPULATION_SIZE", "20", "--EPOCH", "30", root=fbnet)
+    assert front["n_front"] > 3 and all(point["architecture"] in genes.tolist() for point in front["front"])
+    assert front["front"][-1]["accuracy"] <= best["accuracy"]
+
+
 def test_the_library_works_end_to_end(fbnet, start):
     done = run_json("train", "--search_space", "fbnet", "--train_devices", "samsung_a50,1080ti_1,gold_6240", root=fbnet)
     assert done["train_devices"] == ["samsung_a50", "1080ti_1", "gold_6240"] and done["held_out"]["r"] > 0.92  # 0.936
     report = run_json("test", "--search_space", "fbnet", root=fbnet)
     (tested,) = report["devices"]  # the other devices have no sheet
     assert tested["device"] == "essential_ph_1" and tested["spearman"] > 0.66 and tested["mape"] < 0.13  # 0.68, 11 %
+    check_searches_of_a_table(fbnet)
     daemon = start(fbnet)
     genes = (LIBRARY / "net.txt").read_text().splitlines()[2000:2500]
     reply = daemon.predict(search_space="fbnet", device="samsung_a50", architectures=genes)
