@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <time.h>
@@ -16,9 +17,7 @@
 #include "server/job_kinds.h"
 #include "server/log.h"
 
-/* Workers look for themselves that often: for jobs whose time comes, or that another process put
- * into the queue. */
-enum { LOOK_MS = 1000 };
+enum { POLL_MS = 1000 };
 
 /* A job's own failures (a disk that is full, say) after which it is given up, and the time that is
  * given to such a fault to go away, twice as long each time. */
@@ -42,6 +41,14 @@ struct job_workers {
     unsigned n_threads;
 };
 
+int64_t job_poll_ms(void)
+{
+    const char *text = getenv("DGLD_TEST_JOB_POLL_MS");
+    int64_t ms = text != NULL ? strtoll(text, NULL, 10) : 0;
+
+    return ms > 0 ? ms : POLL_MS;
+}
+
 /* ---- writing into the store ------------------------------------------------------------------ */
 
 /* Any of a runner's writes, and what comes back. */
@@ -50,7 +57,7 @@ struct runner_write {
     const struct job_report *report;
     enum job_state state;
     const char *result, *error;
-    int64_t now_ms, not_before_ms;
+    int64_t delay_ms;
     bool is_failure, is_held;
 };
 
@@ -58,16 +65,17 @@ static enum err write_end(struct job_write *write, struct job_store *store, stru
 {
     struct runner_write *w = (struct runner_write *)write;
 
-    return job_store_end(store, w->report, w->state, w->result, w->error, w->now_ms, &w->is_held,
-                         err);
+    return job_store_end(store, w->report, w->state, w->result, w->error, job_store_now_ms(store),
+                         &w->is_held, err);
 }
 
 static enum err write_requeue(struct job_write *write, struct job_store *store, struct error *err)
 {
     struct runner_write *w = (struct runner_write *)write;
+    int64_t not_before_ms = w->delay_ms > 0 ? job_store_now_ms(store) + w->delay_ms : 0;
 
-    return job_store_requeue(store, w->report, w->not_before_ms, w->error, w->is_failure,
-                             &w->is_held, err);
+    return job_store_requeue(store, w->report, not_before_ms, w->error, w->is_failure, &w->is_held,
+                             err);
 }
 
 bool job_place_end(const struct job_workplace *place, const struct job_report *report,
@@ -79,7 +87,6 @@ bool job_place_end(const struct job_workplace *place, const struct job_report *r
         .state = state,
         .result = result,
         .error = error,
-        .now_ms = realtime_ms(),
     };
 
     err->code = ERR_OK;
@@ -93,7 +100,7 @@ bool job_place_requeue(const struct job_workplace *place, const struct job_repor
         .write = {.run = write_requeue},
         .report = report,
         .error = error,
-        .not_before_ms = delay_ms > 0 ? realtime_ms() + delay_ms : 0,
+        .delay_ms = delay_ms,
         .is_failure = is_failure,
     };
 
@@ -289,6 +296,18 @@ static void log_end(const struct work *work, const struct verdict *verdict)
               verdict->error);
 }
 
+static void count_end(const struct work *work, enum job_state state)
+{
+    static const enum run_outcome outcomes[JOB_N_STATES] = {
+        [JOB_QUEUED] = RUN_PUT_BACK,
+        [JOB_SUCCEEDED] = RUN_SUCCEEDED,
+        [JOB_FAILED] = RUN_FAILED,
+        [JOB_CANCELLED] = RUN_CANCELLED,
+    };
+
+    counters_job_run(work->place->app->counters, work->job.kind, outcomes[state]);
+}
+
 /* Stores the verdict, however long the store cannot be written, unless the service ends: then the
  * job is found running at its next start. */
 static void store_verdict(struct work *work, const struct verdict *verdict)
@@ -317,7 +336,9 @@ static void store_verdict(struct work *work, const struct verdict *verdict)
     text_close(&progress);
     if (is_stored) {
         log_end(work, verdict);
+        count_end(work, verdict->state);
     } else if (err.code == ERR_OK) {
+        counters_job_run(work->place->app->counters, work->job.kind, RUN_LOST);
         drop_lost(work);
     }
     job_board_end(work->place->board, work->run, is_stored && job_has_ended(verdict->state));
@@ -378,7 +399,9 @@ static size_t list_kinds(const struct job_workers *workers, enum job_kind *kinds
 
 struct claim_write {
     struct job_write write;
-    struct job_lease lease;
+    const char *owner;
+    int64_t lease_ms;
+    int64_t ahead_ms; /* the store's clock, of this machine's */
     enum job_kind kinds[JOB_N_KINDS];
     size_t n_kinds;
     bool is_found;
@@ -391,15 +414,18 @@ struct claim_write {
 static enum err write_claim(struct job_write *write, struct job_store *store, struct error *err)
 {
     struct claim_write *w = (struct claim_write *)write;
+    int64_t now_ms = job_store_now_ms(store);
+    const struct job_lease lease = {w->owner, now_ms, now_ms + w->lease_ms};
 
     job_close(w->job); /* of a transaction that was rolled back */
-    return job_store_claim(store, &w->lease, w->kinds, w->n_kinds, &w->is_found, w->job, err);
+    w->ahead_ms = now_ms - realtime_ms();
+    return job_store_claim(store, &lease, w->kinds, w->n_kinds, &w->is_found, w->job, err);
 }
 
 static void put_on_board(struct claim_write *w)
 {
     if (job_board_begin(w->board, w->job, &w->run, NULL) == ERR_OK) {
-        job_run_set_runner(w->run, w->claimer);
+        job_run_set_runner(w->run, w->claimer, w->ahead_ms);
     }
 }
 
@@ -417,10 +443,10 @@ static void end_claim(struct job_write *write)
 /* Claims a job, and puts it on the board. False where there is none. */
 static bool claim(struct job_workers *workers, struct work *work)
 {
-    int64_t now_ms = realtime_ms();
     struct claim_write w = {
-        .write = {.run = write_claim, .done = end_claim                               },
-        .lease = { workers->place.owner,            now_ms, now_ms + workers->place.app->config.job_lease_ms},
+        .write = {.run = write_claim, .done = end_claim},
+        .owner = workers->place.owner,
+        .lease_ms = workers->place.app->config.job_lease_ms,
         .job = &work->job,
         .board = workers->place.board,
         .claimer = pthread_self(),
@@ -469,7 +495,7 @@ static bool wait_for_work(struct job_workers *workers, uint64_t n_wakes_seen)
     bool goes_on;
 
     (void)clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += LOOK_MS / 1000;
+    until.tv_sec += job_poll_ms() / 1000;
     (void)pthread_mutex_lock(&workers->lock);
     while (!workers->is_stopping && workers->n_wakes == n_wakes_seen &&
            pthread_cond_timedwait(&workers->has_work, &workers->lock, &until) == 0) {
@@ -554,6 +580,14 @@ void job_workers_wake(struct job_workers *workers)
     (void)pthread_mutex_lock(&workers->lock);
     workers->n_wakes++;
     (void)pthread_cond_signal(&workers->has_work);
+    (void)pthread_mutex_unlock(&workers->lock);
+}
+
+void job_workers_wake_all(struct job_workers *workers)
+{
+    (void)pthread_mutex_lock(&workers->lock);
+    workers->n_wakes++;
+    (void)pthread_cond_broadcast(&workers->has_work);
     (void)pthread_mutex_unlock(&workers->lock);
 }
 

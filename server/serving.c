@@ -5,6 +5,7 @@
 #include "server/app.h"
 #include "server/log.h"
 #include "server/model_store.h"
+#include "server/shipped.h"
 
 enum err serving_init(struct serving *serving, struct error *err)
 {
@@ -54,6 +55,7 @@ enum err serving_load_locked(struct app *app, const struct space *space, struct 
     }
     /* looked at before it is read: what changes in between is found by the next refresh */
     file->is_present = stat(path, &file->seen) == 0;
+    file->is_shipped = shipped_holds(path);
     rc = model_store_load(path, space, &model, NULL, err);
     if (rc == ERR_OK) {
         memcpy(version, model.info.version, sizeof version);
@@ -143,6 +145,9 @@ static bool has_changed(const struct app *app, const struct space *space,
     if (file->is_unloaded || model_store_path(app->tree.root, space, path, NULL) != ERR_OK ||
         stat(path, &now) != 0) {
         return false; /* a file that is gone goes on being served */
+    }
+    if (file->is_present && !file->is_shipped && shipped_holds(path)) {
+        return false; /* likewise: a volume that is away changes nothing until it is asked for */
     }
     return !file->is_present || !is_same(&now, &file->seen);
 }
