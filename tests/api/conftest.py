@@ -133,6 +133,15 @@ def make_user_tree(path):
     return path
 
 
+def link_data(path):
+    """Does to such a tree what its user does: make data FROM=..."""
+    (path / "deploy").mkdir()
+    shutil.copy(ROOT / "Makefile", path)
+    shutil.copy(ROOT / "deploy" / "link-data.sh", path / "deploy")
+    done = subprocess.run(["make", "data", f"FROM={DATA}"], cwd=path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 def run(*arguments, root=None, stdin=None, timeout=120):
     """Runs the program to its end; the result has returncode, stdout and stderr as text."""
     command = [str(BINARY), *map(str, arguments)]
@@ -224,6 +233,18 @@ def service(tmp_path_factory):
     path = tmp_path_factory.mktemp("service")
     make_root(path)
     daemon = Service(path)
+    yield daemon
+    code, log = daemon.stop()
+    assert code == 0, log
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    """One daemon, with a root that is told, for the tests of a file that need not see what others do."""
+    path = tmp_path_factory.mktemp("shared")
+    make_root(path)
+    daemon = Service(path)
+    daemon.root = path
     yield daemon
     code, log = daemon.stop()
     assert code == 0, log
