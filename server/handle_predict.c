@@ -7,17 +7,6 @@
 #include "server/asked_model.h"
 #include "server/respond.h"
 
-/* Whether a device without data sheet is known by its measurements. */
-static bool is_measured(const struct app *app, const struct predict_request *predict,
-                        const char *name)
-{
-    char path[PATH_BYTES];
-    struct error ignored;
-
-    return !predict->is_uncalibrated &&
-           data_find_measurements(&app->tree, predict->space, name, path, NULL, &ignored) == ERR_OK;
-}
-
 /* Looks up the devices that were named. What is wrong goes to the request's errors by pointer. */
 static enum err find_targets(struct app *app, struct predict_request *predict, struct error *err)
 {
@@ -29,9 +18,11 @@ static enum err find_targets(struct app *app, struct predict_request *predict, s
         }
         rc = device_cache_find(&app->devices, &app->tree, predict->space, target->name,
                                &target->hardware, err);
-        if (rc == ERR_NOT_FOUND && is_measured(app, predict, target->name)) {
-            target->lacks_hardware = true;
-        } else if (rc == ERR_NOT_FOUND || rc == ERR_INVALID || rc == ERR_SYNTAX ||
+        if (rc == ERR_NOT_FOUND && !predict->is_uncalibrated) {
+            rc = data_is_measured(&app->tree, predict->space, target->name, NULL, err);
+            target->lacks_hardware = rc == ERR_OK;
+        }
+        if (rc == ERR_NOT_FOUND || rc == ERR_INVALID || rc == ERR_SYNTAX ||
                    rc == ERR_LIMIT) {
             data_localize(&app->tree, err);
             field_errors_add(&predict->errors, i, target->pointer, "%s", err->text);

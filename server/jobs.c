@@ -504,17 +504,11 @@ static void clear_removed(struct jobs *jobs)
     mem_free(removed);
 }
 
-static void keep(struct jobs *jobs, int64_t *renewed_ms)
+/* `is_stored` tells whether what runs here has its leases: else nobody's is judged. */
+static void keep(struct jobs *jobs, bool is_stored)
 {
-    int64_t now_ms = monotonic_ms();
-    int64_t period_ms = jobs->app->config.job_lease_ms / RENEWALS_A_LEASE;
-    bool is_stored = true;
     struct error err;
 
-    if (now_ms >= *renewed_ms + period_ms) {
-        *renewed_ms = now_ms;
-        is_stored = renew_leases(jobs);
-    }
     if (is_stored && adopt_orphans(jobs, &err) == ERR_OK) {
         end_overdue(jobs);
         expire(jobs);
@@ -540,6 +534,17 @@ static bool wait_for_news(struct jobs *jobs, int64_t until_ms, bool *has_new_wat
     return goes_on;
 }
 
+/* When the leases are to be prolonged that were at `renewed_ms`. */
+static int64_t next_renewal_ms(const struct jobs *jobs, int64_t renewed_ms)
+{
+    return renewed_ms + jobs->app->config.job_lease_ms / RENEWALS_A_LEASE;
+}
+
+static int64_t earlier(int64_t a_ms, int64_t b_ms)
+{
+    return a_ms < b_ms ? a_ms : b_ms;
+}
+
 static void *run_keeper(void *argument)
 {
     struct jobs *jobs = argument;
@@ -547,18 +552,24 @@ static void *run_keeper(void *argument)
     int64_t kept_ms = monotonic_ms();
     int64_t renewed_ms = kept_ms;
     int64_t next_ms = kept_ms;
+    bool is_stored = true;
     bool has_new_watch;
 
     while (wait_for_news(jobs, next_ms, &has_new_watch)) {
         if (has_new_watch) {
             check_watches(jobs, true);
         }
+        if (monotonic_ms() >= next_renewal_ms(jobs, renewed_ms)) {
+            renewed_ms = monotonic_ms();
+            is_stored = renew_leases(jobs);
+        }
         if (monotonic_ms() >= kept_ms + period_ms) {
-            keep(jobs, &renewed_ms);
+            keep(jobs, is_stored);
             kept_ms = monotonic_ms();
         }
         next_ms = job_board_tick(jobs->board, monotonic_ms());
-        next_ms = next_ms < kept_ms + period_ms ? next_ms : kept_ms + period_ms;
+        next_ms = earlier(next_ms, kept_ms + period_ms);
+        next_ms = earlier(next_ms, next_renewal_ms(jobs, renewed_ms));
     }
     return NULL;
 }
