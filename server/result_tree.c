@@ -134,7 +134,7 @@ static enum err create_locked(const char *path, struct staged_file *file, char *
         rc = rc != ERR_OK ? rc : make_directories(path, &file->n_kept, err);
         if (rc == ERR_OK) {
             file->fd = open(out, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-            rc = file->fd >= 0      ? ERR_OK
+            rc = file->fd >= 0     ? ERR_OK
                  : errno == EEXIST ? error_set(err, ERR_NOT_FOUND, "the name %s is taken", out)
                                    : error_sys(err, errno, "cannot create %s", out);
             if (rc == ERR_OK && lock_own(file->fd)) {

@@ -11,8 +11,8 @@
 
 enum { TREE_LOCK_WAIT_MS = 2000 };
 
-#define TREE_LOCK_DATA   "data/" /* device sheets and measurements */
-#define TREE_LOCK_SPACES "config/spaces/" /* declared search spaces */
+#define TREE_LOCK_DATA   "data/"              /* device sheets and measurements */
+#define TREE_LOCK_SPACES "config/spaces/"     /* declared search spaces */
 #define TREE_LOCK_SERVED "what is served of " /* and the space's name: what is served of it */
 
 struct tree_lock {

@@ -1,10 +1,9 @@
 /* server/result_tree.h: a file is whole or absent. */
 #define _GNU_SOURCE /* unshare(); NOLINT(bugprone-reserved-identifier) */
-#include "server/result_tree.h"
-
 #include <sched.h>
 #include <sys/wait.h>
 
+#include "server/result_tree.h"
 #include "tests/support/check.h"
 
 static enum err stage(struct result_batch *batch, const char *name, const char *text,
