@@ -16,11 +16,14 @@ BENCH_FLAGS ?=
 LIBRARIES := libmicrohttpd:libmicrohttpd-dev jansson:libjansson-dev openblas:libopenblas-pthread-dev \
              lapacke:liblapacke-dev libuv:libuv1-dev nettle:nettle-dev zlib:zlib1g-dev \
              yaml-0.1:libyaml-dev gnutls:libgnutls28-dev sqlite3:libsqlite3-dev \
-             libcurl:libcurl4-gnutls-dev libprotobuf-c:libprotobuf-c-dev libzip:libzip-dev
+             libcurl:libcurl4-gnutls-dev libprotobuf-c:libprotobuf-c-dev libzip:libzip-dev \
+             libpq:libpq-dev
 TEST_LIBRARIES := cmocka:libcmocka-dev
 # the schema of ONNX, and what makes C of it
 ONNX_PROTO ?= /usr/include/onnx/onnx.proto
 PROTOC_C   ?= protoc-c
+# how a target builds what it needs, unless the user said -j: one compiler a core
+PARALLEL  = $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
 pc_names  = $(foreach l,$(1),$(firstword $(subst :, ,$(l))))
 
 CFLAGS_release := -O2 -g
@@ -48,16 +51,17 @@ BUILD_LIBS  = $(shell pkg-config --libs $(call pc_names,$(LIBRARIES))) -lm -lpth
 
 .DEFAULT_GOAL := build
 .PHONY: help build run deps deps-test deps-lint test test-long unit-programs check-sanitizers lint format \
-        format-check bench figures pretrained reproduce data install clean check-libraries check-test-libraries
+        format-check bench figures pretrained reproduce data install uninstall deb clean check-libraries \
+        check-test-libraries
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 20
 
 build: check-libraries ## build build/dgld (default); MODE=asan or tsan for the sanitizers
-	$(Q)$(MAKE) --no-print-directory $(BINARY)
+	$(Q)$(MAKE) $(PARALLEL) --no-print-directory $(BINARY)
 
 run: deps ## install what is missing, build, and serve on 127.0.0.1:8080
-	$(Q)$(MAKE) --no-print-directory build
+	$(Q)$(MAKE) $(PARALLEL) --no-print-directory build
 	./build/dgld serve
 
 # ---- dependencies --------------------------------------------------------------------------------
@@ -138,14 +142,14 @@ $(OUT)/tests/bench/%: $(OUT)/tests/bench/%.o $(OUT)/libdgld.a
 
 test: deps-test ## install what is missing, build, and run all tests; T=name runs what matches
 	$(Q)$(MAKE) --no-print-directory check-test-libraries build
-	$(Q)$(MAKE) --no-print-directory unit-programs
+	$(Q)$(MAKE) $(PARALLEL) --no-print-directory unit-programs
 	$(Q)deploy/install-deps.sh python
 	$(Q)build/venv/bin/python tests/support/run_tests.py --mode release --match "$(T)"
 
 check-sanitizers: deps-test ## the C tests under ASan+UBSan, then under TSan
 	$(Q)$(MAKE) --no-print-directory check-test-libraries
-	$(Q)$(MAKE) --no-print-directory MODE=asan build/asan/dgld unit-programs
-	$(Q)$(MAKE) --no-print-directory MODE=tsan build/tsan/dgld unit-programs
+	$(Q)$(MAKE) $(PARALLEL) --no-print-directory MODE=asan build/asan/dgld unit-programs
+	$(Q)$(MAKE) $(PARALLEL) --no-print-directory MODE=tsan build/tsan/dgld unit-programs
 	$(Q)deploy/install-deps.sh python
 	$(Q)build/venv/bin/python tests/support/run_tests.py --mode asan --match "$(T)"
 	$(Q)build/venv/bin/python tests/support/run_tests.py --mode tsan --match "$(T)"
@@ -180,8 +184,8 @@ lint: SHELL := /bin/bash
 
 bench: ## measure speed beside nginx (a report, not a test); BENCH_FLAGS=--quick tries it out
 	$(Q)deploy/install-deps.sh build test bench
-	$(Q)$(MAKE) --no-print-directory build
-	$(Q)$(MAKE) --no-print-directory $(BENCH_PROGRAMS)
+	$(Q)$(MAKE) $(PARALLEL) --no-print-directory build
+	$(Q)$(MAKE) $(PARALLEL) --no-print-directory $(BENCH_PROGRAMS)
 	$(Q)deploy/install-deps.sh python
 	$(Q)build/venv/bin/python tests/bench/bench.py $(BENCH_FLAGS)
 
@@ -207,11 +211,45 @@ pretrained: build ## train the shipped predictors; FROM=DIR and ACCURACY_FROM=DI
 reproduce: build ## print the README's comparison with the paper; FROM=DIR names the data; some minutes
 	$(Q)$(PYTHON) tests/support/reproduce.py $(if $(FROM),--data "$(FROM)")
 
-install: build ## binary, default settings, device sheets and predictors; honours DESTDIR and PREFIX
-	install -D -m 0755 build/dgld $(DESTDIR)$(PREFIX)/bin/dgld
-	install -D -m 0644 config/dgld.json $(DESTDIR)$(PREFIX)/share/dgld/config/dgld.json
-	for f in data/devices/*.json result/*/*.safetensors; do \
-	    install -D -m 0644 "$$f" "$(DESTDIR)$(PREFIX)/share/dgld/$$f" || exit 1; done
+# ---- installation --------------------------------------------------------------------------------
+
+# settings are the system's where the program is
+SYSCONFDIR  ?= $(if $(filter /usr /usr/local,$(PREFIX)),/etc,$(PREFIX)/etc)
+UNITDIR     ?= $(PREFIX)/lib/systemd/system
+SYSUSERSDIR ?= $(PREFIX)/lib/sysusers.d
+SHARE       := $(PREFIX)/share/dgld
+DOC         := $(PREFIX)/share/doc/dgld
+MANUAL      := $(PREFIX)/share/man/man1
+SETTINGS    := $(SYSCONFDIR)/dgld/dgld.json
+SHIPPED_MODELS = $(foreach m,pretrainmodel pretrainmodel-mlp accuracymodel,$(wildcard result/*/$(m).safetensors))
+# paths that the units name, as they stand in deploy/systemd
+unit_paths   = sed -e 's|/usr/bin/dgld|$(PREFIX)/bin/dgld|' -e 's|/etc/dgld|$(SYSCONFDIR)/dgld|' \
+               -e 's|/usr/share/doc/dgld|$(DOC)|'
+
+install: build ## program, predictors, device sheets, settings, documents, units; honours DESTDIR, PREFIX, SYSCONFDIR
+	$(Q)install -D -m 0755 build/dgld "$(DESTDIR)$(PREFIX)/bin/dgld"
+	$(Q)for f in config/dgld.json data/devices/*.json $(SHIPPED_MODELS); do \
+	    install -D -m 0644 "$$f" "$(DESTDIR)$(SHARE)/$$f" || exit 1; done
+	$(Q)install -D -m 0644 README.md "$(DESTDIR)$(DOC)/README.md"
+	$(Q)install -D -m 0644 config/README.md "$(DESTDIR)$(DOC)/config.md"
+	$(Q)install -D -m 0644 deploy/systemd/README.md "$(DESTDIR)$(DOC)/systemd.md"
+	$(Q)install -D -m 0644 deploy/dgld.1 "$(DESTDIR)$(MANUAL)/dgld.1"
+	$(Q)install -d "$(DESTDIR)$(UNITDIR)"
+	$(Q)for u in dgld.service dgld.socket; do \
+	    $(unit_paths) "deploy/systemd/$$u" >"$(DESTDIR)$(UNITDIR)/$$u" && \
+	    chmod 0644 "$(DESTDIR)$(UNITDIR)/$$u" || exit 1; done
+	$(Q)install -D -m 0644 deploy/systemd/dgld.sysusers.conf "$(DESTDIR)$(SYSUSERSDIR)/dgld.conf"
+	$(Q)if [ -e "$(DESTDIR)$(SETTINGS)" ]; then echo "$(DESTDIR)$(SETTINGS) is there and stays as it is"; \
+	    else install -D -m 0644 config/dgld.json "$(DESTDIR)$(SETTINGS)"; fi
+
+uninstall: ## remove what install put there; settings and state stay
+	$(Q)rm -f "$(DESTDIR)$(PREFIX)/bin/dgld" "$(DESTDIR)$(MANUAL)/dgld.1" "$(DESTDIR)$(SYSUSERSDIR)/dgld.conf" \
+	    "$(DESTDIR)$(UNITDIR)/dgld.service" "$(DESTDIR)$(UNITDIR)/dgld.socket"
+	$(Q)rm -rf "$(DESTDIR)$(SHARE)" "$(DESTDIR)$(DOC)"
+
+deb: build ## a Debian package, build/deb/dgld_<version>_<architecture>.deb
+	$(Q)deploy/install-deps.sh package
+	$(Q)deploy/build-deb.sh "$(or $(DEB_VERSION),$(shell deploy/version.sh))" build/deb
 
 clean: ## remove build/
 	rm -rf build

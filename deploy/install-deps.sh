@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what is missing: Debian packages by group (build, test, lint, bench), and for the group
+# Installs what is missing: Debian packages by group (build, test, lint, bench, package), and for the group
 # `python` the pinned packages of the tests into build/venv. Does nothing where all is there.
 set -eu
 cd "$(dirname "$0")/.."
@@ -9,10 +9,11 @@ packages_of() {
     build) echo "gcc libc6-dev make pkg-config libmicrohttpd-dev libjansson-dev libopenblas-pthread-dev" \
                 "liblapacke-dev libuv1-dev nettle-dev zlib1g-dev libyaml-dev libgnutls28-dev" \
                 "libsqlite3-dev libcurl4-gnutls-dev libprotobuf-c-dev protobuf-c-compiler libonnx-dev" \
-                "libzip-dev" ;;
-    test) echo "libcmocka-dev python3 python3-venv python3-torch curl openssl" ;;
+                "libzip-dev libpq-dev" ;;
+    test) echo "libcmocka-dev python3 python3-venv python3-torch curl openssl systemd dpkg-dev man-db postgresql" ;;
     lint) echo "clang-format clang-tidy cppcheck" ;;
     bench) echo "nginx-light wrk" ;;
+    package) echo "dpkg-dev binutils" ;;
     *) echo "install-deps.sh: there is no group $1" >&2; exit 2 ;;
     esac
 }

@@ -299,7 +299,7 @@ void infer_get_live(struct app *app, const struct request *request, struct reply
 /* The protocol has 4xx where something is not ready. */
 void infer_get_ready(struct app *app, const struct request *request, struct reply *reply)
 {
-    const bool is_ready = atomic_load(&app->is_ready) && !atomic_load(&app->is_draining);
+    const bool is_ready = app_is_ready(app);
     struct text text = {0};
 
     (void)request;

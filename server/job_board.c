@@ -27,6 +27,7 @@ struct job_run {
     bool is_committing;
     bool has_runner;
     pthread_t runner; /* the thread that runs it, where it has one */
+    int64_t ahead_ms; /* the clock of its deadline */
     int64_t revision; /* the last that was published */
     int64_t held_until_ms;
     struct event events[BOARD_EVENTS];
@@ -262,10 +263,11 @@ enum err job_board_begin(struct job_board *board, const struct job *job, struct 
     return ERR_OK;
 }
 
-void job_run_set_runner(struct job_run *run, pthread_t runner)
+void job_run_set_runner(struct job_run *run, pthread_t runner, int64_t ahead_ms)
 {
     lock(run->board);
     run->runner = runner;
+    run->ahead_ms = ahead_ms;
     run->has_runner = true;
     unlock(run->board);
 }
@@ -340,7 +342,7 @@ bool job_run_report(struct job_run *run, const struct job_progress *progress)
         run->published_s = now_s;
         publish(run, progress, now_s);
     }
-    if (run->job.deadline_ms > 0 && realtime_ms() >= run->job.deadline_ms) {
+    if (run->job.deadline_ms > 0 && realtime_ms() + run->ahead_ms >= run->job.deadline_ms) {
         job_board_stop(run->board, run->job.id, STOP_DEADLINE);
     }
     run->is_told_to_stop = job_run_stop_reason(run) != STOP_NONE;

@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <time.h>
@@ -17,9 +18,7 @@
 #include "server/job_kinds.h"
 #include "server/log.h"
 
-/* Workers look for themselves that often: for jobs whose time comes, or that another process put
- * into the queue. */
-enum { LOOK_MS = 1000 };
+enum { POLL_MS = 1000 };
 
 /* A job's own failures (a disk that is full, say) after which it is given up, and the time that is
  * given to such a fault to go away, twice as long each time. */
@@ -43,6 +42,14 @@ struct job_workers {
     unsigned n_threads;
 };
 
+int64_t job_poll_ms(void)
+{
+    const char *text = getenv("DGLD_TEST_JOB_POLL_MS");
+    int64_t ms = text != NULL ? strtoll(text, NULL, 10) : 0;
+
+    return ms > 0 ? ms : POLL_MS;
+}
+
 /* ---- writing into the store ------------------------------------------------------------------ */
 
 /* Any of a runner's writes, and what comes back. */
@@ -51,7 +58,7 @@ struct runner_write {
     const struct job_report *report;
     enum job_state state;
     const char *result, *error;
-    int64_t now_ms, not_before_ms;
+    int64_t delay_ms;
     bool is_failure, is_held;
 };
 
@@ -59,16 +66,17 @@ static enum err write_end(struct job_write *write, struct job_store *store, stru
 {
     struct runner_write *w = (struct runner_write *)write;
 
-    return job_store_end(store, w->report, w->state, w->result, w->error, w->now_ms, &w->is_held,
-                         err);
+    return job_store_end(store, w->report, w->state, w->result, w->error, job_store_now_ms(store),
+                         &w->is_held, err);
 }
 
 static enum err write_requeue(struct job_write *write, struct job_store *store, struct error *err)
 {
     struct runner_write *w = (struct runner_write *)write;
+    int64_t not_before_ms = w->delay_ms > 0 ? job_store_now_ms(store) + w->delay_ms : 0;
 
-    return job_store_requeue(store, w->report, w->not_before_ms, w->error, w->is_failure,
-                             &w->is_held, err);
+    return job_store_requeue(store, w->report, not_before_ms, w->error, w->is_failure, &w->is_held,
+                             err);
 }
 
 bool job_place_end(const struct job_workplace *place, const struct job_report *report,
@@ -80,7 +88,6 @@ bool job_place_end(const struct job_workplace *place, const struct job_report *r
         .state = state,
         .result = result,
         .error = error,
-        .now_ms = realtime_ms(),
     };
 
     err->code = ERR_OK;
@@ -94,7 +101,7 @@ bool job_place_requeue(const struct job_workplace *place, const struct job_repor
         .write = {.run = write_requeue},
         .report = report,
         .error = error,
-        .not_before_ms = delay_ms > 0 ? realtime_ms() + delay_ms : 0,
+        .delay_ms = delay_ms,
         .is_failure = is_failure,
     };
 
@@ -151,7 +158,7 @@ static struct job_report report_of(const struct work *work, int64_t revision)
 struct hold_write {
     struct job_write write;
     struct job_report report;
-    int64_t until_ms;
+    int64_t lease_ms;
     bool is_held, is_cancel_requested;
 };
 
@@ -159,8 +166,8 @@ static enum err write_hold(struct job_write *write, struct job_store *store, str
 {
     struct hold_write *w = (struct hold_write *)write;
 
-    return job_store_renew(store, &w->report, w->until_ms, &w->is_held, &w->is_cancel_requested,
-                           err);
+    return job_store_renew(store, &w->report, job_store_now_ms(store) + w->lease_ms, &w->is_held,
+                           &w->is_cancel_requested, err);
 }
 
 /* Whether the job is this run's still. Where its lease may have run out, for the process was stopped
@@ -176,7 +183,7 @@ static bool is_held(struct work *work)
         struct hold_write w = {
             .write = {.run = write_hold},
             .report = report_of(work, work->job.revision),
-            .until_ms = realtime_ms() + lease_ms,
+            .lease_ms = lease_ms,
         };
         if (job_writer_run(work->place->writer, &w.write, &err) != ERR_OK) {
             if (!pause_until_retry(work->workers)) {
@@ -403,6 +410,18 @@ static void log_end(const struct work *work, const struct verdict *verdict)
               verdict->error);
 }
 
+static void count_end(const struct work *work, enum job_state state)
+{
+    static const enum run_outcome outcomes[JOB_N_STATES] = {
+        [JOB_QUEUED] = RUN_PUT_BACK,
+        [JOB_SUCCEEDED] = RUN_SUCCEEDED,
+        [JOB_FAILED] = RUN_FAILED,
+        [JOB_CANCELLED] = RUN_CANCELLED,
+    };
+
+    counters_job_run(work->place->app->counters, work->job.kind, outcomes[state]);
+}
+
 /* Stores the verdict, however long the store cannot be written, unless the service ends: then the
  * job is found running at its next start. */
 static void store_verdict(struct work *work, const struct verdict *verdict)
@@ -431,6 +450,9 @@ static void store_verdict(struct work *work, const struct verdict *verdict)
     }
     if (is_stored) {
         log_end(work, verdict);
+        count_end(work, verdict->state);
+    } else if (err.code == ERR_OK) {
+        counters_job_run(work->place->app->counters, work->job.kind, RUN_LOST);
     }
     if (is_stored && work->asks_for_activation) {
         activate(work, fresh_until_ms);
@@ -509,8 +531,10 @@ static size_t list_kinds(const struct job_workers *workers, enum job_kind *kinds
 
 struct claim_write {
     struct job_write write;
-    struct job_lease lease;
+    const char *owner;
+    int64_t lease_ms;
     int64_t held_until_ms; /* boottime_ms() */
+    int64_t ahead_ms;      /* the store's clock, of this machine's */
     enum job_kind kinds[JOB_N_KINDS];
     size_t n_kinds;
     bool is_found;
@@ -523,15 +547,18 @@ struct claim_write {
 static enum err write_claim(struct job_write *write, struct job_store *store, struct error *err)
 {
     struct claim_write *w = (struct claim_write *)write;
+    int64_t now_ms = job_store_now_ms(store);
+    const struct job_lease lease = {w->owner, now_ms, now_ms + w->lease_ms};
 
     job_close(w->job); /* of a transaction that was rolled back */
-    return job_store_claim(store, &w->lease, w->kinds, w->n_kinds, &w->is_found, w->job, err);
+    w->ahead_ms = now_ms - realtime_ms();
+    return job_store_claim(store, &lease, w->kinds, w->n_kinds, &w->is_found, w->job, err);
 }
 
 static void put_on_board(struct claim_write *w)
 {
     if (job_board_begin(w->board, w->job, &w->run, NULL) == ERR_OK) {
-        job_run_set_runner(w->run, w->claimer);
+        job_run_set_runner(w->run, w->claimer, w->ahead_ms);
         job_board_hold(w->board, w->job->id, w->job->attempt, w->held_until_ms);
     }
 }
@@ -550,10 +577,10 @@ static void end_claim(struct job_write *write)
 /* Claims a job, and puts it on the board. False where there is none. */
 static bool claim(struct job_workers *workers, struct work *work)
 {
-    int64_t now_ms = realtime_ms();
     struct claim_write w = {
-        .write = {.run = write_claim, .done = end_claim                               },
-        .lease = { workers->place.owner,            now_ms, now_ms + workers->place.app->config.job_lease_ms},
+        .write = {.run = write_claim, .done = end_claim},
+        .owner = workers->place.owner,
+        .lease_ms = workers->place.app->config.job_lease_ms,
         .held_until_ms = boottime_ms() + workers->place.app->config.job_lease_ms,
         .job = &work->job,
         .board = workers->place.board,
@@ -603,7 +630,7 @@ static bool wait_for_work(struct job_workers *workers, uint64_t n_wakes_seen)
     bool goes_on;
 
     (void)clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += LOOK_MS / 1000;
+    until.tv_sec += job_poll_ms() / 1000;
     (void)pthread_mutex_lock(&workers->lock);
     while (!workers->is_stopping && workers->n_wakes == n_wakes_seen &&
            pthread_cond_timedwait(&workers->has_work, &workers->lock, &until) == 0) {
@@ -688,6 +715,14 @@ void job_workers_wake(struct job_workers *workers)
     (void)pthread_mutex_lock(&workers->lock);
     workers->n_wakes++;
     (void)pthread_cond_signal(&workers->has_work);
+    (void)pthread_mutex_unlock(&workers->lock);
+}
+
+void job_workers_wake_all(struct job_workers *workers)
+{
+    (void)pthread_mutex_lock(&workers->lock);
+    workers->n_wakes++;
+    (void)pthread_cond_broadcast(&workers->has_work);
     (void)pthread_mutex_unlock(&workers->lock);
 }
 

@@ -18,9 +18,9 @@
 #include "server/log.h"
 #include "server/path.h"
 
-/* How often the keeper looks after leases of other processes, deadlines and retention, and how many
- * jobs it takes on at a time. */
-enum { KEEP_MS = 1000, KEEP_MAX = 256 };
+/* Jobs that the keeper takes on at a time, when every job_poll_ms() it looks after leases of other
+ * processes, deadlines and retention. */
+enum { KEEP_MAX = 256 };
 
 /* Leases are prolonged that many times while they last. */
 enum { RENEWALS_A_LEASE = 4 };
@@ -83,7 +83,7 @@ static void end_submit(struct job_write *write)
 
 void jobs_submit(struct jobs *jobs, struct job_submission *submission)
 {
-    int64_t now_ms = realtime_ms();
+    int64_t now_ms = job_store_now_ms(jobs->store);
     int64_t deadline_s = submission->deadline_s;
 
     make_id(now_ms, submission->id);
@@ -102,7 +102,8 @@ static enum err run_cancel(struct job_write *write, struct job_store *store, str
     struct job_change *change = (struct job_change *)write;
 
     job_close(&change->job);
-    return job_store_cancel(store, change->id, realtime_ms(), &change->is_found, &change->job, err);
+    return job_store_cancel(store, change->id, job_store_now_ms(store), &change->is_found,
+                            &change->job, err);
 }
 
 /* What attempts that were interrupted have left of a job that was cancelled while it waited to be
@@ -297,12 +298,30 @@ static void check_watches(struct jobs *jobs, bool is_new_only)
     mem_free(ids);
 }
 
+/* What another process has written; in a thread of the store's. */
+static void on_news(void *context, const struct job_news *news)
+{
+    struct jobs *jobs = context;
+
+    switch (news->what) {
+    case JOB_NEWS_QUEUED:
+        job_workers_wake_all(jobs->workers);
+        break;
+    case JOB_NEWS_CANCEL:
+        job_board_stop(jobs->board, news->id, STOP_CANCEL);
+        break;
+    default:
+        job_board_changed(jobs->board, news->id, news->revision, news->has_ended);
+        break;
+    }
+}
+
 /* ---- keeping --------------------------------------------------------------------------------- */
 
 struct renewal {
     struct job_write write;
     struct job_report report;
-    int64_t until_ms;
+    int64_t lease_ms;
     bool is_held, is_cancel_requested;
 };
 
@@ -310,8 +329,8 @@ static enum err run_renewal(struct job_write *write, struct job_store *store, st
 {
     struct renewal *r = (struct renewal *)write;
 
-    return job_store_renew(store, &r->report, r->until_ms, &r->is_held, &r->is_cancel_requested,
-                           err);
+    return job_store_renew(store, &r->report, job_store_now_ms(store) + r->lease_ms, &r->is_held,
+                           &r->is_cancel_requested, err);
 }
 
 /* Prolongs the leases of what runs here. False where the store cannot be written. */
@@ -326,7 +345,7 @@ static bool renew_leases(struct jobs *jobs)
             .write = {.run = run_renewal },
             .report = { reports[i].id, jobs->owner, reports[i].attempt, reports[i].revision,
                       reports[i].progress},
-            .until_ms = realtime_ms() + jobs->app->config.job_lease_ms,
+            .lease_ms = jobs->app->config.job_lease_ms,
         };
         const int64_t held_until_ms = boottime_ms() + jobs->app->config.job_lease_ms;
         struct error err;
@@ -347,7 +366,8 @@ static bool renew_leases(struct jobs *jobs)
 
 struct adoption {
     struct job_write write;
-    struct job_lease lease;
+    const char *owner;
+    int64_t lease_ms;
     bool is_found;
     struct job job;
 };
@@ -355,9 +375,11 @@ struct adoption {
 static enum err run_adoption(struct job_write *write, struct job_store *store, struct error *err)
 {
     struct adoption *a = (struct adoption *)write;
+    int64_t now_ms = job_store_now_ms(store);
+    const struct job_lease lease = {a->owner, now_ms, now_ms + a->lease_ms};
 
     job_close(&a->job);
-    return job_store_adopt(store, &a->lease, &a->is_found, &a->job, err);
+    return job_store_adopt(store, &lease, &a->is_found, &a->job, err);
 }
 
 /* Decides what becomes of a job whose runner is gone. */
@@ -400,10 +422,10 @@ static enum err adopt_orphans(struct jobs *jobs, struct error *err)
     bool is_found = true;
 
     while (rc == ERR_OK && is_found) {
-        int64_t now_ms = realtime_ms();
         struct adoption a = {
-            .write = {.run = run_adoption                     },
-            .lease = { jobs->owner, now_ms, now_ms + jobs->app->config.job_lease_ms},
+            .write = {.run = run_adoption},
+            .owner = jobs->owner,
+            .lease_ms = jobs->app->config.job_lease_ms,
         };
         err->code = ERR_OK;
         rc = job_writer_run(jobs->writer, &a.write, err);
@@ -431,7 +453,7 @@ static enum err run_overdue(struct job_write *write, struct job_store *store, st
 {
     struct overdue_write *w = (struct overdue_write *)write;
 
-    return job_store_end_overdue(store, realtime_ms(), KEEP_MAX, w->ids, &w->n, err);
+    return job_store_end_overdue(store, job_store_now_ms(store), KEEP_MAX, w->ids, &w->n, err);
 }
 
 /* Fails what waited beyond its deadline. */
@@ -456,7 +478,7 @@ static void end_overdue(struct jobs *jobs)
 static void expire(struct jobs *jobs)
 {
     const struct config *config = &jobs->app->config;
-    int64_t before_ms = realtime_ms() - config->job_retention_s * 1000;
+    int64_t before_ms = job_store_now_ms(jobs->store) - config->job_retention_s * 1000;
     struct job_list list = {0};
     struct error err;
     enum err rc = job_store_list_expired(jobs->store, before_ms, (size_t)config->job_ended_max,
@@ -530,6 +552,7 @@ static bool wait_for_news(struct jobs *jobs, int64_t until_ms, bool *has_new_wat
 static void *run_keeper(void *argument)
 {
     struct jobs *jobs = argument;
+    const int64_t period_ms = job_poll_ms();
     int64_t kept_ms = monotonic_ms();
     int64_t renewed_ms = kept_ms;
     int64_t next_ms = kept_ms;
@@ -539,12 +562,12 @@ static void *run_keeper(void *argument)
         if (has_new_watch) {
             check_watches(jobs, true);
         }
-        if (monotonic_ms() >= kept_ms + KEEP_MS) {
+        if (monotonic_ms() >= kept_ms + period_ms) {
             keep(jobs, &renewed_ms);
             kept_ms = monotonic_ms();
         }
         next_ms = job_board_tick(jobs->board, monotonic_ms());
-        next_ms = next_ms < kept_ms + KEEP_MS ? next_ms : kept_ms + KEEP_MS;
+        next_ms = next_ms < kept_ms + period_ms ? next_ms : kept_ms + period_ms;
     }
     return NULL;
 }
@@ -561,6 +584,14 @@ static unsigned n_workers(const struct config *config)
     return n < 1 ? 1 : n > JOB_WORKERS_MAX ? JOB_WORKERS_MAX : (unsigned)n;
 }
 
+/* A server that is away comes back; the keeper does it then. */
+static enum err adopt_first_orphans(struct jobs *jobs, struct error *err)
+{
+    enum err rc = adopt_orphans(jobs, err);
+
+    return rc == ERR_IO && job_store_is_shared(jobs->store) ? ERR_OK : rc;
+}
+
 static enum err start_threads(struct jobs *jobs, struct error *err)
 {
     enum err rc = job_writer_start(jobs->store, &jobs->writer, err);
@@ -571,8 +602,9 @@ static enum err start_threads(struct jobs *jobs, struct error *err)
     rc = rc != ERR_OK
              ? rc
              : job_workers_start(&jobs->place, n_workers(&jobs->app->config), &jobs->workers, err);
-    rc = rc != ERR_OK ? rc : adopt_orphans(jobs, err);
+    rc = rc != ERR_OK ? rc : adopt_first_orphans(jobs, err);
     if (rc == ERR_OK) {
+        job_store_follow(jobs->store, on_news, jobs);
         clear_removed(jobs);
     }
     if (rc != ERR_OK) {
@@ -583,11 +615,20 @@ static enum err start_threads(struct jobs *jobs, struct error *err)
     return failed == 0 ? ERR_OK : error_sys(err, failed, "cannot start a thread");
 }
 
+/* The setting job_store: a path is relative to the root, an address stays as it is. */
+static enum err find_place(const struct app *app, char place[PATH_BYTES], struct error *err)
+{
+    const char *told = app->config.job_store;
+
+    return job_store_is_at_server(told) ? path_format(place, err, "%s", told)
+                                        : path_below(place, app->tree.root, told, err);
+}
+
 enum err jobs_start(struct app *app, struct jobs **out, struct error *err)
 {
     struct jobs *jobs = mem_calloc(1, sizeof *jobs);
     pthread_condattr_t attributes;
-    char path[PATH_BYTES];
+    char place[PATH_BYTES];
     enum err rc;
 
     if (jobs == NULL) {
@@ -599,9 +640,9 @@ enum err jobs_start(struct app *app, struct jobs **out, struct error *err)
     (void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
     (void)pthread_cond_init(&jobs->has_news, &attributes);
     (void)pthread_condattr_destroy(&attributes);
-    rc = path_below(path, app->tree.root, app->config.job_store, err);
+    rc = find_place(app, place, err);
     rc = rc != ERR_OK ? rc : job_board_create(&jobs->board, err);
-    rc = rc != ERR_OK ? rc : job_store_open(path, &jobs->store, jobs->owner, err);
+    rc = rc != ERR_OK ? rc : job_store_open(place, &jobs->store, jobs->owner, err);
     if (rc == ERR_OK) {
         rc = job_sweep_create(app, jobs->store, &jobs->sweep, err);
     }
@@ -627,6 +668,9 @@ void jobs_stop(struct jobs *jobs)
 {
     if (jobs == NULL) {
         return;
+    }
+    if (jobs->store != NULL) {
+        job_store_follow(jobs->store, NULL, NULL);
     }
     job_workers_drain(jobs->workers);
     if (jobs->board != NULL) {

@@ -41,6 +41,7 @@ static const struct {
     {COMMAND_JOBS,    command_jobs   },
     {COMMAND_EXPORT,  command_export },
     {COMMAND_NAS,     command_nas    },
+    {COMMAND_BACKUP,  command_backup },
 };
 
 static enum err run(const struct options *options, struct error *err)

@@ -60,6 +60,14 @@ void notify_ready(const char *status)
     (void)notify_send(message);
 }
 
+void notify_main_pid(long pid, const char *status)
+{
+    char message[MESSAGE_BYTES];
+
+    (void)snprintf(message, sizeof message, "MAINPID=%ld\nREADY=1\nSTATUS=%s", pid, status);
+    (void)notify_send(message);
+}
+
 void notify_reloading(void)
 {
     char message[MESSAGE_BYTES];

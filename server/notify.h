@@ -11,6 +11,9 @@
 /* Clients are served; `status` is a sentence for people, without line breaks. */
 void notify_ready(const char *status);
 
+/* Another process serves from now on, and is the one to watch. */
+void notify_main_pid(long pid, const char *status);
+
 /* Settings are read again; notify_ready() says when that is done. */
 void notify_reloading(void);
 

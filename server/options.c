@@ -26,13 +26,15 @@ enum {
     EXPORT = 1 << COMMAND_EXPORT,
     NAS = 1 << COMMAND_NAS,
     SUGGEST = 1 << COMMAND_SUGGEST,
+    BACKUP = 1 << COMMAND_BACKUP,
     FITS = TRAIN | TEST,
-    RUNS = FITS | NAS,        /* the reference's modes */
-    SERVICE = SERVE | CONFIG, /* these take the settings too */
+    RUNS = FITS | NAS,                 /* the reference's modes */
+    SERVICE = SERVE | CONFIG | BACKUP, /* these take the settings too */
     ROOTED =
         SERVICE | RUNS | PREDICT | SUGGEST | COSTS | TOKEN, /* these look at the root's files */
     ALL = ROOTED | ROUTES | JOBS | EXPORT,
-    WORDS = PREDICT | SUGGEST | COSTS | JOBS | EXPORT, /* these take positional arguments */
+    WORDS =
+        PREDICT | SUGGEST | COSTS | JOBS | EXPORT | BACKUP, /* these take positional arguments */
 };
 
 static const struct {
@@ -54,6 +56,8 @@ static const struct {
     {COMMAND_TOKEN, "token", "", "draw a token for a client of the service"},
     {COMMAND_JOBS, "jobs", "ACTION [ID|FILE]",
      "list, show ID, wait ID, cancel ID, submit FILE: jobs of a running service"},
+    {COMMAND_BACKUP, "backup", "DIRECTORY",
+     "copy jobs, results, data and settings of a root that may be served meanwhile"},
   /* clang-format on */
 };
 
@@ -88,7 +92,7 @@ static const struct flag flags[] = {
     {"mode", FLAG_MODE, 0, RUNS, 0, 0, "MODE", "train, test or nas, instead of the command's name"},
     {"root", FLAG_PATH, AT(root), ROOTED, 0, 0, "DIR",
      "where data/, result/ and config/ are; default: the current directory"},
-    {"data-path", FLAG_PATH, AT(data_path), ROOTED & ~TOKEN, 0, 0, "DIR",
+    {"data-path", FLAG_PATH, AT(data_path), ROOTED & ~(TOKEN | BACKUP), 0, 0, "DIR",
      "the data of the space, or a folder that holds it; default: data/ of the root"},
     {"train-devices", FLAG_TEXT, AT(train_devices), FITS, 0, 0, "A,B,...",
      "devices to learn from; default: the paper's twelve phones, of a declared space all that have "
@@ -148,6 +152,8 @@ static const struct flag flags[] = {
     {"file", FLAG_PATH, AT(file), TOKEN | EXPORT, 0, 0, "FILE",
      "of token: the tokens file to add it to, relative to the root; default: its entry is printed; "
      "of export: the file to write, whose ending names the format: .onnx or .pt"},
+    {"remove", FLAG_SWITCH, AT(is_removal), TOKEN, 0, 0, "",
+     "take the entry of that name out of the file instead, whose token opens nothing any more"},
     {"nas-target-device", FLAG_TEXT, AT(nas_target_device), NAS, 0, 0, "A,B,...",
      "the phone to search for; of several the network holds on all"},
     {"latency-constraint", FLAG_TEXT, AT(latency_constraint), NAS, 0, 0, "X,...",
@@ -189,7 +195,7 @@ static const struct flag flags[] = {
     {"kind", FLAG_TEXT, AT(kind), JOBS, 0, 0, "KIND", "to list: train, test or nas"},
     {"limit", FLAG_WHOLE, AT(limit), JOBS, 1, 10000000, "N",
      "how many jobs to list, the newest first; default: 100"},
-    {"json", FLAG_SWITCH, AT(is_json), RUNS | PREDICT | SUGGEST | COSTS | CONFIG | TOKEN | JOBS | EXPORT,
+    {"json", FLAG_SWITCH, AT(is_json), RUNS | PREDICT | SUGGEST | COSTS | CONFIG | TOKEN | JOBS | EXPORT | BACKUP,
      0, 0,
      "", "answer in JSON"},
     {"markdown", FLAG_SWITCH, AT(is_markdown), CONFIG, 0, 0, "",
@@ -486,7 +492,7 @@ static enum err check_flags(const struct options *options, const bool *seen, str
 
 enum err options_parse(int argc, char **argv, struct options *out, struct error *err)
 {
-    struct options options = {.root = "."};
+    struct options options = {.root = ".", .arguments = argv};
     struct arguments arguments = {.argc = argc, .argv = argv, .at = 1};
     bool seen[N_FLAGS] = {false};
     bool is_flags_end = false;
@@ -515,7 +521,7 @@ enum err options_parse(int argc, char **argv, struct options *out, struct error 
         rc = error_set(
             err, ERR_USAGE,
             "say what to do: serve, train, test, nas, predict, suggest, costs, export, config, "
-            "token or jobs");
+            "token, jobs or backup");
     }
     if (rc == ERR_OK && options.command != COMMAND_NONE) {
         rc = check_flags(&options, seen, err);

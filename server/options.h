@@ -25,6 +25,7 @@ enum command {
     COMMAND_EXPORT,
     COMMAND_NAS,
     COMMAND_SUGGEST,
+    COMMAND_BACKUP,
 };
 
 /* Texts are borrowed from argv. A text that was not given is NULL, unless the table has a default.
@@ -32,6 +33,7 @@ enum command {
 struct options {
     enum command command;
     bool is_help, is_version;
+    char *const *arguments; /* main()'s, the program's name first */
     const char *root, *data_path, *search_space;
     const char *load_path, *train_devices, *test_devices, *predictor;
     const char *hardware, *device, *architectures_file;
@@ -43,6 +45,7 @@ struct options {
     const char *name, *model;
     const char *target, *accuracy_data;                    /* of train */
     const char *role, *file;                               /* of token; `file` of export too */
+    bool is_removal;                                       /* likewise */
     const char *url, *token_file, *ca_file, *state, *kind; /* of jobs */
     int64_t limit;                                         /* 0 where it was not given */
     /* of nas; numbers as text, which the command reads */

@@ -371,6 +371,23 @@ def test_a_store_that_cannot_be_used_is_told_and_predictions_are_made(idle):
     assert (ready.status_code, ready.json()["status"]) == (200, "degraded")
     assert ready.json()["detail"].startswith("jobs: ") and str(daemon.root) not in ready.text
     assert daemon.request("POST", "/v1/predict", json=ASKED).status_code == 200
+    assert metric(daemon, "dgld_job_store_up") == 0
+
+
+def test_ends_of_runs_are_counted_by_kind_and_outcome(busy):
+    def runs(kind, outcome):
+        return metric(busy, f'dgld_job_runs_total{{kind="{kind}",outcome="{outcome}"}}')
+
+    assert metric(busy, "dgld_job_store_up") == 1
+    assert busy.wait(busy.submit(nas(export=[]))["id"])["state"] == "succeeded"
+    wait_until(lambda: runs("nas", "succeeded") == 1)
+    cancel(busy, busy.running)
+    wait_until(lambda: runs("train", "cancelled") == 1)
+    busy.wait(busy.waiting, "running")
+    with contextlib.closing(sqlite3.connect(busy.root / "result" / ".jobs.sqlite", isolation_level=None)) as store:
+        store.execute("UPDATE jobs SET lease_owner = 'another', lease_until_ms = 1 << 60 WHERE state = 'running'")
+    wait_until(lambda: runs("train", "lost") == 1)
+    assert sum(runs(kind, how) for kind in ("train", "nas") for how in ("succeeded", "failed", "cancelled", "put_back", "lost")) == 3
 
 
 def test_every_reply_of_a_run_is_of_one_piece(daemon):
