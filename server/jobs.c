@@ -512,24 +512,16 @@ static void clear_removed(struct jobs *jobs)
     mem_free(removed);
 }
 
-static void keep(struct jobs *jobs, int64_t *renewed_ms)
+static void keep(struct jobs *jobs)
 {
-    int64_t now_ms = monotonic_ms();
-    int64_t period_ms = jobs->app->config.job_lease_ms / RENEWALS_A_LEASE;
-    bool is_stored = true;
     struct error err;
 
-    if (now_ms >= *renewed_ms + period_ms) {
-        *renewed_ms = now_ms;
-        is_stored = renew_leases(jobs);
-    }
-    if (is_stored && adopt_orphans(jobs, &err) == ERR_OK) {
+    if (adopt_orphans(jobs, &err) == ERR_OK) {
         end_overdue(jobs);
         expire(jobs);
         clear_removed(jobs);
         job_sweep_tick(jobs->sweep);
     }
-    check_watches(jobs, false);
 }
 
 /* Sleeps until there is something to do. False where the keeper is to end. */
@@ -549,6 +541,11 @@ static bool wait_for_news(struct jobs *jobs, int64_t until_ms, bool *has_new_wat
     return goes_on;
 }
 
+static int64_t earliest(int64_t a_ms, int64_t b_ms)
+{
+    return a_ms < b_ms ? a_ms : b_ms;
+}
+
 static void *run_keeper(void *argument)
 {
     struct jobs *jobs = argument;
@@ -556,18 +553,27 @@ static void *run_keeper(void *argument)
     int64_t kept_ms = monotonic_ms();
     int64_t renewed_ms = kept_ms;
     int64_t next_ms = kept_ms;
+    bool is_stored = true;
     bool has_new_watch;
 
     while (wait_for_news(jobs, next_ms, &has_new_watch)) {
+        const int64_t renewal_ms = jobs->app->config.job_lease_ms / RENEWALS_A_LEASE;
         if (has_new_watch) {
             check_watches(jobs, true);
         }
+        if (monotonic_ms() >= renewed_ms + renewal_ms) {
+            renewed_ms = monotonic_ms();
+            is_stored = renew_leases(jobs);
+        }
         if (monotonic_ms() >= kept_ms + period_ms) {
-            keep(jobs, &renewed_ms);
+            if (is_stored) {
+                keep(jobs);
+            }
+            check_watches(jobs, false);
             kept_ms = monotonic_ms();
         }
         next_ms = job_board_tick(jobs->board, monotonic_ms());
-        next_ms = next_ms < kept_ms + period_ms ? next_ms : kept_ms + period_ms;
+        next_ms = earliest(next_ms, earliest(kept_ms + period_ms, renewed_ms + renewal_ms));
     }
     return NULL;
 }
