@@ -5,20 +5,21 @@
 
 #include "core/mem.h"
 
-/* Standard deviations that are believed, of log latency or relative to the root of latency. They
- * were set on the devices of a library, each predicted with the others: of the same kind, from one
- * phone to another and from one server to another; of other kinds, from all to the one left out.
- * What matters is their order of magnitude. */
-#define SAME_LEVEL         0.18 /* beside k of the data sheet: three of the library's four phones */
-#define SAME_LEVEL_WEIGHT  1.0  /* ... and the fourth is far off, so the belief is a loose one */
-#define UNKNOWN_LEVEL      1.0  /* beside the middle measurement */
-#define SAME_SLOPE         0.08
-#define SAME_GROUP_WEIGHT  3.0
-#define SAME_OWN_SCATTER   0.045 /* of one device, beside that of A */
-#define OTHER_LEVEL        0.3
-#define OTHER_OFFSET       0.2
-#define OTHER_GROUP_WEIGHT 1.0
-#define OTHER_SCATTER      0.05
+#define UNKNOWN_LEVEL 1.0 /* beside the middle measurement */
+
+const struct belief_numbers belief_numbers = {
+    .same_level = 0.18,
+    .same_level_weight = 1.0,
+    .same_slope = 0.08,
+    .same_group_weight = 3.0,
+    .same_own_scatter = 0.045,
+    .other_level = 0.3,
+    .other_offset = 0.2,
+    .other_group_weight = 1.0,
+    .other_scatter = 0.05,
+    .excess_width = 0.13,
+    .excess_rows = 5.0,
+};
 
 /* Without and with a data sheet: who gives one most likely means a phone as the method does, and
  * who measures a device that has none most likely has a library of its like. */
@@ -39,15 +40,17 @@ static double *add_column(struct belief *b, size_t q)
 }
 
 /* One column a feature; a group's features together carry its deviation. */
-static void add_residuals(struct belief *b, const struct residual_basis *basis)
+static void add_residuals(struct belief *b, const struct belief_ground *ground)
 {
+    const struct residual_basis *basis = ground->basis;
     const struct space_residuals *residuals = &basis->residuals;
+    const double weight = b->kind == BELIEF_SAME_KIND ? ground->numbers->same_group_weight
+                                                      : ground->numbers->other_group_weight;
 
     for (size_t g = 0; g < residuals->n_groups; g++) {
         const struct space_residual_group *group = &residuals->groups[g];
         double sd = b->kind == BELIEF_SAME_KIND ? group->same_kind : group->other_kind;
-        add_group(b, group->size, sd / sqrt((double)group->size),
-                  b->kind == BELIEF_SAME_KIND ? SAME_GROUP_WEIGHT : OTHER_GROUP_WEIGHT);
+        add_group(b, group->size, sd / sqrt((double)group->size), weight);
     }
     for (size_t j = 0; j < basis->p; j++) {
         residual_standardised(basis, j, add_column(b, basis->q));
@@ -56,17 +59,18 @@ static void add_residuals(struct belief *b, const struct residual_basis *basis)
 
 static void believe_same_kind(struct belief *b, const struct belief_ground *ground)
 {
+    const struct belief_numbers *numbers = ground->numbers;
     const size_t q = ground->basis->q;
     double *slope;
 
     add_column(b, q)[0] = 1.0;
-    add_group(b, 1, ground->has_hardware ? SAME_LEVEL : UNKNOWN_LEVEL,
-              ground->has_hardware ? SAME_LEVEL_WEIGHT : INFINITY);
+    add_group(b, 1, ground->has_hardware ? numbers->same_level : UNKNOWN_LEVEL,
+              ground->has_hardware ? numbers->same_level_weight : INFINITY);
     slope = add_column(b, q);
     slope[0] = -ground->mean_log_a;
     slope[RESIDUAL_BASE] = 1.0;
-    add_group(b, 1, SAME_SLOPE, INFINITY);
-    b->noise_scale = hypot(ground->scatter, SAME_OWN_SCATTER);
+    add_group(b, 1, numbers->same_slope, INFINITY);
+    b->noise_scale = hypot(ground->scatter, numbers->same_own_scatter);
 }
 
 static void believe_other_kind(struct belief *b, const struct belief_ground *ground)
@@ -75,9 +79,9 @@ static void believe_other_kind(struct belief *b, const struct belief_ground *gro
 
     b->mean[RESIDUAL_BASE] = 1.0 / ground->mean_root_a;
     memcpy(add_column(b, q), b->mean, q * sizeof *b->mean);
-    add_group(b, 1, OTHER_LEVEL, INFINITY);
+    add_group(b, 1, ground->numbers->other_level, INFINITY);
     add_column(b, q)[0] = 1.0;
-    add_group(b, 1, OTHER_OFFSET, INFINITY);
+    add_group(b, 1, ground->numbers->other_offset, INFINITY);
 }
 
 /* The mean of the library's functions, and as latent factors what each differs from it by. */
@@ -96,7 +100,7 @@ static void believe_library(struct belief *b, const struct belief_ground *ground
     }
     residual_function(basis, mean, b->mean);
     memcpy(add_column(b, basis->q), b->mean, basis->q * sizeof *b->mean);
-    add_group(b, 1, OTHER_LEVEL, INFINITY);
+    add_group(b, 1, ground->numbers->other_level, INFINITY);
     for (size_t d = 0; n > 1 && d < n; d++) {
         for (size_t j = 0; j <= basis->p; j++) {
             factor[j] = prior->functions[d * (1 + basis->p) + j] - mean[j];
@@ -118,8 +122,9 @@ enum err belief_init(struct belief *belief, enum belief_kind kind,
     *belief = (struct belief){
         .kind = kind,
         .is_root = kind != BELIEF_SAME_KIND,
+        .base_origin = kind == BELIEF_SAME_KIND ? ground->mean_log_a : ground->mean_root_a,
         .log_weight = log(weights[ground->has_hardware ? 1 : 0][kind]),
-        .noise_scale = OTHER_SCATTER,
+        .noise_scale = ground->numbers->other_scatter,
         .columns = mem_calloc(columns_max + 1, q * sizeof *belief->columns),
     };
     if (belief->columns == NULL) {
@@ -133,7 +138,7 @@ enum err belief_init(struct belief *belief, enum belief_kind kind,
     } else {
         believe_library(belief, ground);
     }
-    add_residuals(belief, ground->basis);
+    add_residuals(belief, ground);
     return ERR_OK;
 }
 

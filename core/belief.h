@@ -20,8 +20,31 @@
 
 enum belief_kind { BELIEF_SAME_KIND, BELIEF_OTHER_KIND, BELIEF_LIBRARY, BELIEF_N_KINDS };
 
+/* How much is believed, as standard deviations of log latency (same kind) or relative to the root of
+ * latency (other kinds and library); how far each group of features may go is the space's own
+ * (struct space_residual_group). A weight is that of the belief beside what the measurements say, in
+ * effective parameters; INFINITY: it is not changed. */
+struct belief_numbers {
+    double same_level, same_level_weight; /* beside k of the data sheet */
+    double same_slope;
+    double same_group_weight;
+    double same_own_scatter; /* of one device, beside that of A */
+    double other_level;
+    double other_offset;
+    double other_group_weight;
+    double other_scatter;
+    /* Scatter is less heavy-tailed than the t that is fitted to it, whose standard deviation makes
+     * intervals too wide, the more so the more of it is fitted and the less believed: spreads are
+     * multiplied by 1 - excess_width * n / (n + excess_rows). */
+    double excess_width, excess_rows;
+};
+
+/* Those that ship. */
+extern const struct belief_numbers belief_numbers;
+
 /* What a belief is made from. */
 struct belief_ground {
+    const struct belief_numbers *numbers;
     const struct residual_basis *basis;
     const struct calibration_prior *prior; /* for BELIEF_LIBRARY */
     bool has_hardware;
@@ -32,6 +55,7 @@ struct belief_ground {
 struct belief {
     enum belief_kind kind;
     bool is_root;
+    double base_origin; /* the middle base of the architectures in use */
     double log_weight;  /* how much it is believed beside the others */
     double noise_scale; /* of the t */
     size_t n_columns, n_groups;

@@ -20,12 +20,6 @@
 #define LOG_ROOT_MAX      10.0  /* wilder than wild: its square must stay finite */
 #define SPREAD_MAX        50.0
 
-/* Scatter is less heavy-tailed than the t that is fitted to it, whose standard deviation makes
- * intervals too wide by so much, the more of it is fitted and the less believed: with this, 90 %
- * intervals hold 90 % on devices of the library that are left out. */
-#define EXCESS_WIDTH 0.13
-#define EXCESS_ROWS  5.0
-
 enum { N_UPDATES = 8, N_SOFT_UPDATES = 4 };
 
 /* A belief, revised by the measurements. */
@@ -33,12 +27,13 @@ struct posterior {
     enum belief_kind kind;
     bool is_root;
     double weight;
-    double offset;  /* see core/belief.h */
-    double noise;   /* squared scale of the t ... */
+    double offset;      /* see core/belief.h */
+    double base_origin; /* x holds the base less that */
+    double noise;       /* squared scale of the t ... */
     double scatter; /* ... of which so much is that of A, as it is at the architectures measured */
     size_t n_wild;
-    double *mean;     /* (q): coefficients of x, owned */
-    double *triangle; /* (q, q), lower, in the same block: variance = |transpose(triangle) x|^2 */
+    double *mean;       /* (q): coefficients of x, owned */
+    double *covariance; /* (q, q), lower triangle, in the same block */
 };
 
 struct calibration {
@@ -61,37 +56,60 @@ void calibration_destroy(struct calibration *calibration)
 
 /* ---- prediction ------------------------------------------------------------------------------ */
 
-/* |transpose(triangle) x|^2, a column of x at a time: most features of an architecture are zero. */
-static double squared_length(const double *triangle, const double *x, size_t q)
-{
-    double image[RESIDUAL_MAX_WIDTH] = {0};
-    double square = 0.0;
+/* What of x is not zero: most features are, where they tell which value a gene holds. */
+struct sparse {
+    size_t n;
+    size_t at[RESIDUAL_MAX_WIDTH]; /* ascending; the first two are 1 and the base */
+    double value[RESIDUAL_MAX_WIDTH];
+};
 
-    for (size_t j = 0; j < q; j++) {
-        const double *row = triangle + j * q;
+static void gather_nonzero(const double *x, size_t q, struct sparse *out)
+{
+    out->n = RESIDUAL_FIRST;
+    for (size_t j = 0; j < RESIDUAL_FIRST; j++) {
+        out->at[j] = j;
+        out->value[j] = x[j];
+    }
+    for (size_t j = RESIDUAL_FIRST; j < q; j++) {
         if (x[j] != 0.0) {
-            for (size_t i = 0; i <= j; i++) {
-                image[i] += row[i] * x[j];
-            }
+            out->at[out->n] = j;
+            out->value[out->n++] = x[j];
         }
     }
-    for (size_t i = 0; i < q; i++) {
-        square += image[i] * image[i];
+}
+
+/* transpose(x) * covariance * x, in two sums, so that additions need not wait for each other. */
+static double quadratic_form(const double *covariance, size_t q, const struct sparse *x)
+{
+    double square = 0.0;
+
+    for (size_t j = 0; j < x->n; j++) {
+        const double *row = covariance + x->at[j] * q;
+        double even = 0.5 * row[x->at[j]] * x->value[j];
+        double odd = 0.0;
+        size_t i = 0;
+        for (; i + 1 < j; i += 2) {
+            even += row[x->at[i]] * x->value[i];
+            odd += row[x->at[i + 1]] * x->value[i + 1];
+        }
+        even += i < j ? row[x->at[i]] * x->value[i] : 0.0;
+        square += 2.0 * x->value[j] * (even + odd);
     }
-    return square;
+    return fmax(square, 0.0);
 }
 
 /* What one belief says: the log of the median, and the variance of log latency where it is asked
  * for. `scatter` is the squared scale of log A's own noise at this architecture. */
-static double predict_log(const struct posterior *belief, double *x, size_t q, double a,
+static double predict_log(const struct posterior *belief, struct sparse *x, size_t q, double a,
                           double scatter, double *variance)
 {
+    const double base = belief->is_root ? sqrt(a) : log(a);
     double mean = 0.0;
     double noise = belief->noise;
 
-    x[RESIDUAL_BASE] = belief->is_root ? sqrt(a) : log(a);
-    for (size_t j = 0; j < q; j++) {
-        mean += belief->mean[j] * x[j];
+    x->value[RESIDUAL_BASE] = base - belief->base_origin;
+    for (size_t j = 0; j < x->n; j++) {
+        mean += belief->mean[x->at[j]] * x->value[j];
     }
     if (belief->is_root) {
         mean = fmax(mean, ROOT_MIN);
@@ -99,11 +117,11 @@ static double predict_log(const struct posterior *belief, double *x, size_t q, d
         noise = fmax(noise + scatter - belief->scatter, NOISE_MIN * NOISE_MIN);
     }
     if (variance != NULL) {
-        *variance = squared_length(belief->triangle, x, q) +
+        *variance = quadratic_form(belief->covariance, q, x) +
                     noise * ROBUST_FIT_DOF / (ROBUST_FIT_DOF - 2.0);
         *variance *= belief->is_root ? 4.0 / (mean * mean) : 1.0;
     }
-    return belief->offset + (belief->is_root ? 2.0 * log(mean) : x[RESIDUAL_BASE] + mean);
+    return belief->offset + (belief->is_root ? 2.0 * log(mean) : base + mean);
 }
 
 /* The squared scale of the t about log A whose predictive standard deviation is sd. */
@@ -115,15 +133,17 @@ static double scatter_of(double a, double sd)
 static void predict_one(const struct calibration *c, const int32_t *genes, double a, double sd,
                         double *latency_ms, double *spread)
 {
-    double x[RESIDUAL_MAX_WIDTH];
+    double features[RESIDUAL_MAX_WIDTH];
+    struct sparse x;
     double logs[BELIEF_N_KINDS];
     double variances[BELIEF_N_KINDS];
     double mean = 0.0;
     double variance = 0.0;
 
-    residual_describe(&c->basis, genes, x);
+    residual_describe(&c->basis, genes, features);
+    gather_nonzero(features, c->basis.q, &x);
     for (size_t k = 0; k < c->n_posteriors; k++) {
-        logs[k] = predict_log(&c->posteriors[k], x, c->basis.q, a, scatter_of(a, sd),
+        logs[k] = predict_log(&c->posteriors[k], &x, c->basis.q, a, scatter_of(a, sd),
                               spread != NULL ? &variances[k] : NULL);
         mean += c->posteriors[k].weight * logs[k];
     }
@@ -346,43 +366,40 @@ static double score(const struct belief *belief, const struct robust_fit *fit,
     return sum;
 }
 
-/* Folds the posterior onto x: its mean and the triangle of its covariance. */
+/* Takes the base less `origin`: what is linear in x stays what it is with another constant. */
+static void move_base(double *map, double origin)
+{
+    map[0] += map[RESIDUAL_BASE] * origin;
+}
+
+/* Folds the posterior onto x: its mean and its covariance. The base is counted from the middle of
+ * those measured, so that nothing large cancels. */
 static enum err fold_posterior(const struct belief *belief, const struct robust_fit *fit, size_t q,
                                struct posterior *out, struct error *err)
 {
     const size_t p = fit->p;
-    const size_t n_rows = p > q ? p : q;
-    double *block = mem_calloc(n_rows * q + p * q + MATRIX_TRIANGULARISE_SCRATCH(q), sizeof *block);
-    double *scaled; /* (q, p): columns in units of root */
+    double *maps = mem_calloc(p + (fit->is_dual ? fit->n : 0), q * sizeof *maps);
 
     out->mean = mem_calloc(q + q * q, sizeof *out->mean);
-    if (block == NULL || out->mean == NULL) {
-        mem_free(block);
+    if (maps == NULL || out->mean == NULL) {
+        mem_free(maps);
         return error_set(err, ERR_NOMEM, "no memory for a calibration");
     }
-    scaled = block + n_rows * q;
-    out->triangle = out->mean + q;
+    out->covariance = out->mean + q;
+    out->base_origin = belief->base_origin;
+    memcpy(maps, belief->columns, p * q * sizeof *maps);
     memcpy(out->mean, belief->mean, q * sizeof *out->mean);
+    move_base(out->mean, belief->base_origin);
     for (size_t c = 0; c < p; c++) {
+        double *map = maps + c * q;
+        const double coefficient = fit->root[c] * fit->solution[c];
+        move_base(map, belief->base_origin);
         for (size_t j = 0; j < q; j++) {
-            double value = fit->root[c] * belief->columns[c * q + j];
-            scaled[j * p + c] = value;
-            out->mean[j] += fit->solution[c] * value;
+            out->mean[j] += coefficient * map[j];
         }
     }
-    matrix_times_lower_transposed(scaled, q, fit->triangle, p); /* (q, p) still */
-    for (size_t c = 0; c < p; c++) {
-        for (size_t j = 0; j < q; j++) {
-            block[c * q + j] = scaled[j * p + c];
-        }
-    }
-    matrix_triangularise(block, n_rows, q, scaled + p * q);
-    for (size_t j = 0; j < q; j++) {
-        for (size_t i = 0; i <= j; i++) {
-            out->triangle[j * q + i] = block[i * q + j];
-        }
-    }
-    mem_free(block);
+    robust_fit_covariance(fit, maps, q, maps + p * q, out->covariance);
+    mem_free(maps);
     return ERR_OK;
 }
 
@@ -393,7 +410,7 @@ static bool is_posterior_finite(const struct posterior *posterior, size_t q)
     for (size_t j = 0; j < q; j++) {
         sum += posterior->mean[j];
         for (size_t i = 0; i <= j; i++) {
-            sum += posterior->triangle[j * q + i];
+            sum += posterior->covariance[j * q + i];
         }
     }
     return isfinite(sum);
@@ -412,7 +429,7 @@ static enum err revise(const struct belief *belief, const struct rows *rows,
         .n_soft_updates = N_SOFT_UPDATES,
     };
     struct robust_fit fit;
-    enum err rc = robust_fit_init(&fit, rows->n, belief->groups, belief->n_groups, err);
+    enum err rc = robust_fit_init_smaller(&fit, rows->n, belief->groups, belief->n_groups, err);
 
     if (rc != ERR_OK) {
         goto done;
@@ -487,9 +504,10 @@ static void settle_weights(struct calibration *c)
 
 static enum err revise_all(struct calibration *c, const struct rows *rows,
                            const struct calibration_prior *prior, const struct hardware *hardware,
-                           struct error *err)
+                           const struct belief_numbers *numbers, struct error *err)
 {
     struct belief_ground ground = {
+        .numbers = numbers,
         .basis = &c->basis,
         .prior = prior,
         .has_hardware = hardware != NULL,
@@ -524,6 +542,15 @@ enum err calibration_fit(const struct space *space, const struct calibration_pri
                          const struct hardware *hardware, const struct measurements *measured,
                          struct calibration **out, struct error *err)
 {
+    return calibration_fit_believing(space, prior, hardware, measured, &belief_numbers, out, err);
+}
+
+enum err calibration_fit_believing(const struct space *space, const struct calibration_prior *prior,
+                                   const struct hardware *hardware,
+                                   const struct measurements *measured,
+                                   const struct belief_numbers *numbers, struct calibration **out,
+                                   struct error *err)
+{
     struct calibration *c = NULL;
     struct rows rows = {0};
     enum err rc = check_measurements(measured, err);
@@ -543,12 +570,13 @@ enum err calibration_fit(const struct space *space, const struct calibration_pri
     if (rc != ERR_OK) {
         goto done;
     }
-    rc = revise_all(c, &rows, prior, hardware, err);
+    rc = revise_all(c, &rows, prior, hardware, numbers, err);
     if (rc != ERR_OK) {
         goto done;
     }
     c->n_rows = rows.n;
-    c->sharpness = 1.0 - EXCESS_WIDTH * (double)rows.n / ((double)rows.n + EXCESS_ROWS);
+    c->sharpness =
+        1.0 - numbers->excess_width * (double)rows.n / ((double)rows.n + numbers->excess_rows);
     settle_weights(c);
     *out = c;
     c = NULL; /* handed over */

@@ -55,6 +55,14 @@ enum err calibration_fit(const struct space *space, const struct calibration_pri
                          const struct hardware *hardware, const struct measurements *measured,
                          struct calibration **out, struct error *err);
 
+/* The same with other numbers than belief_numbers (core/belief.h), which are derived that way. */
+struct belief_numbers;
+enum err calibration_fit_believing(const struct space *space, const struct calibration_prior *prior,
+                                   const struct hardware *hardware,
+                                   const struct measurements *measured,
+                                   const struct belief_numbers *numbers, struct calibration **out,
+                                   struct error *err);
+
 /* Predicts n architectures: genes (n, n_genes) valid, `a` and `sd` (n; sd may be NULL) as above.
  * latency_ms (n) receives medians, positive and finite; spread (n; may be NULL) the standard
  * deviation of log latency, for interval_bounds(). Cannot fail, allocates nothing, and gives an

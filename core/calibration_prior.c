@@ -136,7 +136,8 @@ static enum err learn_device(const struct residual_basis *basis,
     const size_t n = device->n < LIBRARY_USED_ROWS ? device->n : LIBRARY_USED_ROWS;
     struct robust_group groups[ROBUST_FIT_MAX_GROUPS];
     struct robust_fit fit;
-    enum err rc = robust_fit_init(&fit, n, groups, list_groups(&basis->residuals, groups), err);
+    enum err rc =
+        robust_fit_init_smaller(&fit, n, groups, list_groups(&basis->residuals, groups), err);
     double unit;
     double mean;
 
@@ -400,7 +401,7 @@ enum err calibration_prior_predict(const struct calibration_prior *prior,
 {
     struct residual_basis basis;
     struct belief belief = {0};
-    struct belief_ground ground = {.basis = &basis, .prior = prior};
+    struct belief_ground ground = {.numbers = &belief_numbers, .basis = &basis, .prior = prior};
     double log_ms;
     double level_sd;
     enum err rc = residual_basis_init(&basis, prior->space, err);

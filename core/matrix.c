@@ -25,6 +25,18 @@ void matrix_gram(const double *x, size_t n, size_t p, double *gram)
                 (int)p);
 }
 
+void matrix_subtract_gram(const double *x, size_t n, size_t p, double *gram)
+{
+    cblas_dsyrk(CblasRowMajor, CblasLower, CblasTrans, (int)p, (int)n, -1.0, x, (int)p, 1.0, gram,
+                (int)p);
+}
+
+void matrix_row_gram(const double *x, size_t n, size_t p, size_t stride, double *gram)
+{
+    cblas_dsyrk(CblasRowMajor, CblasLower, CblasNoTrans, (int)n, (int)p, 1.0, x, (int)stride, 0.0,
+                gram, (int)n);
+}
+
 enum err matrix_cholesky(double *a, size_t p, struct error *err)
 {
     lapack_int info =
@@ -64,11 +76,22 @@ void matrix_times_transposed(const double *x, size_t n, const double *z, size_t 
                 (int)p, 0.0, y, (int)m);
 }
 
-void matrix_triangularise(double *x, size_t n, size_t p, double *scratch)
+void matrix_times(const double *x, size_t n, const double *z, size_t m, size_t p, double *y)
 {
-    /* to LAPACK x is its transpose, whose lower factor lies where our upper triangle does */
-    (void)LAPACKE_dgelqf_work(LAPACK_COL_MAJOR, (lapack_int)p, (lapack_int)n, x, (lapack_int)p,
-                              scratch, scratch + p, (lapack_int)(32 * p));
+    cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)n, (int)m, (int)p, 1.0, x, (int)p,
+                z, (int)m, 0.0, y, (int)m);
+}
+
+void matrix_lower_times(const double *l, size_t n, double *x, size_t p)
+{
+    cblas_dtrmm(CblasRowMajor, CblasLeft, CblasLower, CblasNoTrans, CblasNonUnit, (int)n, (int)p,
+                1.0, l, (int)n, x, (int)p);
+}
+
+void matrix_solve_lower(const double *l, size_t n, double *x, size_t p)
+{
+    cblas_dtrsm(CblasRowMajor, CblasLeft, CblasLower, CblasNoTrans, CblasNonUnit, (int)n, (int)p,
+                1.0, l, (int)n, x, (int)p);
 }
 
 void matrix_times_vector(const double *x, size_t n, size_t p, const double *b, double *y)

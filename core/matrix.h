@@ -16,6 +16,12 @@ enum err matrix_init(struct error *err);
 /* gram (p, p), lower triangle := transpose(x) * x, where x is (n, p). */
 void matrix_gram(const double *x, size_t n, size_t p, double *gram);
 
+/* gram (p, p), lower triangle := gram - transpose(x) * x. */
+void matrix_subtract_gram(const double *x, size_t n, size_t p, double *gram);
+
+/* gram (n, n), lower triangle := x * transpose(x), where x is (n, p), part of rows of `stride`. */
+void matrix_row_gram(const double *x, size_t n, size_t p, size_t stride, double *gram);
+
 /* In place: the lower triangle of a symmetric positive definite (p, p) becomes its Cholesky factor.
  * ERR_NUMERIC where it is not positive definite. */
 enum err matrix_cholesky(double *a, size_t p, struct error *err);
@@ -30,11 +36,14 @@ void matrix_times_lower_transposed(double *x, size_t n, const double *l, size_t 
 void matrix_times_transposed(const double *x, size_t n, const double *z, size_t m, size_t p,
                              double *y);
 
-/* In place: the first p rows of x (n, p), n >= p, become an upper triangle with the same gram; what
- * lies below the diagonal is not defined. `scratch` holds MATRIX_TRIANGULARISE_SCRATCH(p) numbers.
- */
-#define MATRIX_TRIANGULARISE_SCRATCH(p) (33 * (p))
-void matrix_triangularise(double *x, size_t n, size_t p, double *scratch);
+/* y (n, m) := x * z, where x is (n, p) and z (p, m). */
+void matrix_times(const double *x, size_t n, const double *z, size_t m, size_t p, double *y);
+
+/* In place: x (n, p) := l * x, where l is a lower triangle (n, n). */
+void matrix_lower_times(const double *l, size_t n, double *x, size_t p);
+
+/* In place: x (n, p) := inverse(l) * x, where l is a lower triangle (n, n). */
+void matrix_solve_lower(const double *l, size_t n, double *x, size_t p);
 
 /* y (n) := x * b, where x is (n, p) and b (p). */
 void matrix_times_vector(const double *x, size_t n, size_t p, const double *b, double *y);

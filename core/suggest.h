@@ -1,18 +1,21 @@
 /* Which architectures to measure of a device, so that calibration (core/calibration.h) gains most.
  *
- * Before anything is measured, the beliefs about a device say how uncertain the latency of each
- * architecture is, and how much of that a measurement of another would take away: both follow from
- * the prior covariance alone. The n architectures are chosen one after the other, each taking away
- * the most of the expected squared error in milliseconds, summed over the candidates (Cohn,
- * Ghahramani and Jordan, JAIR 4, 1996); a belief counts by its weight, and the most unusual
- * architectures are left alone. Deterministic. Thread-safe. */
+ * The beliefs about a device say how uncertain the latency of each architecture is, and how much of
+ * that a measurement of another would take away: both follow from the covariance alone, which is the
+ * prior one where nothing is measured yet, and else what the architectures measured leave of it. The n
+ * architectures are chosen one after the other, each taking away the most of the expected squared
+ * error in milliseconds, summed over the candidates (Cohn, Ghahramani and Jordan, JAIR 4, 1996); a
+ * belief counts by its weight, which is the calibration's where there are measurements, and the most
+ * unusual architectures are left alone. Deterministic. Thread-safe. */
 #ifndef DGLD_CORE_SUGGEST_H
 #define DGLD_CORE_SUGGEST_H
 
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/calibration.h"
 #include "core/calibration_prior.h"
+#include "core/device.h"
 #include "core/error.h"
 #include "core/predictor.h"
 #include "core/space.h"
@@ -39,7 +42,38 @@ enum err calibration_suggest(const struct space *space, const struct calibration
                              size_t n, const struct fit_hooks *hooks, size_t *rows,
                              struct error *err);
 
-/* The same over the space itself: distinct architectures, drawn by `seed` where they are more than
+/* How it is chosen. `make hyperparameters` derives these. */
+struct suggest_numbers {
+    double
+        same_kind_wider; /* features of the same kind are taken to differ by so many times as much
+                               as phones do: a set then serves devices that are not as believed */
+    double usual_share;  /* of the candidates; the others, which would tell most if latency were
+                               linear, are left alone */
+};
+
+/* Those that ship. */
+extern const struct suggest_numbers suggest_numbers;
+
+/* All that a choice may depend on, borrowed for the call. */
+struct suggest_request {
+    const struct space *space;
+    const struct calibration_prior *prior; /* as for calibration_fit(); may be NULL */
+    const struct hardware *hardware;       /* NULL: no data sheet */
+    const struct suggest_candidates *candidates;
+    const struct measurements *measured;  /* of the device so far, as for calibration_fit(); NULL:
+                                              nothing, as where it has no rows. A candidate among them
+                                              is not suggested */
+    const struct belief_numbers *beliefs; /* NULL, as the next: those that ship */
+    const struct suggest_numbers *numbers;
+};
+
+/* As calibration_suggest(), after what is measured already: the n architectures that help most beside
+ * those. ERR_INVALID too where fewer than n candidates (after thinning) are not measured yet; errors
+ * of calibration_fit(). */
+enum err calibration_suggest_next(const struct suggest_request *request, size_t n,
+                                  const struct fit_hooks *hooks, size_t *rows, struct error *err);
+
+/* calibration_suggest() over the space itself: distinct architectures, drawn by `seed` where they are more than
  * SUGGEST_MAX_CANDIDATES. genes (n, n_genes) receives them. */
 enum err calibration_suggest_of_space(const struct predictor *predictor,
                                       const struct calibration_prior *prior, bool has_hardware,

@@ -74,6 +74,26 @@ bool job_read_word(const struct json_reader *reader, struct json_view value, con
     return true;
 }
 
+void job_read_model(const struct json_reader *reader, struct json_view value, const char *param,
+                    struct job_model *out)
+{
+    if (out->param != NULL) {
+        field_errors_add(reader->errors, 0, reader->pointer,
+                         "means the same as %s: give one of them", out->param);
+        return;
+    }
+    out->param = param;
+    (void)msg_model_name_read(reader, value, out->name);
+}
+
+void job_put_model(const struct job_model *model, const char *before, const char *after,
+                   struct text *out)
+{
+    if (model->name[0] != '\0') {
+        text_printf(out, "%s\"%s\":\"%s\"%s", before, model->param, model->name, after);
+    }
+}
+
 /* Whether a name stands among the first `n`, case and likenesses apart. */
 static bool is_repeated(char *const *names, size_t n, const char *name)
 {
@@ -294,7 +314,12 @@ static void test_calibrate(const struct json_reader *reader, struct json_view va
 
 static void test_version(const struct json_reader *reader, struct json_view value)
 {
-    (void)msg_model_name_read(reader, value, TEST(reader)->version);
+    job_read_model(reader, value, "version", &TEST(reader)->model);
+}
+
+static void test_model(const struct json_reader *reader, struct json_view value)
+{
+    job_read_model(reader, value, "model", &TEST(reader)->model);
 }
 
 /* Without holdout nothing is trained: what belongs to training would promise what is not done. */
@@ -340,6 +365,7 @@ static const struct json_field test_fields[] = {
     {"test_devices", false, test_devices},
     {"holdout", false, test_holdout},
     {"version", false, test_version},
+    {"model", false, test_model},
     {"predictor", false, test_predictor},
     {"calibrate", false, test_calibrate},
     {"seed", false, test_seed},
@@ -427,9 +453,7 @@ static void put_test(const struct job_order *order, struct text *out)
 
     text_puts(out, "{");
     put_names(out, "test_devices", test->test_devices, test->n_test_devices);
-    if (test->version[0] != '\0') {
-        text_printf(out, "\"version\":\"%s\",", test->version);
-    }
+    job_put_model(&test->model, "", ",", out);
     if (test->predictor != NULL) {
         text_printf(out, "\"predictor\":\"%s\",", test->predictor->name);
     }

@@ -282,7 +282,12 @@ static void nas_params(const struct json_reader *reader, struct json_view value)
 
 static void nas_version(const struct json_reader *reader, struct json_view value)
 {
-    (void)msg_model_name_read(reader, value, NAS(reader)->version);
+    job_read_model(reader, value, "version", &NAS(reader)->model);
+}
+
+static void nas_model(const struct json_reader *reader, struct json_view value)
+{
+    job_read_model(reader, value, "model", &NAS(reader)->model);
 }
 
 static void nas_calibrate(const struct json_reader *reader, struct json_view value)
@@ -352,6 +357,7 @@ static const struct json_field fields[] = {
     {"macs_max", false, nas_macs},
     {"params_max", false, nas_params},
     {"version", false, nas_version},
+    {"model", false, nas_model},
     {"export", false, nas_export},
     {"calibrate", false, nas_calibrate},
     {"measurements", false, nas_measurements},
@@ -582,9 +588,7 @@ static void put(const struct job_order *order, struct text *out)
     put_given(out, "confidence", nas->confidence);
     put_given(out, "macs_max", nas->macs_max);
     put_given(out, "params_max", nas->params_max);
-    if (nas->version[0] != '\0') {
-        text_printf(out, ",\"version\":\"%s\"", nas->version);
-    }
+    job_put_model(&nas->model, ",", "", out);
     text_printf(out, ",\"seed\":%" PRId64 ",\"export\":[", nas->seed);
     for (int i = 0; i < N_FORMATS; i++) {
         if ((nas->formats & formats[i].bit) != 0) {

@@ -403,9 +403,8 @@ static void put_latencies(const struct predict_reply *reply, size_t t, struct te
         if (i > 0) {
             text_put(out, ",", 1);
         }
-        text_put_json_number(out, request->is_bad[i]
-                                      ? NAN
-                                      : (made != NULL ? made[i] : reply->parameter[i] * factor));
+        text_put_json_number(
+            out, request->is_bad[i] ? NAN : (made != NULL ? made[i] : reply->rate[i] * factor));
     }
     text_put(out, "]", 1);
 }

@@ -80,10 +80,10 @@ struct predict_calibration {
 struct predict_reply {
     const struct predict_request *request;
     const char *version, *predictor; /* of the model that answered */
-    const double *parameter;         /* A of each architecture (n_architectures) */
-    const double *factors;           /* k of each target (n_targets) */
+    const double *rate;              /* of each architecture (n_architectures): A, say ... */
+    const double *factors;           /* ... times that of each target (n_targets): k, say */
     /* Where measurements or an interval have a part, else NULL: */
-    const double *latency_ms;       /* (n_targets, n_architectures), instead of A times k */
+    const double *latency_ms;       /* (n_targets, n_architectures), instead of rate times factor */
     const double *low_ms, *high_ms; /* likewise: the bounds */
     const struct predict_calibration *calibrations; /* (n_targets) */
     const struct model_info *info; /* its papers, for the conditions; NULL: those of the space */

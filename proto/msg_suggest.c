@@ -6,6 +6,7 @@
 
 #include "core/mem.h"
 #include "proto/json_spec.h"
+#include "proto/msg_model.h"
 #include "proto/msg_predict.h"
 #include "proto/msg_space.h"
 
@@ -86,11 +87,19 @@ static void read_architectures(const struct json_reader *reader, struct json_vie
     }
 }
 
+static void read_model(const struct json_reader *reader, struct json_view value)
+{
+    struct suggest_request *request = reader->out;
+
+    (void)msg_model_name_read(reader, value, request->model);
+}
+
 static const struct json_field fields[] = {
     {"search_space",  true,  read_search_space },
     {"n",             false, read_n            },
     {"seed",          false, read_seed         },
     {"architectures", false, read_architectures},
+    {"model",         false, read_model        },
 };
 
 enum err msg_suggest_decode(const char *bytes, size_t size, struct suggest_request *out,

@@ -8,13 +8,23 @@
 #include "server/accuracy_data.h"
 #include "server/path.h"
 #include "server/result_tree.h"
+#include "server/shipped.h"
 
 /* ---- the file of the result tree ------------------------------------------------------------- */
+
+/* Below the root, into `out` (PATH_BYTES). */
+static enum err stored_file(const struct space *space, char *out, struct error *err)
+{
+    return path_format(out, err, "result/%s/accuracymodel.safetensors", space->name);
+}
 
 enum err accuracy_store_path(const char *root, const struct space *space, char *out,
                              struct error *err)
 {
-    return path_format(out, err, "%s/result/%s/accuracymodel.safetensors", root, space->name);
+    char file[PATH_BYTES];
+    enum err rc = stored_file(space, file, err);
+
+    return rc != ERR_OK ? rc : shipped_resolve(root, file, out, err);
 }
 
 enum err accuracy_store_load(const char *root, const struct space *space,
@@ -38,10 +48,12 @@ enum err accuracy_store_save(const char *root, const struct accuracy_model *mode
                              struct error *err)
 {
     struct result_batch batch = {0};
+    char file[PATH_BYTES];
     char *bytes = NULL;
     size_t size = 0;
-    enum err rc = accuracy_store_path(root, model->predictor->kind->space, path, err);
+    enum err rc = stored_file(model->predictor->kind->space, file, err);
 
+    rc = rc != ERR_OK ? rc : path_format(path, err, "%s/%s", root, file);
     rc = rc != ERR_OK ? rc : accuracy_model_encode(model, &bytes, &size, err);
     rc = rc != ERR_OK ? rc : result_stage(&batch, path, bytes, size, err);
     rc = rc != ERR_OK ? rc : result_commit(&batch, err);

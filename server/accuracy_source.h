@@ -60,7 +60,8 @@ enum err accuracy_source_predict(const struct accuracy_source *source, const int
  * "version":..., "kendall":..., ...}. */
 void accuracy_source_put_json(const struct accuracy_source *source, struct text *out);
 
-/* <root>/result/<space>/accuracymodel.safetensors, into `out` (PATH_BYTES). */
+/* The predictor's file, into `out` (PATH_BYTES): <root>/result/<space>/accuracymodel.safetensors, or
+ * the shipped one where that is absent. It is saved to the root. */
 enum err accuracy_store_path(const char *root, const struct space *space, char *out,
                              struct error *err);
 enum err accuracy_store_load(const char *root, const struct space *space,

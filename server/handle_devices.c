@@ -235,6 +235,11 @@ static void delete_sheet(struct app *app, const struct request *request, struct 
                         "the device has no sheet in data/devices; it is known by other files of "
                         "the data tree, which are not removed here",
                         NULL);
+    } else if (state.files.sheet->at == DATA_SHEETS_SHIPPED) {
+        respond_problem(reply, request, 409,
+                        "the device's sheet ships with the service and stays; PUT one of your own, "
+                        "which wins over it",
+                        NULL);
     } else if (!condition_answer(request, reply, state.etag)) {
         if (remove_sheet(app, &state, &err) == ERR_OK) {
             respond_empty(reply, 204);

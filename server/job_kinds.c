@@ -1,6 +1,7 @@
 #include "server/job_kinds.h"
 
 #include <math.h>
+#include <stdio.h>
 
 #include "server/path.h"
 #include "server/training_set.h"
@@ -43,6 +44,15 @@ enum err job_check_training(const struct data_tree *tree, const struct space *sp
     }
     training_set_close(&set);
     return rc != ERR_OK ? job_check_blame(tree, "/search_space", errors, err) : ERR_OK;
+}
+
+const char *job_model_pointer(const struct job_model *model, char out[64])
+{
+    if (model->name[0] == '\0') {
+        return "/search_space";
+    }
+    (void)snprintf(out, 64, "/params/%s", model->param);
+    return out;
 }
 
 /* ---- runs ------------------------------------------------------------------------------------ */

@@ -78,6 +78,9 @@ enum err job_check_training(const struct data_tree *tree, const struct space *sp
                             const struct names *devices, const struct predictor_kind *kind,
                             struct field_errors *errors, struct error *err);
 
+/* The pointer of what names the model: a param, written into `out`, or else the search space. */
+const char *job_model_pointer(const struct job_model *model, char out[64]);
+
 /* Hooks that report to *env; percents are of the job. Borrows env. */
 struct fit_hooks job_fit_hooks(const struct job_env **env);
 

@@ -73,20 +73,20 @@ static enum err find_served(struct search *s, struct error *err)
 
 static enum err find_model(struct search *s, struct field_errors *errors, struct error *err)
 {
-    const bool is_named = s->params->version[0] != '\0';
+    const struct job_model *named = &s->params->model;
+    char pointer[64];
     enum err rc;
 
-    if (is_named) {
-        rc = model_store_load_named(s->env->tree->root, s->order->space, s->params->version,
-                                    &s->loaded, err);
+    if (named->name[0] != '\0') {
+        rc = model_store_load_named(s->env->tree->root, s->order->space, named->name, &s->loaded,
+                                    err);
         s->model = rc == ERR_OK ? &s->loaded : NULL;
     } else {
         rc = find_served(s, err);
     }
     return rc == ERR_OK
                ? ERR_OK
-               : job_check_blame(s->env->tree, is_named ? "/params/version" : "/search_space",
-                                 errors, err);
+               : job_check_blame(s->env->tree, job_model_pointer(named, pointer), errors, err);
 }
 
 /* By the measurements of the order or those that are stored; some milliseconds. */

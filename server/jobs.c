@@ -17,6 +17,7 @@
 #include "server/job_worker.h"
 #include "server/log.h"
 #include "server/path.h"
+#include "server/result_tree.h"
 
 /* Jobs that the keeper takes on at a time, when every job_poll_ms() it looks after leases of other
  * processes, deadlines and retention. */
@@ -512,16 +513,18 @@ static void clear_removed(struct jobs *jobs)
     mem_free(removed);
 }
 
-static void keep(struct jobs *jobs)
+/* `is_stored` tells whether what runs here has its leases: else nobody's is judged. */
+static void keep(struct jobs *jobs, bool is_stored)
 {
     struct error err;
 
-    if (adopt_orphans(jobs, &err) == ERR_OK) {
+    if (is_stored && adopt_orphans(jobs, &err) == ERR_OK) {
         end_overdue(jobs);
         expire(jobs);
         clear_removed(jobs);
         job_sweep_tick(jobs->sweep);
     }
+    check_watches(jobs, false);
 }
 
 /* Sleeps until there is something to do. False where the keeper is to end. */
@@ -541,7 +544,13 @@ static bool wait_for_news(struct jobs *jobs, int64_t until_ms, bool *has_new_wat
     return goes_on;
 }
 
-static int64_t earliest(int64_t a_ms, int64_t b_ms)
+/* When the leases are to be prolonged that were at `renewed_ms`. */
+static int64_t next_renewal_ms(const struct jobs *jobs, int64_t renewed_ms)
+{
+    return renewed_ms + jobs->app->config.job_lease_ms / RENEWALS_A_LEASE;
+}
+
+static int64_t earlier(int64_t a_ms, int64_t b_ms)
 {
     return a_ms < b_ms ? a_ms : b_ms;
 }
@@ -557,28 +566,36 @@ static void *run_keeper(void *argument)
     bool has_new_watch;
 
     while (wait_for_news(jobs, next_ms, &has_new_watch)) {
-        const int64_t renewal_ms = jobs->app->config.job_lease_ms / RENEWALS_A_LEASE;
         if (has_new_watch) {
             check_watches(jobs, true);
         }
-        if (monotonic_ms() >= renewed_ms + renewal_ms) {
+        if (monotonic_ms() >= next_renewal_ms(jobs, renewed_ms)) {
             renewed_ms = monotonic_ms();
             is_stored = renew_leases(jobs);
         }
         if (monotonic_ms() >= kept_ms + period_ms) {
-            if (is_stored) {
-                keep(jobs);
-            }
-            check_watches(jobs, false);
+            keep(jobs, is_stored);
             kept_ms = monotonic_ms();
         }
         next_ms = job_board_tick(jobs->board, monotonic_ms());
-        next_ms = earliest(next_ms, earliest(kept_ms + period_ms, renewed_ms + renewal_ms));
+        next_ms = earlier(next_ms, kept_ms + period_ms);
+        next_ms = earlier(next_ms, next_renewal_ms(jobs, renewed_ms));
     }
     return NULL;
 }
 
 /* ---- start and stop -------------------------------------------------------------------------- */
+
+/* An empty root has no result tree yet, where the store and what jobs make go. Where it cannot be made
+ * the store says so. */
+static void make_result_tree(const struct app *app)
+{
+    char path[PATH_BYTES];
+
+    if (path_format(path, NULL, "%s/result", app->tree.root) == ERR_OK) {
+        (void)result_make_directory(path, NULL);
+    }
+}
 
 /* Where none are asked for, as many as keep every core busy with jobs of one kind, while a worker is
  * left to each of the others. */
@@ -646,6 +663,7 @@ enum err jobs_start(struct app *app, struct jobs **out, struct error *err)
     (void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
     (void)pthread_cond_init(&jobs->has_news, &attributes);
     (void)pthread_condattr_destroy(&attributes);
+    make_result_tree(app);
     rc = find_place(app, place, err);
     rc = rc != ERR_OK ? rc : job_board_create(&jobs->board, err);
     rc = rc != ERR_OK ? rc : job_store_open(place, &jobs->store, jobs->owner, err);

@@ -20,6 +20,9 @@
 /* The first look waits for requests that are in a socket but not in the library yet. */
 enum { FIRST_POLL_MS = 20, POLL_MS = 5, ACCEPT_PAUSE_MS = 100 };
 
+/* What ending takes at most, once requests are answered: threads that compute are waited for. */
+enum { AFTER_DRAIN_MS = 10000 };
+
 /* How often deadlines of connections are looked at. */
 enum { REAP_MS = 250 };
 
@@ -241,7 +244,8 @@ static void on_signal(uv_signal_t *handle, int number)
         end_now();
     }
     handover_signal(&loop->app->handover, SIGTERM); /* nobody is to take over any more */
-    notify_stopping("answering what is in flight");
+    notify_stopping("answering what is in flight",
+                    delay_ms + (uint64_t)loop->app->config.drain_timeout_ms + AFTER_DRAIN_MS);
     if (delay_ms > 0) {
         log_write(LOG_INFO, "%s: stopping; connections are refused in %llu ms", name,
                   (unsigned long long)delay_ms);

@@ -361,6 +361,15 @@ static void sync_made_directories(const char *path, size_t n_kept)
     }
 }
 
+enum err result_make_directory(const char *path, struct error *err)
+{
+    if (mkdir(path, 0777) == 0) {
+        sync_directory(path);
+        return ERR_OK;
+    }
+    return errno == EEXIST ? ERR_OK : error_sys(err, errno, "cannot create the directory %s", path);
+}
+
 enum err result_commit(struct result_batch *batch, struct error *err)
 {
     for (size_t i = 0; i < batch->n_files; i++) {

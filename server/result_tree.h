@@ -57,6 +57,9 @@ enum err result_stage_made(struct result_batch *batch, const char *path, result_
  */
 enum err result_commit(struct result_batch *batch, struct error *err);
 
+/* Creates one directory, durably, whose parent exists. That it exists already is no error. */
+enum err result_make_directory(const char *path, struct error *err);
+
 /* Removes what was staged and not committed, and the directories made for it. Accepts a zeroed
  * struct. */
 void result_close(struct result_batch *batch);

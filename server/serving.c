@@ -5,6 +5,7 @@
 #include "server/app.h"
 #include "server/log.h"
 #include "server/model_store.h"
+#include "server/shipped.h"
 #include "server/tree_lock.h"
 
 enum err serving_init(struct serving *serving, struct error *err)
@@ -50,6 +51,7 @@ enum err serving_load_locked(struct app *app, const struct space *space, struct 
     /* looked at before it is read: what changes in between is found by the next refresh */
     file->seen = file_look_at(path);
     file->is_present = file->seen.inode != 0;
+    file->is_shipped = shipped_holds(path);
     rc = model_store_load(path, space, &model, NULL, err);
     if (rc == ERR_OK) {
         memcpy(version, model.info.version, sizeof version);
@@ -155,6 +157,9 @@ static bool has_changed(const struct app *app, const struct space *space,
     now = file_look_at(path);
     if (now.inode == 0) {
         return false; /* a file that is gone goes on being served */
+    }
+    if (file->is_present && !file->is_shipped && shipped_holds(path)) {
+        return false; /* likewise: a volume that is away changes nothing until it is asked for */
     }
     return !file->is_present || !file_look_are_same(&now, &file->seen, 1);
 }

@@ -22,6 +22,7 @@ struct serving {
     struct served_file {
         bool is_unloaded; /* on request: left alone until serving_load() */
         bool is_present;
+        bool is_shipped;       /* it is none of the root's own */
         struct file_look seen; /* the file when it was looked at last */
     } files[SPACE_N_SLOTS];    /* by the space's slot */
 };

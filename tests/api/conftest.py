@@ -169,8 +169,8 @@ def handing_over(sockets, names="dgld.socket"):
 class Service:
     """A daemon on a free port of loopback, or on the `sockets` that it is handed over."""
 
-    def __init__(self, root, *arguments, sockets=(), **keywords):
-        command = [str(BINARY), "serve", "--root", str(root), "--port", "0", *map(str, arguments)]
+    def __init__(self, root, *arguments, binary=BINARY, sockets=(), **keywords):
+        command = [str(binary), "serve", "--root", str(root), "--port", "0", *map(str, arguments)]
         prefix, more = handing_over(sockets) if sockets else ([], {})
         self.process = subprocess.Popen(prefix + command, stderr=subprocess.PIPE, text=True, cwd=ROOT, **more, **keywords)
         self.log = []

@@ -333,10 +333,13 @@ static void of_more_architectures_than_are_used_the_others_are_left(void **state
     mem_free(a);
 }
 
+/* With fewer rows than features, and with more. */
+static size_t n_fitted;
+
 static enum err fit_once(void *context, struct error *err)
 {
     struct calibration *calibration = NULL;
-    enum err rc = fit_rows(made.latency_ms, 12, context, &calibration, err);
+    enum err rc = fit_rows(made.latency_ms, n_fitted, context, &calibration, err);
 
     calibration_destroy(calibration);
     return rc;
@@ -347,8 +350,10 @@ static void running_out_of_memory_is_told_and_leaks_nothing(void **state)
     (void)state;
     for (const struct space *const *s = spaces; *s != NULL; s++) {
         make_device(*s, 1.0, 0.05, 10);
-        fail_each_allocation(fit_once, NULL);
-        fail_each_allocation(fit_once, (void *)&phone);
+        for (n_fitted = 12; n_fitted <= 120; n_fitted *= 10) {
+            fail_each_allocation(fit_once, NULL);
+            fail_each_allocation(fit_once, (void *)&phone);
+        }
     }
 }
 

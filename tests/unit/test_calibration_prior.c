@@ -335,10 +335,33 @@ static enum err evaluate_once(void *context, struct error *err)
     return library_evaluate(&space_nasbench201, NULL, made.devices, 2, 1, 1, NULL, figures, err);
 }
 
+static enum err load_once(void *context, struct error *err)
+{
+    struct calibration_prior *prior = NULL;
+    enum err rc = calibration_prior_load(&space_nasbench201, context, CALIBRATION_PRIOR_N_TENSORS,
+                                         &prior, err);
+
+    calibration_prior_destroy(prior);
+    return rc;
+}
+
+static enum err predict_once(void *context, struct error *err)
+{
+    double latency_ms[3];
+
+    return calibration_prior_predict(context, NULL, made.devices[0].genes, 3, latency_ms, NULL,
+                                     err);
+}
+
 static void running_out_of_memory_is_told_and_leaks_nothing(void **state)
 {
+    const struct calibration_prior *shipped = calibration_prior_shipped(&space_nasbench201);
+    struct tensor tensors[CALIBRATION_PRIOR_N_TENSORS];
     (void)state;
     make_devices();
+    (void)calibration_prior_tensors(shipped, tensors);
+    fail_each_allocation(load_once, tensors);
+    fail_each_allocation(predict_once, (void *)shipped);
     made.devices[0].n = made.devices[1].n = 21; /* two sizes are tried, and quickly */
     fail_each_allocation(learn_once, NULL);
     fail_each_allocation(evaluate_once, NULL);

@@ -3,6 +3,7 @@
 #include "core/file.h"
 #include "core/matrix.h"
 #include "proto/safetensors.h"
+#include "server/training_set.h"
 #include "tests/support/job.h"
 
 #define MODELS      "result/nasbench201/models"
@@ -382,7 +383,8 @@ static void without_data_the_served_predictor_is_taken_over(void **state)
     job_make_tree(&tree);
     job_make_library();
     assert_int_equal(unlink(own_path(JOB_TREE "net.txt")), 0);
-    job_refused(&tree, json, "/search_space", "make data FROM=");
+    job_refused(&tree, "{\"kind\":\"train\",\"search_space\":\"nasbench201\",\"params\":{}}",
+                "/search_space", "make data FROM=");
     job_serve_model(&predictor_kind_cost, version);
     job_accepted(&tree, json);
     job_refused(&tree, OF(ONE LIBRARY), "/search_space", "make data FROM=");
@@ -390,6 +392,36 @@ static void without_data_the_served_predictor_is_taken_over(void **state)
     assert_contains(result.bytes, "was taken over");
     assert_contains(result.bytes, version);
     assert_contains(result.bytes, "\"held_out\":null");
+    text_close(&result);
+}
+
+static void without_data_and_predictor_the_library_teaches_both(void **state)
+{
+    static const char json[] =
+        "{\"kind\":\"train\",\"search_space\":\"nasbench201\",\"params\":{\"library\":true}}";
+    struct data_tree tree;
+    struct text result = {0};
+    struct model model = {0};
+    struct error err = {0};
+    char *bytes;
+    size_t size;
+
+    (void)state;
+    job_make_tree(&tree);
+    job_make_library();
+    assert_int_equal(unlink(own_path(JOB_TREE "net.txt")), 0);
+    job_accepted(&tree, json);
+    job_succeeds(&tree, json, &result);
+    assert_contains(result.bytes, "nothing to train on but the library");
+    bytes = read_model(&result, &size);
+    assert_ok(model_decode(bytes, size, &space_nasbench201, &model, &err), &err);
+    assert_string_equal(model.info.source, TRAINING_OF_LIBRARY);
+    assert_int_equal(model.info.n_rows, 96);
+    assert_int_equal(model.info.n_devices, 2);
+    assert_true(model.info.r_held_out > 0.3);
+    assert_non_null(model.prior);
+    model_close(&model);
+    mem_free(bytes);
     text_close(&result);
 }
 
@@ -426,6 +458,7 @@ int main(void)
         directory_test(a_library_that_cannot_be_learned_from_is_refused_by_its_pointer),
         directory_test(what_a_library_teaches_is_in_the_version),
         directory_test(without_data_the_served_predictor_is_taken_over),
+        directory_test(without_data_and_predictor_the_library_teaches_both),
         directory_test(a_stopped_run_with_a_library_leaves_nothing),
     };
     return cmocka_run_group_tests(tests, init, NULL);

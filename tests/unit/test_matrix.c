@@ -185,27 +185,81 @@ static void rows_are_multiplied_by_the_transposed_triangle(void **state)
     }
 }
 
-static void the_triangle_of_a_matrix_has_its_gram(void **state)
+static void a_gram_is_subtracted_and_that_of_rows_takes_part_of_them(void **state)
 {
-    static double scratch[MATRIX_TRIANGULARISE_SCRATCH(MOST_COLUMNS)];
     struct matrices *m = *state;
 
     for (size_t s = 0; s < COUNT_OF(shapes); s++) {
+        const size_t n = shapes[s].n < MOST_COLUMNS ? shapes[s].n : MOST_COLUMNS;
         const size_t p = shapes[s].p;
-        const size_t n = shapes[s].n > p ? shapes[s].n : p;
+        const size_t part = p - p / 3;
         fill(m, m->x, n * p);
-        memcpy(m->y, m->x, n * p * sizeof *m->x);
-        matrix_triangularise(m->y, n, p, scratch);
-        for (size_t i = 0; i < p * p; i++) {
+        fill(m, m->kept, p * p);
+        memcpy(m->square, m->kept, p * p * sizeof *m->square);
+        matrix_subtract_gram(m->x, n, p, m->square);
+        matrix_row_gram(m->x + p / 3, n, part, p, m->y);
+        for (size_t i = 0; i < p; i++) {
+            for (size_t j = 0; j < p; j++) {
+                double sum = m->kept[i * p + j];
+                for (size_t k = 0; k < n && j <= i; k++) {
+                    sum -= m->x[k * p + i] * m->x[k * p + j];
+                }
+                assert_near(m->square[i * p + j], sum, TOLERANCE);
+            }
+        }
+        for (size_t i = 0; i < n; i++) {
+            for (size_t j = 0; j <= i; j++) {
+                double sum = 0;
+                for (size_t k = p / 3; k < p; k++) {
+                    sum += m->x[i * p + k] * m->x[j * p + k];
+                }
+                assert_near(m->y[i * n + j], sum, TOLERANCE);
+            }
+        }
+    }
+}
+
+static void a_product_is_the_sum_over_what_is_between(void **state)
+{
+    struct matrices *m = *state;
+
+    for (size_t s = 0; s < COUNT_OF(shapes); s++) {
+        const size_t n = shapes[s].n;
+        const size_t p = shapes[s].p;
+        fill(m, m->x, n * p);
+        fill(m, m->square, p * p);
+        matrix_times(m->x, n, m->square, p, p, m->y);
+        for (size_t i = 0; i < n * p; i++) {
             double sum = 0;
-            double expected = 0;
-            for (size_t k = 0; k <= i / p && k <= i % p; k++) {
-                sum += m->y[k * p + i / p] * m->y[k * p + i % p];
+            for (size_t k = 0; k < p; k++) {
+                sum += m->x[i / p * p + k] * m->square[k * p + i % p];
             }
-            for (size_t k = 0; k < n; k++) {
-                expected += m->x[k * p + i / p] * m->x[k * p + i % p];
+            assert_near(m->y[i], sum, TOLERANCE);
+        }
+    }
+}
+
+static void a_triangle_times_columns_is_undone_by_solving(void **state)
+{
+    struct matrices *m = *state;
+
+    for (size_t s = 0; s < COUNT_OF(shapes); s++) {
+        const size_t n = shapes[s].n < MOST_COLUMNS ? shapes[s].n : MOST_COLUMNS;
+        const size_t p = shapes[s].p;
+        fill_triangle(m, m->square, n);
+        fill(m, m->x, n * p);
+        memcpy(m->y, m->x, n * p * sizeof *m->y);
+        matrix_lower_times(m->square, n, m->y, p);
+        for (size_t i = 0; i < n * p; i++) {
+            double sum = 0;
+            for (size_t k = 0; k <= i / p; k++) {
+                sum += m->square[i / p * n + k] * m->x[k * p + i % p];
             }
-            assert_near(sum, expected, TOLERANCE);
+            assert_near(m->y[i], sum, TOLERANCE);
+        }
+        matrix_solve_lower(m->square, n, m->y, p);
+        for (size_t i = 0; i < n * p; i++) {
+            assert_near(m->y[i], m->x[i], TOLERANCE);
         }
     }
 }
@@ -340,7 +394,9 @@ int main(void)
         matrix_test(what_is_not_positive_definite_is_a_numeric_error),
         matrix_test(the_inverse_of_a_triangle_times_the_triangle_is_one),
         matrix_test(rows_are_multiplied_by_the_transposed_triangle),
-        matrix_test(the_triangle_of_a_matrix_has_its_gram),
+        matrix_test(a_gram_is_subtracted_and_that_of_rows_takes_part_of_them),
+        matrix_test(a_product_is_the_sum_over_what_is_between),
+        matrix_test(a_triangle_times_columns_is_undone_by_solving),
         matrix_test(products_with_vectors_are_sums_over_rows_and_columns),
         matrix_test(the_solution_solves),
         matrix_test(several_threads_at_once_compute_what_one_does),

@@ -166,6 +166,103 @@ static void running_out_of_memory_is_told_and_leaks_nothing(void **state)
     fail_each_allocation(init_once, NULL);
 }
 
+/* More columns than rows, wild rows among them, groups of every kind. */
+static const struct robust_group many_groups[] = {
+    {1,  1.0,  INFINITY},
+    {1,  0.01, 1.0     },
+    {20, 0.02, 3.0     },
+    {60, 1e-3, 1.0     },
+};
+
+enum { MANY_COLUMNS = 82, MANY_MAPS = 5 };
+
+static void fill_many(struct robust_fit *f, double scatter, size_t n_wild)
+{
+    struct rng rng;
+
+    rng_init(&rng, 4);
+    for (size_t i = 0; i < f->n; i++) {
+        f->target[i] = scatter * (rng_uniform(&rng) - 0.5);
+        for (size_t j = 0; j < f->p; j++) {
+            double x = j == 0 ? 1.0 : rng_uniform(&rng) - 0.5;
+            f->phi[i * f->p + j] = x;
+            f->target[i] += 0.3 * cos((double)j) * x;
+        }
+        f->target[i] *= i < n_wild ? 20.0 : 1.0;
+    }
+}
+
+static void assert_same_numbers(const double *dual, const double *primal, size_t n)
+{
+    double scale = 0.0;
+
+    for (size_t i = 0; i < n; i++) {
+        scale = fmax(scale, fabs(primal[i]));
+    }
+    for (size_t i = 0; i < n; i++) {
+        assert_near(dual[i], primal[i], 1e-9 * scale);
+    }
+}
+
+static void covariance_of(const struct robust_fit *f, double *covariance)
+{
+    double maps[MANY_COLUMNS * MANY_MAPS];
+    double scratch[MANY_COLUMNS * MANY_MAPS];
+    struct rng rng;
+
+    rng_init(&rng, 9);
+    for (size_t i = 0; i < COUNT_OF(maps); i++) {
+        maps[i] = rng_uniform(&rng) - 0.5;
+    }
+    memset(covariance, 0, MANY_MAPS * MANY_MAPS * sizeof *covariance);
+    robust_fit_covariance(f, maps, MANY_MAPS, scratch, covariance);
+}
+
+/* Noise that says much beside the prior, and noise that says little; rows that are left out. */
+static void both_forms_give_the_same_numbers(void **state)
+{
+    static const size_t numbers[] = {1, 2, 9, 40, MANY_COLUMNS - 1};
+    static const double scatters[] = {0.01, 10.0};
+    (void)state;
+    for (size_t s = 0; s < COUNT_OF(numbers) * COUNT_OF(scatters); s++) {
+        const size_t n = numbers[s / 2];
+        struct robust_fit fits[2];
+        double covariance[2][MANY_MAPS * MANY_MAPS];
+        struct error err = {0};
+        assert_ok(robust_fit_init(&fits[0], n, many_groups, 4, &err), &err);
+        assert_ok(robust_fit_init_smaller(&fits[1], n, many_groups, 4, &err), &err);
+        assert_false(fits[0].is_dual);
+        assert_true(fits[1].is_dual);
+        for (int form = 0; form < 2; form++) {
+            fill_many(&fits[form], scatters[s % 2], n / 8);
+            assert_ok(robust_fit_run(&fits[form], &options, NULL, &err), &err);
+            covariance_of(&fits[form], covariance[form]);
+        }
+        assert_near_relative(fits[1].noise, fits[0].noise, 1e-9);
+        assert_same_numbers(fits[1].variance, fits[0].variance, 4);
+        assert_same_numbers(fits[1].effective, fits[0].effective, 4);
+        assert_same_numbers(fits[1].root, fits[0].root, MANY_COLUMNS);
+        assert_same_numbers(fits[1].solution, fits[0].solution, MANY_COLUMNS);
+        assert_same_numbers(fits[1].residual, fits[0].residual, n);
+        assert_same_numbers(fits[1].leverage, fits[0].leverage, n);
+        assert_same_numbers(fits[1].z, fits[0].z, n);
+        assert_same_numbers(fits[1].scale, fits[0].scale, n);
+        assert_same_numbers(covariance[1], covariance[0], COUNT_OF(covariance[0]));
+        assert_memory_equal(fits[1].is_kept, fits[0].is_kept, n * sizeof(bool));
+        robust_fit_close(&fits[0]);
+        robust_fit_close(&fits[1]);
+    }
+}
+
+static void with_rows_enough_the_smaller_form_is_the_usual_one(void **state)
+{
+    struct robust_fit f;
+    (void)state;
+    assert_int_equal(robust_fit_init_smaller(&f, MANY_COLUMNS, many_groups, 4, NULL), ERR_OK);
+    assert_false(f.is_dual);
+    robust_fit_close(&f);
+}
+
 #define fit_test(name) cmocka_unit_test_setup_teardown(name, start, check_blocks)
 
 int main(void)
@@ -178,6 +275,8 @@ int main(void)
         fit_test(numbers_that_are_none_are_an_error),
         fit_test(a_fit_can_be_stopped),
         fit_test(running_out_of_memory_is_told_and_leaks_nothing),
+        fit_test(both_forms_give_the_same_numbers),
+        fit_test(with_rows_enough_the_smaller_form_is_the_usual_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -130,6 +130,155 @@ static void a_space_suggests_valid_and_distinct_architectures(void **state)
     }
 }
 
+/* ---- after measurements ---------------------------------------------------------------------- */
+
+static const struct hardware phone_sheet = {2.0, 3, 1, 7.46};
+
+/* Measurements of the candidates at `rows`, each `repeats` times, of a phone that is as believed. */
+static struct {
+    int32_t genes[400 * 28];
+    double a[400], sd[400], latency_ms[400];
+} taken;
+
+static struct measurements measure(const struct space *space, const size_t *rows, size_t n,
+                                   size_t repeats)
+{
+    for (size_t i = 0; i < n * repeats; i++) {
+        const size_t at = rows[i % n];
+        memcpy(taken.genes + i * space->n_genes, made.genes + at * space->n_genes,
+               space->n_genes * sizeof *taken.genes);
+        taken.a[i] = made.a[at];
+        taken.sd[i] = made.sd[at];
+        taken.latency_ms[i] =
+            made.a[at] * hardware_factor(&phone_sheet) * (1.1 + 0.05 * cos(0.7 * (double)(int)at));
+    }
+    return (struct measurements){taken.genes, taken.a, taken.sd, taken.latency_ms, n * repeats};
+}
+
+static int count_common(const size_t *a, const size_t *b, size_t n)
+{
+    int n_common = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        for (size_t j = 0; j < n; j++) {
+            n_common += a[i] == b[j] ? 1 : 0;
+        }
+    }
+    return n_common;
+}
+
+/* Of a phone that is as believed, what helps after the ten that help most is about what would have been
+ * told to help next; repeated measurements change nothing. */
+static void what_is_measured_is_taken_into_account_and_not_suggested_again(void **state)
+{
+    (void)state;
+    for (const struct space *const *s = spaces; *s != NULL; s++) {
+        const struct suggest_candidates c = make_candidates(*s, 300);
+        struct suggest_request request = {
+            .space = *s,
+            .prior = calibration_prior_shipped(*s),
+            .hardware = &phone_sheet,
+            .candidates = &c,
+        };
+        size_t twenty[20];
+        size_t next[10];
+        size_t after_repeats[10];
+        struct measurements measured;
+        struct error err = {0};
+        assert_ok(calibration_suggest_next(&request, 20, NULL, twenty, &err), &err);
+        measured = measure(*s, twenty, 10, 1);
+        request.measured = &measured;
+        assert_ok(calibration_suggest_next(&request, 10, NULL, next, &err), &err);
+        assert_int_equal(count_common(next, twenty, 10), 0);
+        assert_at_least(count_common(next, twenty + 10, 10), 5);
+        measured = measure(*s, twenty, 10, 7);
+        assert_ok(calibration_suggest_next(&request, 10, NULL, after_repeats, &err), &err);
+        assert_memory_equal(after_repeats, next, sizeof next);
+    }
+}
+
+/* The same candidates in three beliefs' eyes: what is measured says that A tells nothing. */
+static void a_device_that_proves_to_be_of_another_kind_is_asked_otherwise(void **state)
+{
+    const struct suggest_candidates c = make_candidates(&space_nasbench201, 300);
+    struct suggest_request request = {
+        .space = &space_nasbench201,
+        .prior = calibration_prior_shipped(&space_nasbench201),
+        .hardware = &phone_sheet,
+        .candidates = &c,
+    };
+    size_t rows[30];
+    size_t as_believed[10];
+    size_t otherwise[10];
+    struct measurements measured;
+    struct error err = {0};
+    (void)state;
+    for (size_t i = 0; i < 30; i++) {
+        rows[i] = 7 * i;
+    }
+    measured = measure(&space_nasbench201, rows, 30, 1);
+    request.measured = &measured;
+    assert_ok(calibration_suggest_next(&request, 10, NULL, as_believed, &err), &err);
+    for (size_t i = 0; i < measured.n; i++) { /* latencies of other networks */
+        taken.latency_ms[i] = made.a[(rows[i] + 101) % 300];
+    }
+    assert_ok(calibration_suggest_next(&request, 10, NULL, otherwise, &err), &err);
+    assert_true(count_common(as_believed, otherwise, 10) < 8);
+}
+
+static void what_is_left_may_be_suggested_and_no_more(void **state)
+{
+    const struct suggest_candidates c = make_candidates(&space_fbnetv3, 12);
+    const size_t all[12] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11};
+    struct measurements measured = measure(&space_fbnetv3, all, 7, 2);
+    const struct suggest_request request = {
+        .space = &space_fbnetv3, .candidates = &c, .measured = &measured};
+    size_t rows[6];
+    struct error err = {0};
+    (void)state;
+    assert_ok(calibration_suggest_next(&request, 5, NULL, rows, &err), &err);
+    for (size_t i = 0; i < 5; i++) {
+        assert_in_range(rows[i], 7, 11);
+    }
+    assert_error(calibration_suggest_next(&request, 6, NULL, rows, &err), ERR_INVALID, &err,
+                 "1 to 5 architectures can be suggested, not 6");
+    measured = measure(&space_fbnetv3, all, 12, 1);
+    assert_error(calibration_suggest_next(&request, 1, NULL, rows, &err), ERR_INVALID, &err,
+                 "not 1");
+    measured.latency_ms = (const double[]){0.0};
+    measured.n = 1;
+    assert_error(calibration_suggest_next(&request, 1, NULL, rows, &err), ERR_INVALID, &err,
+                 "measurement 1: latency_ms");
+    measured.n = 0; /* the same as none */
+    assert_ok(calibration_suggest_next(&request, 6, NULL, rows, &err), &err);
+}
+
+/* More than calibrations use, and more than a linear look at each candidate would bear. */
+static void many_measurements_are_thinned_out(void **state)
+{
+    enum { N = 25000 };
+    const struct suggest_candidates c = make_candidates(&space_fbnetv3, 50);
+    const size_t n_genes = space_fbnetv3.n_genes;
+    int32_t *genes = mem_calloc(N * n_genes, sizeof *genes);
+    double *a = mem_calloc(2 * (size_t)N, sizeof *a);
+    const struct measurements measured = {genes, a, NULL, a + N, N};
+    const struct suggest_request request = {
+        .space = &space_fbnetv3, .candidates = &c, .measured = &measured};
+    size_t rows[10];
+    struct error err = {0};
+    struct rng rng;
+    (void)state;
+    rng_init(&rng, 6);
+    for (size_t i = 0; i < N; i++) {
+        space_draw(&space_fbnetv3, &rng, genes + i * n_genes);
+        a[i] = 500.0 + (double)(i % 100);
+        a[N + i] = 100.0 + (double)(i % 70);
+    }
+    assert_ok(calibration_suggest_next(&request, 10, NULL, rows, &err), &err);
+    mem_free(genes);
+    mem_free(a);
+}
+
 static bool stop_at(void *context, const struct fit_progress *progress)
 {
     size_t *n_left = context;
@@ -161,11 +310,29 @@ static enum err suggest_once(void *context, struct error *err)
         NULL, genes, err);
 }
 
+static enum err suggest_next_once(void *context, struct error *err)
+{
+    size_t rows[3];
+
+    return calibration_suggest_next(context, 3, NULL, rows, err);
+}
+
 static void running_out_of_memory_is_told_and_leaks_nothing(void **state)
 {
     struct predictor *predictor = fit_predictor(&space_nasbench201);
+    const struct suggest_candidates c = make_candidates(&space_nasbench201, 30);
+    const size_t first[3] = {0, 1, 2};
+    const struct measurements measured = measure(&space_nasbench201, first, 3, 1);
+    struct suggest_request request = {
+        .space = &space_nasbench201,
+        .prior = calibration_prior_shipped(&space_nasbench201),
+        .hardware = &phone_sheet,
+        .candidates = &c,
+        .measured = &measured,
+    };
     (void)state;
     fail_each_allocation(suggest_once, predictor);
+    fail_each_allocation(suggest_next_once, &request);
     predictor_destroy(predictor);
 }
 
@@ -248,6 +415,10 @@ int main(void)
         suggest_test(all_candidates_may_be_suggested_and_no_more),
         suggest_test(of_many_candidates_an_even_part_is_weighed),
         suggest_test(a_space_suggests_valid_and_distinct_architectures),
+        suggest_test(what_is_measured_is_taken_into_account_and_not_suggested_again),
+        suggest_test(a_device_that_proves_to_be_of_another_kind_is_asked_otherwise),
+        suggest_test(what_is_left_may_be_suggested_and_no_more),
+        suggest_test(many_measurements_are_thinned_out),
         suggest_test(suggesting_can_be_stopped),
         suggest_test(running_out_of_memory_is_told_and_leaks_nothing),
         suggest_test(ten_suggested_measurements_beat_ten_random_ones),
