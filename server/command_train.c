@@ -45,7 +45,7 @@ static void print_report(const struct train_report *report)
     (void)printf("predictor         %s, version %s\n", report->model->predictor->kind->name,
                  info->version);
     (void)printf("learned from      %s, %zu rows (%s)\n",
-                 strcmp(info->source, "latency") == 0             ? "latency/ of the training devices"
+                 strcmp(info->source, "latency") == 0 ? "latency/ of the training devices"
                  : strcmp(info->source, TRAINING_OF_LIBRARY) == 0 ? "the library alone"
                                                                   : "a.txt",
                  info->n_rows, report->reason);
@@ -234,8 +234,8 @@ static enum err load_set(struct training *t, struct error *err)
                                    &t->report, err);
         t->is_taken_over = rc == ERR_OK;
         if (rc == ERR_NOT_FOUND) {
-            rc = training_set_of_library(&t->library, t->space, t->kind->fit_rows_max, &t->set,
-                                         err);
+            rc =
+                training_set_of_library(&t->library, t->space, t->kind->fit_rows_max, &t->set, err);
         }
     }
     return rc;

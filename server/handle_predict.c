@@ -7,6 +7,23 @@
 #include "server/asked_model.h"
 #include "server/respond.h"
 
+/* Takes in what became of the i-th target: what is wrong with the request goes to its errors by
+ * pointer, and what is wrong here is given back. */
+static enum err note_target(const struct app *app, struct predict_request *predict, size_t i,
+                            const char *pointer, enum err rc, struct error *err)
+{
+    if (rc == ERR_OK) {
+        return ERR_OK;
+    }
+    data_localize(&app->tree, err);
+    if (rc == ERR_NOT_FOUND || rc == ERR_INVALID || rc == ERR_SYNTAX || rc == ERR_LIMIT ||
+        rc == ERR_NUMERIC) {
+        field_errors_add(&predict->errors, i, pointer, "%s", err->text);
+        return ERR_OK;
+    }
+    return rc;
+}
+
 /* Looks up the devices that were named. What is wrong goes to the request's errors by pointer. */
 static enum err find_targets(struct app *app, struct predict_request *predict, struct error *err)
 {
@@ -22,19 +39,12 @@ static enum err find_targets(struct app *app, struct predict_request *predict, s
             rc = data_is_measured(&app->tree, predict->space, target->name, NULL, err);
             target->lacks_hardware = rc == ERR_OK;
         }
-        if (rc == ERR_NOT_FOUND || rc == ERR_INVALID || rc == ERR_SYNTAX ||
-                   rc == ERR_LIMIT) {
-            data_localize(&app->tree, err);
-            field_errors_add(&predict->errors, i, target->pointer, "%s", err->text);
-        } else if (rc != ERR_OK) {
-            data_localize(&app->tree, err);
+        rc = note_target(app, predict, i, target->pointer, rc, err);
+        if (rc != ERR_OK) {
             return rc;
         }
     }
-    return predict->errors.n == 0
-               ? ERR_OK
-               : error_set(err, ERR_INVALID, "%s: %s", predict->errors.items[0].pointer,
-                           predict->errors.items[0].detail);
+    return field_errors_conclude(&predict->errors, "the request", err);
 }
 
 /* Whether the model can answer so many in one call; what is wrong goes to the request's errors. */
@@ -142,19 +152,12 @@ static enum err fit_calibrations(struct app *app, const struct model *model,
         const char *pointer =
             predict->n_measured > 0 ? "/measurements" : predict->targets[i].pointer;
         enum err rc = fit_target(app, model, predict, i, &fitted[i], err);
-        if (rc == ERR_NOT_FOUND || rc == ERR_INVALID || rc == ERR_SYNTAX || rc == ERR_LIMIT ||
-            rc == ERR_NUMERIC) {
-            data_localize(&app->tree, err);
-            field_errors_add(&predict->errors, i, pointer, "%s", err->text);
-        } else if (rc != ERR_OK) {
-            data_localize(&app->tree, err);
+        rc = note_target(app, predict, i, pointer, rc, err);
+        if (rc != ERR_OK) {
             return rc;
         }
     }
-    return predict->errors.n == 0
-               ? ERR_OK
-               : error_set(err, ERR_INVALID, "%s: %s", predict->errors.items[0].pointer,
-                           predict->errors.items[0].detail);
+    return field_errors_conclude(&predict->errors, "the request", err);
 }
 
 /* Predicts with a model that is held for the call, and makes the reply; or defers it, where that

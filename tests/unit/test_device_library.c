@@ -20,8 +20,8 @@ static enum err load(const struct data_tree *tree, const char *list, struct devi
     enum err rc = list[0] != '\0' ? names_split(list, &only, err) : ERR_OK;
 
     rc = rc != ERR_OK ? rc
-                      : device_library_load(tree, &space_nasbench201, NULL, only.n > 0 ? &only : NULL,
-                                            library, bad, err);
+                      : device_library_load(tree, &space_nasbench201, NULL,
+                                            only.n > 0 ? &only : NULL, library, bad, err);
     names_close(&only);
     return rc;
 }
@@ -112,8 +112,7 @@ static enum err load_and_train_once(void *context, struct error *err)
     struct training_set set = {0};
     enum err rc = load(context, "four,Two", &library, NULL, err);
 
-    rc = rc != ERR_OK ? rc
-                      : training_set_of_library(&library, &space_nasbench201, 60, &set, err);
+    rc = rc != ERR_OK ? rc : training_set_of_library(&library, &space_nasbench201, 60, &set, err);
     training_set_close(&set);
     device_library_close(&library);
     return rc;

@@ -253,8 +253,8 @@ static void running_out_of_memory_is_told_and_leaves_nothing(void **state)
     (void)state;
     make_tree(&a.tree);
     job_serve_model(&predictor_kind_cost, version);
-    a.params = (struct job_nas_params){
-        .targets = {{.device = "One", .latency_constraint_ms = 1e9}}, .n_targets = 1};
+    a.params = (struct job_nas_params){.targets = {{.device = "One", .latency_constraint_ms = 1e9}},
+                                       .n_targets = 1};
     fail_each_allocation(run_once, &a);
 }
 

@@ -81,6 +81,17 @@ static char *read_model(const struct text *result, size_t *size)
     return bytes;
 }
 
+/* The version that the result tells of, to be closed. */
+static void decode_model(const struct text *result, struct model *model)
+{
+    size_t size;
+    char *bytes = read_model(result, &size);
+    struct error err = {0};
+
+    assert_ok(model_decode(bytes, size, &space_nasbench201, model, &err), &err);
+    mem_free(bytes);
+}
+
 static void check_version(const struct text *result, const char *kind)
 {
     struct model model = {0};
@@ -261,20 +272,15 @@ static void a_version_that_is_served_already_is_left_alone(void **state)
     struct data_tree tree;
     struct text result = {0};
     struct model model = {0};
-    struct error err = {0};
-    char *bytes;
-    size_t size;
 
     (void)state;
     job_make_tree(&tree);
     job_succeeds(&tree, OF(ONE), &result);
-    bytes = read_model(&result, &size);
-    assert_ok(model_decode(bytes, size, &space_nasbench201, &model, &err), &err);
+    decode_model(&result, &model);
     check_activation(OF(ONE ACTIVATE),
                      (struct job_watch){.served = model.info.version, .r_served = 1.0}, true, 0,
                      model.info.version);
     model_close(&model);
-    mem_free(bytes);
     text_close(&result);
 }
 
@@ -343,9 +349,6 @@ static void what_a_library_teaches_is_in_the_version(void **state)
     struct data_tree tree;
     struct text result = {0};
     struct model model = {0};
-    struct error err = {0};
-    char *bytes;
-    size_t size;
 
     (void)state;
     job_make_tree(&tree);
@@ -358,8 +361,7 @@ static void what_a_library_teaches_is_in_the_version(void **state)
         "\"n_rows\":48,\"has_sheet\":false,\"figures\":[{\"measurements\":0,\"spearman\":");
     assert_contains(result.bytes, "{\"device\":\"Two\",\"n_rows\":48,\"has_sheet\":true,");
     assert_contains(result.bytes, "{\"measurements\":50,\"spearman\":null,\"r\":null,");
-    bytes = read_model(&result, &size);
-    assert_ok(model_decode(bytes, size, &space_nasbench201, &model, &err), &err);
+    decode_model(&result, &model);
     assert_non_null(model.prior);
     assert_int_equal(model.prior->n_devices, 2);
     assert_string_equal(model.info.library.devices[0], "Four");
@@ -367,7 +369,6 @@ static void what_a_library_teaches_is_in_the_version(void **state)
     assert_true(model.info.library.spearman[1] > 0.5);
     assert_string_equal(model.info.conditions.runtime, "TFLite");
     model_close(&model);
-    mem_free(bytes);
     text_close(&result);
 }
 
@@ -402,9 +403,6 @@ static void without_data_and_predictor_the_library_teaches_both(void **state)
     struct data_tree tree;
     struct text result = {0};
     struct model model = {0};
-    struct error err = {0};
-    char *bytes;
-    size_t size;
 
     (void)state;
     job_make_tree(&tree);
@@ -413,15 +411,13 @@ static void without_data_and_predictor_the_library_teaches_both(void **state)
     job_accepted(&tree, json);
     job_succeeds(&tree, json, &result);
     assert_contains(result.bytes, "nothing to train on but the library");
-    bytes = read_model(&result, &size);
-    assert_ok(model_decode(bytes, size, &space_nasbench201, &model, &err), &err);
+    decode_model(&result, &model);
     assert_string_equal(model.info.source, TRAINING_OF_LIBRARY);
     assert_int_equal(model.info.n_rows, 96);
     assert_int_equal(model.info.n_devices, 2);
     assert_true(model.info.r_held_out > 0.3);
     assert_non_null(model.prior);
     model_close(&model);
-    mem_free(bytes);
     text_close(&result);
 }
 

@@ -86,8 +86,7 @@ static void of_given_architectures_as_many_are_chosen_as_there_are(void **state)
     assert_false(made.has_hardware);
     for (size_t i = 0; i < made.n; i++) {
         assert_false(is_twice(&made, i));
-        assert_true(
-            space_is_among(&space_nasbench201, f->given, 5, made.genes + i * JOB_GENES));
+        assert_true(space_is_among(&space_nasbench201, f->given, 5, made.genes + i * JOB_GENES));
     }
     suggestion_close(&made);
     f->n = 6;
