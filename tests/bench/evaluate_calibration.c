@@ -6,6 +6,7 @@
  * Nothing is fitted to the phones of REFERENCE.md but each phone's own calibrations. */
 #include <time.h>
 
+#include "core/belief.h"
 #include "core/matrix.h"
 #include "core/stats.h"
 #include "core/suggest.h"
@@ -102,9 +103,6 @@ static double offset_of(const struct device_data *phone)
 static const double t_quantiles[] = {6.314, 2.920, 2.353, 2.132, 2.015,
                                      1.943, 1.895, 1.860, 1.833, 1.812};
 
-/* Of one device beside what it does in A, as belief.c has it. */
-#define OWN_SCATTER 0.045
-
 /* What core/interval.h describes, for a space, without the phone `left_out` (N_PHONES: with all).
  */
 static double spread_between(const struct device_data *phones, const double *offsets,
@@ -115,6 +113,9 @@ static double spread_between(const struct device_data *phones, const double *off
     size_t n_all = 0;
     size_t n_own = 0;
     double square;
+    /* the standard deviation of a t */
+    const double own_scatter =
+        belief_numbers.same_own_scatter * sqrt(ROBUST_FIT_DOF / (ROBUST_FIT_DOF - 2.0));
 
     for (size_t p = 0; p < N_PHONES; p++) {
         if (p != left_out) {
@@ -125,7 +126,7 @@ static double spread_between(const struct device_data *phones, const double *off
         }
     }
     square = (own + all / (double)n_all) / (double)(n_own + 1);
-    return hypot(sqrt(square) * t_quantiles[n_own] / interval_quantile(0.9), OWN_SCATTER);
+    return hypot(sqrt(square) * t_quantiles[n_own] / interval_quantile(0.9), own_scatter);
 }
 
 /* Coverage, and mean width on log scale, without measurements. */
