@@ -454,7 +454,7 @@ def run_disturbed(replicas, postgres, n_jobs, disturbances, capsys, seed=None):
 
 
 def test_jobs_come_to_one_end_while_replicas_are_killed_and_stopped(replicas, postgres, capsys):
-    run_disturbed(replicas, postgres, 100, [kill, stop, restart_database], capsys)
+    run_disturbed(replicas, postgres, 150, [kill, stop, restart_database], capsys)
 
 
 @pytest.mark.long
