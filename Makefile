@@ -11,6 +11,7 @@ T       ?=
 FROM    ?=
 ACCURACY_FROM ?=
 BENCH_FLAGS ?=
+CAPACITY_FLAGS ?=
 IMAGE   ?= dgld
 BASE    ?=
 
@@ -39,8 +40,14 @@ WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wvla -Wstrict-prototypes $(if $
 # lib/ is where `make` puts what it makes; nothing is written outside of build/
 OUT      := build/$(MODE)
 SOURCES  := $(wildcard core/*.c proto/*.c server/*.c)
+# the dashboard, bundled; where that cannot be, a page that says so
+WEB      := build/web
+WEB_FILES := $(WEB)/index.html $(WEB)/app.js $(WEB)/app.css $(WEB)/icon.svg
+BUNDLE_FLAGS := --outdir=$(WEB) --bundle --minify --format=esm --legal-comments=none --log-level=warning \
+                --target=chrome110,firefox115,safari16 --jsx=automatic --jsx-import-source=preact
+WEB_SOURCES := $(wildcard server/web/dashboard/*.* server/web/dashboard/src/*.* server/web/dashboard/src/*/*.*)
 # files that the program carries inside
-EMBEDDED := proto/openapi.yaml server/web/docs.html
+EMBEDDED := proto/openapi.yaml server/web/docs.html $(WEB_FILES)
 # made from the schema, the same for every MODE
 GENERATED := build/generated
 OBJECTS  := $(SOURCES:%.c=$(OUT)/%.o) $(EMBEDDED:%=$(OUT)/%.o) $(OUT)/onnx.pb-c.o
@@ -57,8 +64,8 @@ BUILD_LIBS  = $(shell pkg-config --libs $(call pc_names,$(LIBRARIES))) -lm -lpth
 
 .DEFAULT_GOAL := build
 .PHONY: help build run deps deps-test deps-lint test test-long unit-programs check-sanitizers lint format \
-        format-check bench figures hyperparameters pretrained reproduce data install uninstall deb image \
-        image-rootfs clean check-libraries check-test-libraries
+        format-check bench capacity figures hyperparameters pretrained reproduce data install uninstall deb \
+        image image-rootfs clean check-libraries check-test-libraries
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 20
@@ -73,10 +80,10 @@ run: deps ## install what is missing, build, and serve on 127.0.0.1:8080
 # ---- dependencies --------------------------------------------------------------------------------
 
 deps: ## install what building and running needs (Debian packages)
-	$(Q)deploy/install-deps.sh build
+	$(Q)deploy/install-deps.sh build web
 
 deps-test: ## install what the tests need besides
-	$(Q)deploy/install-deps.sh build test
+	$(Q)deploy/install-deps.sh build web test
 
 deps-lint: ## install what `make lint` needs besides
 	$(Q)deploy/install-deps.sh build test lint
@@ -130,6 +137,23 @@ $(EMBEDDED:%=$(OUT)/%.o): $(OUT)/%.o: % Makefile
 	    '.global $(call embedded_name,$<)' '$(call embedded_name,$<): .incbin "$<"' '.byte 0' \
 	    '.section .note.GNU-stack,"",%progbits' | $(CC) -x assembler -c -o $@ -
 
+# Packages go beside the sources' copy in build/, so that the tree stays clean. A page that is missing is
+# older than its sources, so the next make tries again.
+$(WEB_FILES) &: $(WEB_SOURCES)
+	@echo "  WEB   $(WEB)"
+	$(Q)mkdir -p $(WEB)/packages && cp server/web/dashboard/package*.json $(WEB)/packages/
+	$(Q)if command -v node >/dev/null && command -v npm >/dev/null && \
+	    npm ci --prefix $(WEB)/packages --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null && \
+	    NODE_PATH=$(WEB)/packages/node_modules $(WEB)/packages/node_modules/.bin/esbuild $(BUNDLE_FLAGS) \
+	        app=server/web/dashboard/src/main.jsx && \
+	    cp server/web/dashboard/index.html server/web/dashboard/icon.svg $(WEB)/; then \
+	    touch $(WEB_FILES); \
+	else \
+	    echo "the dashboard is left out: Node.js or npm is missing, or could not fetch its packages" >&2; \
+	    cp server/web/dashboard/absent.html $(WEB)/index.html; cp server/web/dashboard/icon.svg $(WEB)/; \
+	    : >$(WEB)/app.js; : >$(WEB)/app.css; touch -d @1 $(WEB_FILES); \
+	fi
+
 $(OUT)/tests/unit/%: $(OUT)/tests/unit/%.o $(OUT)/libdgld.a
 	@echo "  LD    $@"
 	$(Q)$(CC) $(CFLAGS_$(MODE)) -o $@ $< $(OUT)/libdgld.a $(BUILD_LIBS) \
@@ -149,7 +173,7 @@ $(OUT)/tests/bench/%: $(OUT)/tests/bench/%.o $(OUT)/libdgld.a
 test: deps-test ## install what is missing, build, and run all tests; T=name runs what matches
 	$(Q)$(MAKE) --no-print-directory check-test-libraries build
 	$(Q)$(MAKE) $(PARALLEL) --no-print-directory unit-programs
-	$(Q)deploy/install-deps.sh python
+	$(Q)deploy/install-deps.sh python tools
 	$(Q)build/venv/bin/python tests/support/run_tests.py --mode release --match "$(T)"
 
 check-sanitizers: deps-test ## the C tests under ASan+UBSan, then under TSan
@@ -197,6 +221,13 @@ bench: ## measure speed beside nginx (a report, not a test); BENCH_FLAGS=--quick
 	$(Q)$(MAKE) $(PARALLEL) --no-print-directory $(BENCH_PROGRAMS)
 	$(Q)deploy/install-deps.sh python
 	$(Q)build/venv/bin/python tests/bench/bench.py $(BENCH_FLAGS)
+
+capacity: ## measure what one core gives, and print the tables of deploy/CAPACITY.md; CAPACITY_FLAGS=--write puts them there
+	$(Q)deploy/install-deps.sh build test bench
+	$(Q)$(MAKE) --no-print-directory build
+	$(Q)$(MAKE) --no-print-directory $(BENCH_PROGRAMS)
+	$(Q)deploy/install-deps.sh python
+	$(Q)build/venv/bin/python tests/bench/capacity.py $(CAPACITY_FLAGS)
 
 figures: ## print the figures of calibrations, libraries and intervals; some minutes
 	$(Q)$(MAKE) --no-print-directory $(OUT)/tests/bench/evaluate_calibration

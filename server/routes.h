@@ -144,5 +144,6 @@ route_handler infer_post, infer_get_server, infer_get_live, infer_get_ready, inf
     infer_get_model_ready, infer_get_config, infer_get_stats;
 route_handler repository_post_index, repository_post_load, repository_post_unload;
 route_handler contract_get, contract_get_docs;
+route_handler dashboard_get, dashboard_get_asset;
 
 #endif

@@ -4,7 +4,7 @@ import pytest
 from conftest import refused, run, snapshot
 
 WRONG = [
-    ([], "say what to do: serve, train, test, nas, predict, suggest, costs, export, config, token, jobs or health"),
+    ([], "say what to do: serve, train, test, nas, predict, suggest, costs, export, config, token, jobs, backup or health"),
     (["fly"], 'there is no command "fly"'),
     (["train"], "train needs --search_space: nasbench201, fbnetv3"),
     (["test", "--search_space", "darts"], 'there is no search space "darts"; there are nasbench201, fbnetv3'),

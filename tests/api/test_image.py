@@ -13,10 +13,12 @@ import stat
 import subprocess
 import sys
 import time
+import urllib.parse
 
 import pytest
 import requests
 from conftest import ROOT, Service, make_small
+from postgres import DATABASE, PASSWORD, ROLE, Postgres
 
 MAX_BYTES = 80_000_000
 UID = 10001
@@ -318,6 +320,22 @@ def test_it_trains_and_keeps_on_its_volume_what_was_made(container):
     assert call(daemon, "POST", "/v1/predict", json=GOOD | {"device": "My Phone"}, token=token).json() == predicted
     assert call(daemon, "GET", f"/v1/jobs/{job['id']}", token=token).json() == job
     assert {path.stat().st_uid for path in container.volume.rglob("*")} == {UID}
+
+
+def test_its_jobs_may_be_in_a_database_on_the_network(container):
+    """What libpq and its cryptography need besides the libraries that the loader names would show here."""
+    database = Postgres(has_port=True)
+    try:
+        secret = urllib.parse.quote(PASSWORD, safe="")
+        uri = f"postgresql://{ROLE}:{secret}@127.0.0.1:{database.port}/{DATABASE}"
+        daemon = container.start(DGLD_INSECURE="true", DGLD_JOB_STORE=uri)
+        job = daemon.post({"kind": "nas", "search_space": "nasbench201", "params": {"device": "Oppo A5", "latency_constraint_ms": 4000, "export": []}}, path="/v1/jobs", Prefer="wait=30").json()
+        assert job["state"] == "succeeded", job
+        assert requests.get(daemon.url + "/readyz", timeout=30).json() == {"status": "ready"}
+        assert not list(container.volume.rglob("*.sqlite"))
+        assert daemon.stop()[0] == 0
+    finally:
+        database.close()
 
 
 def test_the_health_check_of_the_image_tells_and_sigterm_drains(container):

@@ -141,7 +141,7 @@ def test_versions_of_later_commits_are_higher():
 
 # What dpkg, useradd and the library cache keep for themselves.
 BOOKKEEPING = re.compile(
-    r"(var/lib/dpkg|var/log|var/cache|shared|usr/sbin/policy-rc.d|usr/bin/mandb|var/lib/systemd|etc/ld.so.cache)(/|$)"
+    r"(var/lib/dpkg|var/log|var/cache|shared|usr/sbin/policy-rc.d|usr/bin/mandb|etc/dpkg/dpkg.cfg.d|var/lib/systemd|etc/ld.so.cache)(/|$)"
     r"|etc/(passwd|group|shadow|gshadow|subuid|subgid)(-|$)|etc/\.pwd\.lock$")
 
 
