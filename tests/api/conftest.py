@@ -175,6 +175,15 @@ def handing_over(sockets, names="dgld.socket"):
     return [sys.executable, "-c", HAND_OVER, ",".join(map(str, fds)), names], {"pass_fds": fds}
 
 
+def make_certificate(folder):
+    """tls.crt and tls.key of 127.0.0.1, which is its own authority."""
+    folder.mkdir(parents=True, exist_ok=True)
+    names = ["-subj", "/CN=dgld", "-addext", "subjectAltName=IP:127.0.0.1", "-days", "30"]
+    kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]
+    command = ["openssl", "req", "-x509", "-nodes", *kind, *names, "-keyout", folder / "tls.key", "-out", folder / "tls.crt"]
+    subprocess.run(command, check=True, capture_output=True)
+
+
 class Service:
     """A daemon on a free port of loopback, or on the `sockets` that it is handed over."""
 
