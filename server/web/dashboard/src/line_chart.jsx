@@ -1,6 +1,7 @@
 import { useEffect, useRef } from "preact/hooks";
 import uPlot from "uplot";
 
+const WHOLE_STEPS = Array.from({ length: 31 }, (_, i) => [1, 2, 5][i % 3] * 10 ** Math.floor(i / 3)); // 1, 2, 5, 10, ...
 const isDark = matchMedia("(prefers-color-scheme: dark)");
 
 /** A colour role as the canvas understands it: light-dark() is resolved by the browser. */
@@ -43,7 +44,7 @@ function optionsOf({ title, x, y, right, series }, element) {
     line: colourOf("--line", element),
     series: series.map((_, i) => colourOf(`--series-${(i % 4) + 1}`, element)),
   };
-  const xNames = x.values ? { values: (_, at) => at.map((v) => x.values(v)) } : {};
+  const xSteps = x.isWhole ? { incrs: WHOLE_STEPS } : {};
   return {
     width: element.clientWidth,
     height: 240,
@@ -51,7 +52,7 @@ function optionsOf({ title, x, y, right, series }, element) {
     cursor: { show: false },
     scales: { x: { time: false, range: x.range }, y: { range: y.range } },
     axes: [
-      axisOf(x.label, colours, xNames),
+      axisOf(x.label, colours, xSteps),
       axisOf(y.label, colours, { size: 62 }),
       ...(right ? [axisOf(right.label, colours, { side: 1, scale: "right", size: 62, grid: { show: false } })] : []),
     ],
@@ -61,7 +62,7 @@ function optionsOf({ title, x, y, right, series }, element) {
 
 /**
  * Lines, or points, over a number. `data` is uPlot's: [x, y of each series]; `summary` says in words what it shows.
- * What is drawn (`title`, `x`, `y`, `right`, `series`: {label, axis: "y" or "right", isPoints, dash}) stays as it was first
+ * What is drawn (`title`; `x`, `y`, `right`: {label, range, isWhole: x counts something}; `series`: {label, axis: "y" or "right", isPoints, dash}) stays as it was first
  * given, as long as the chart has the same `key`; data may grow.
  */
 export function LineChart({ data, summary, ...drawn }) {

@@ -31,7 +31,9 @@ function choicesOf(contract, schema) {
 }
 
 function boundsOf(schema) {
-  const text = (number) => number.toLocaleString("en", { maximumFractionDigits: 20 });
+  // beyond what a number holds exactly, none is shown as if it did
+  const text = (number) => (Math.abs(number) > Number.MAX_SAFE_INTEGER ? `about ${number.toPrecision(3)}`
+    : number.toLocaleString("en", { maximumFractionDigits: 20 }));
   const least = schema.minimum !== undefined ? `at least ${text(schema.minimum)}`
     : schema.exclusiveMinimum !== undefined ? `above ${text(schema.exclusiveMinimum)}` : "";
   const most = schema.maximum !== undefined ? `at most ${text(schema.maximum)}` : "";

@@ -1,3 +1,8 @@
+/** Text of the contract: what it has in backticks is code. */
+export function Prose({ text }) {
+  return text.split("`").map((part, i) => (i % 2 ? <code key={i}>{part}</code> : part));
+}
+
 function told(value) {
   return value === undefined ? "" : typeof value === "string" ? value : JSON.stringify(value);
 }
@@ -68,7 +73,7 @@ export function FormField({ field, value, errors, known, onInput }) {
         </>
       )}
       {errors && <p class="error" id={`${id}-error`}>{errors.join("; ")}</p>}
-      <p class="help" id={`${id}-help`}>{field.help}</p>
+      <p class="help" id={`${id}-help`}><Prose text={field.help} /></p>
     </div>
   );
 }

@@ -4,7 +4,7 @@ import { bestSoFar, devicesChart, figure, frontOf, libraryChart, lossCurve } fro
 function Loss({ job, history }) {
   const data = lossCurve(job, history);
   return data && (
-    <LineChart title="Loss by epoch" x={{ label: "epoch" }} y={{ label: "loss" }} series={[{ label: "loss" }]} data={data}
+    <LineChart title="Loss by epoch" x={{ label: "epoch", isWhole: true }} y={{ label: "loss" }} series={[{ label: "loss" }]} data={data}
       summary={[0, data[0].length - 1].slice(data[0].length > 1 ? 0 : 1)
         .map((i) => `${figure(data[1][i])} in epoch ${figure(data[0][i], 9)}`).join(", ")} />
   );
@@ -18,7 +18,7 @@ function Best({ history }) {
   const hasLatency = data[2].some((ms) => ms !== null);
   const series = [{ label: "accuracy, %" }, { label: "latency, ms", axis: "right" }].slice(0, hasLatency ? 2 : 1);
   return (
-    <LineChart key={hasLatency} title="Best network by generation" x={{ label: "generation" }} y={{ label: "accuracy, %" }}
+    <LineChart key={hasLatency} title="Best network by generation" x={{ label: "generation", isWhole: true }} y={{ label: "accuracy, %" }}
       right={hasLatency ? { label: "latency, ms" } : undefined} series={series} data={data.slice(0, series.length + 1)}
       summary={`${figure(data[1].at(-1))} % after generation ${figure(data[0].at(-1), 9)}.`} />
   );
@@ -53,9 +53,8 @@ function Devices({ result }) {
   }
   const lowest = Math.min(...data[1]);
   return (
-    <LineChart title="Correlation by device" x={{ label: "device, in the table's order", range: [0.5, data[0].length + 0.5],
-      values: (n) => (Number.isInteger(n) ? n : "") }} y={{ label: "R", range: roomy }} series={[{ label: "R", isPoints: true }]} data={data}
-      summary={`R of predicted and measured latencies of ${data[0].length} devices, the lowest ${figure(lowest)}.`} />
+    <LineChart title="Correlation by device" x={{ label: "device, in the table's order", isWhole: true, range: [0.5, data[0].length + 0.5] }} y={{ label: "R", range: roomy }} series={[{ label: "R", isPoints: true }]} data={data}
+      summary={`R of predicted and measured latencies by device, ${data[0].length} in all, the lowest ${figure(lowest)}.`} />
   );
 }
 

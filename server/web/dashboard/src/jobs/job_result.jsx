@@ -84,7 +84,7 @@ function DeviceTable({ devices }) {
 
 export function Figures({ of }) {
   return (
-    <dl class="facts">
+    <dl class="facts figures">
       {figuresOf(of).map(([name, text]) => [<dt key={`${name}-t`}>{name}</dt>, <dd key={name}>{text}</dd>])}
     </dl>
   );

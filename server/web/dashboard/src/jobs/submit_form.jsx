@@ -2,7 +2,7 @@ import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { getJson, postJson } from "../api.js";
 import { useLoaded } from "../use_loaded.js";
 import { bodyOf, errorsByField, formOf, kindsOf } from "./contract_form.js";
-import { FormField } from "./form_field.jsx";
+import { FormField, Prose } from "./form_field.jsx";
 
 async function loadContract(signal) {
   const [contract, { spaces }, { devices }] = await Promise.all(
@@ -73,7 +73,7 @@ function KindForm({ contract, known, kind, onSubmitted }) {
   const shared = { entered, errors, known, onInput: (pointer, value) => setEntered((all) => ({ ...all, [pointer]: value })) };
   return (
     <form ref={form} onSubmit={submit} noValidate aria-label={`Job ${kind}`}>
-      <p class="muted">{about}</p>
+      <p class="muted"><Prose text={about ?? ""} /></p>
       <Fields title="Of every job" fields={common} {...shared} />
       <Fields title={`Of ${kind}`} fields={own} {...shared} />
       <div role="alert" class="error">
