@@ -11,19 +11,28 @@ T       ?=
 FROM    ?=
 ACCURACY_FROM ?=
 BENCH_FLAGS ?=
+CAPACITY_FLAGS ?=
+IMAGE   ?= dgld
+BASE    ?=
 
 # pkg-config name and the Debian package that brings it
 LIBRARIES := libmicrohttpd:libmicrohttpd-dev jansson:libjansson-dev openblas:libopenblas-pthread-dev \
              lapacke:liblapacke-dev libuv:libuv1-dev nettle:nettle-dev zlib:zlib1g-dev \
              yaml-0.1:libyaml-dev gnutls:libgnutls28-dev sqlite3:libsqlite3-dev \
-             libcurl:libcurl4-gnutls-dev libprotobuf-c:libprotobuf-c-dev libzip:libzip-dev
+             libcurl:libcurl4-gnutls-dev libprotobuf-c:libprotobuf-c-dev libzip:libzip-dev \
+             libpq:libpq-dev
 TEST_LIBRARIES := cmocka:libcmocka-dev
 # the schema of ONNX, and what makes C of it
 ONNX_PROTO ?= /usr/include/onnx/onnx.proto
 PROTOC_C   ?= protoc-c
+# how a target builds what it needs, unless the user said -j: one compiler a core
+PARALLEL  = $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
 pc_names  = $(foreach l,$(1),$(firstword $(subst :, ,$(l))))
 
-CFLAGS_release := -O2 -g
+# what strangers send is parsed: an overrun that got through our own checks would end the process. Results
+# that are left unused are marked (void), which the headers take no note of once they are fortified.
+CFLAGS_release := -O2 -g -D_FORTIFY_SOURCE=2 -fstack-protector-strong -Wno-unused-result
+LDFLAGS_release := -Wl,-z,relro,-z,now
 CFLAGS_asan    := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 CFLAGS_tsan    := -O1 -g -fsanitize=thread -fno-omit-frame-pointer
 WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wvla -Wstrict-prototypes $(if $(CI),-Werror)
@@ -31,8 +40,14 @@ WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wvla -Wstrict-prototypes $(if $
 # lib/ is where `make` puts what it makes; nothing is written outside of build/
 OUT      := build/$(MODE)
 SOURCES  := $(wildcard core/*.c proto/*.c server/*.c)
+# the dashboard, bundled; where that cannot be, a page that says so
+WEB      := build/web
+WEB_FILES := $(WEB)/index.html $(WEB)/app.js $(WEB)/app.css $(WEB)/icon.svg
+BUNDLE_FLAGS := --outdir=$(WEB) --bundle --minify --format=esm --legal-comments=none --log-level=warning \
+                --target=chrome110,firefox115,safari16 --jsx=automatic --jsx-import-source=preact
+WEB_SOURCES := $(wildcard server/web/dashboard/*.* server/web/dashboard/src/*.* server/web/dashboard/src/*/*.*)
 # files that the program carries inside
-EMBEDDED := proto/openapi.yaml server/web/docs.html
+EMBEDDED := proto/openapi.yaml server/web/docs.html $(WEB_FILES)
 # made from the schema, the same for every MODE
 GENERATED := build/generated
 OBJECTS  := $(SOURCES:%.c=$(OUT)/%.o) $(EMBEDDED:%=$(OUT)/%.o) $(OUT)/onnx.pb-c.o
@@ -44,29 +59,31 @@ BINARY   := $(if $(filter release,$(MODE)),build/dgld,$(OUT)/dgld)
 
 BUILD_FLAGS = -std=c17 -D_POSIX_C_SOURCE=200809L $(WARNINGS) $(CFLAGS_$(MODE)) -I. -isystem $(GENERATED) -MMD -MP \
               $(shell pkg-config --cflags $(call pc_names,$(LIBRARIES))) $(CFLAGS)
-BUILD_LIBS  = $(shell pkg-config --libs $(call pc_names,$(LIBRARIES))) -lm -lpthread $(LDFLAGS)
+BUILD_LIBS  = $(shell pkg-config --libs $(call pc_names,$(LIBRARIES))) -lm -lpthread \
+              $(LDFLAGS_$(MODE)) $(LDFLAGS)
 
 .DEFAULT_GOAL := build
 .PHONY: help build run deps deps-test deps-lint test test-long unit-programs check-sanitizers lint format \
-        format-check bench figures hyperparameters pretrained reproduce data install clean check-libraries check-test-libraries
+        format-check bench capacity figures hyperparameters pretrained reproduce data install uninstall deb \
+        image image-rootfs clean check-libraries check-test-libraries
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 20
 
 build: check-libraries ## build build/dgld (default); MODE=asan or tsan for the sanitizers
-	$(Q)$(MAKE) --no-print-directory $(BINARY)
+	$(Q)$(MAKE) $(PARALLEL) --no-print-directory $(BINARY)
 
 run: deps ## install what is missing, build, and serve on 127.0.0.1:8080
-	$(Q)$(MAKE) --no-print-directory build
+	$(Q)$(MAKE) $(PARALLEL) --no-print-directory build
 	./build/dgld serve
 
 # ---- dependencies --------------------------------------------------------------------------------
 
 deps: ## install what building and running needs (Debian packages)
-	$(Q)deploy/install-deps.sh build
+	$(Q)deploy/install-deps.sh build web
 
 deps-test: ## install what the tests need besides
-	$(Q)deploy/install-deps.sh build test
+	$(Q)deploy/install-deps.sh build web test
 
 deps-lint: ## install what `make lint` needs besides
 	$(Q)deploy/install-deps.sh build test lint
@@ -120,6 +137,23 @@ $(EMBEDDED:%=$(OUT)/%.o): $(OUT)/%.o: % Makefile
 	    '.global $(call embedded_name,$<)' '$(call embedded_name,$<): .incbin "$<"' '.byte 0' \
 	    '.section .note.GNU-stack,"",%progbits' | $(CC) -x assembler -c -o $@ -
 
+# Packages go beside the sources' copy in build/, so that the tree stays clean. A page that is missing is
+# older than its sources, so the next make tries again.
+$(WEB_FILES) &: $(WEB_SOURCES)
+	@echo "  WEB   $(WEB)"
+	$(Q)mkdir -p $(WEB)/packages && cp server/web/dashboard/package*.json $(WEB)/packages/
+	$(Q)if command -v node >/dev/null && command -v npm >/dev/null && \
+	    npm ci --prefix $(WEB)/packages --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null && \
+	    NODE_PATH=$(WEB)/packages/node_modules $(WEB)/packages/node_modules/.bin/esbuild $(BUNDLE_FLAGS) \
+	        app=server/web/dashboard/src/main.jsx && \
+	    cp server/web/dashboard/index.html server/web/dashboard/icon.svg $(WEB)/; then \
+	    touch $(WEB_FILES); \
+	else \
+	    echo "the dashboard is left out: Node.js or npm is missing, or could not fetch its packages" >&2; \
+	    cp server/web/dashboard/absent.html $(WEB)/index.html; cp server/web/dashboard/icon.svg $(WEB)/; \
+	    : >$(WEB)/app.js; : >$(WEB)/app.css; touch -d @1 $(WEB_FILES); \
+	fi
+
 $(OUT)/tests/unit/%: $(OUT)/tests/unit/%.o $(OUT)/libdgld.a
 	@echo "  LD    $@"
 	$(Q)$(CC) $(CFLAGS_$(MODE)) -o $@ $< $(OUT)/libdgld.a $(BUILD_LIBS) \
@@ -138,14 +172,14 @@ $(OUT)/tests/bench/%: $(OUT)/tests/bench/%.o $(OUT)/libdgld.a
 
 test: deps-test ## install what is missing, build, and run all tests; T=name runs what matches
 	$(Q)$(MAKE) --no-print-directory check-test-libraries build
-	$(Q)$(MAKE) --no-print-directory unit-programs
-	$(Q)deploy/install-deps.sh python
+	$(Q)$(MAKE) $(PARALLEL) --no-print-directory unit-programs
+	$(Q)deploy/install-deps.sh python tools
 	$(Q)build/venv/bin/python tests/support/run_tests.py --mode release --match "$(T)"
 
 check-sanitizers: deps-test ## the C tests under ASan+UBSan, then under TSan
 	$(Q)$(MAKE) --no-print-directory check-test-libraries
-	$(Q)$(MAKE) --no-print-directory MODE=asan build/asan/dgld unit-programs
-	$(Q)$(MAKE) --no-print-directory MODE=tsan build/tsan/dgld unit-programs
+	$(Q)$(MAKE) $(PARALLEL) --no-print-directory MODE=asan build/asan/dgld unit-programs
+	$(Q)$(MAKE) $(PARALLEL) --no-print-directory MODE=tsan build/tsan/dgld unit-programs
 	$(Q)deploy/install-deps.sh python
 	$(Q)build/venv/bin/python tests/support/run_tests.py --mode asan --match "$(T)"
 	$(Q)build/venv/bin/python tests/support/run_tests.py --mode tsan --match "$(T)"
@@ -164,13 +198,16 @@ format: ## format all C files
 format-check:
 	$(Q)clang-format --dry-run -Werror $(C_FILES)
 
-lint: deps-lint ## format, include arrows, documented keys, cppcheck, clang-tidy
+lint: deps-lint ## format, include arrows, documented keys, cppcheck, lintian, clang-tidy
 	$(Q)$(MAKE) --no-print-directory format-check
 	$(Q)$(PYTHON) tests/support/lint.py
 	$(Q)$(MAKE) --no-print-directory $(GENERATED)/onnx.pb-c.h
 	$(Q)cppcheck --quiet --std=c11 --language=c --error-exitcode=1 -I. -j2 \
 	    --enable=warning,performance,portability --inline-suppr --suppress=missingIncludeSystem \
 	    core proto server
+	$(Q)$(MAKE) --no-print-directory build
+	$(Q)rm -rf build/lint && deploy/build-deb.sh "$(shell deploy/version.sh)" build/lint >/dev/null
+	$(Q)lintian --no-user-dirs --fail-on error,warning build/lint/*.deb
 	$(Q)clang-tidy --quiet --warnings-as-errors='*' $(SOURCES) -- -std=c17 \
 	    -D_POSIX_C_SOURCE=200809L -I. -isystem $(GENERATED) \
 	    $(shell pkg-config --cflags $(call pc_names,$(LIBRARIES))) \
@@ -180,10 +217,17 @@ lint: SHELL := /bin/bash
 
 bench: ## measure speed beside nginx (a report, not a test); BENCH_FLAGS=--quick tries it out
 	$(Q)deploy/install-deps.sh build test bench
+	$(Q)$(MAKE) $(PARALLEL) --no-print-directory build
+	$(Q)$(MAKE) $(PARALLEL) --no-print-directory $(BENCH_PROGRAMS)
+	$(Q)deploy/install-deps.sh python
+	$(Q)build/venv/bin/python tests/bench/bench.py $(BENCH_FLAGS)
+
+capacity: ## measure what one core gives, and print the tables of deploy/CAPACITY.md; CAPACITY_FLAGS=--write puts them there
+	$(Q)deploy/install-deps.sh build test bench
 	$(Q)$(MAKE) --no-print-directory build
 	$(Q)$(MAKE) --no-print-directory $(BENCH_PROGRAMS)
 	$(Q)deploy/install-deps.sh python
-	$(Q)build/venv/bin/python tests/bench/bench.py $(BENCH_FLAGS)
+	$(Q)build/venv/bin/python tests/bench/capacity.py $(CAPACITY_FLAGS)
 
 figures: ## print the figures of calibrations, libraries and intervals; some minutes
 	$(Q)$(MAKE) --no-print-directory $(OUT)/tests/bench/evaluate_calibration
@@ -211,11 +255,52 @@ pretrained: build ## train the shipped predictors; FROM=DIR and ACCURACY_FROM=DI
 reproduce: build ## print the README's comparison with the paper; FROM=DIR names the data; some minutes
 	$(Q)$(PYTHON) tests/support/reproduce.py $(if $(FROM),--data "$(FROM)")
 
-install: build ## binary, default settings, device sheets and predictors; honours DESTDIR and PREFIX
-	install -D -m 0755 build/dgld $(DESTDIR)$(PREFIX)/bin/dgld
-	install -D -m 0644 config/dgld.json $(DESTDIR)$(PREFIX)/share/dgld/config/dgld.json
-	for f in data/devices/*.json result/*/*.safetensors; do \
-	    install -D -m 0644 "$$f" "$(DESTDIR)$(PREFIX)/share/dgld/$$f" || exit 1; done
+# ---- installation --------------------------------------------------------------------------------
+
+# settings are the system's where the program is
+SYSCONFDIR  ?= $(if $(filter /usr /usr/local,$(PREFIX)),/etc,$(PREFIX)/etc)
+UNITDIR     ?= $(PREFIX)/lib/systemd/system
+SYSUSERSDIR ?= $(PREFIX)/lib/sysusers.d
+SHARE       := $(PREFIX)/share/dgld
+DOC         := $(PREFIX)/share/doc/dgld
+MANUAL      := $(PREFIX)/share/man/man1
+SETTINGS    := $(SYSCONFDIR)/dgld/dgld.json
+SHIPPED_MODELS = $(foreach m,pretrainmodel pretrainmodel-mlp accuracymodel,$(wildcard result/*/$(m).safetensors))
+# paths that the units name, as they stand in deploy/systemd
+unit_paths   = sed -e 's|/usr/bin/dgld|$(PREFIX)/bin/dgld|' -e 's|/etc/dgld|$(SYSCONFDIR)/dgld|' \
+               -e 's|/usr/share/doc/dgld|$(DOC)|'
+
+install: build ## program, predictors, device sheets, settings, documents, units; honours DESTDIR, PREFIX, SYSCONFDIR
+	$(Q)install -D -m 0755 build/dgld "$(DESTDIR)$(PREFIX)/bin/dgld"
+	$(Q)for f in config/dgld.json data/devices/*.json $(SHIPPED_MODELS); do \
+	    install -D -m 0644 "$$f" "$(DESTDIR)$(SHARE)/$$f" || exit 1; done
+	$(Q)install -D -m 0644 README.md "$(DESTDIR)$(DOC)/README.md"
+	$(Q)install -D -m 0644 config/README.md "$(DESTDIR)$(DOC)/config.md"
+	$(Q)install -D -m 0644 deploy/systemd/README.md "$(DESTDIR)$(DOC)/systemd.md"
+	$(Q)install -D -m 0644 deploy/dgld.1 "$(DESTDIR)$(MANUAL)/dgld.1"
+	$(Q)install -d "$(DESTDIR)$(UNITDIR)"
+	$(Q)for u in dgld.service dgld.socket; do \
+	    $(unit_paths) "deploy/systemd/$$u" >"$(DESTDIR)$(UNITDIR)/$$u" && \
+	    chmod 0644 "$(DESTDIR)$(UNITDIR)/$$u" || exit 1; done
+	$(Q)install -D -m 0644 deploy/systemd/dgld.sysusers.conf "$(DESTDIR)$(SYSUSERSDIR)/dgld.conf"
+	$(Q)if [ -e "$(DESTDIR)$(SETTINGS)" ]; then echo "$(DESTDIR)$(SETTINGS) is there and stays as it is"; \
+	    else install -D -m 0644 config/dgld.json "$(DESTDIR)$(SETTINGS)"; fi
+
+uninstall: ## remove what install put there; settings and state stay
+	$(Q)rm -f "$(DESTDIR)$(PREFIX)/bin/dgld" "$(DESTDIR)$(MANUAL)/dgld.1" "$(DESTDIR)$(SYSUSERSDIR)/dgld.conf" \
+	    "$(DESTDIR)$(UNITDIR)/dgld.service" "$(DESTDIR)$(UNITDIR)/dgld.socket"
+	$(Q)rm -rf "$(DESTDIR)$(SHARE)" "$(DESTDIR)$(DOC)"
+
+deb: build ## a Debian package, build/deb/dgld_<version>_<architecture>.deb
+	$(Q)deploy/install-deps.sh package
+	$(Q)deploy/build-deb.sh "$(or $(DEB_VERSION),$(shell deploy/version.sh))" build/deb
+
+image: ## build the container image IMAGE (dgld) with podman, buildah or docker; BASE names another base
+	$(Q)deploy/image.sh "$(IMAGE)" "$(BASE)"
+
+image-rootfs: build ## assemble the image's file tree in build/image-rootfs, where no engine is at hand
+	$(Q)rm -rf build/image-rootfs
+	$(Q)deploy/rootfs.sh build/image-rootfs
 
 clean: ## remove build/
 	rm -rf build

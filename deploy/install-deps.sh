@@ -1,6 +1,7 @@
 #!/bin/sh
-# Installs what is missing: Debian packages by group (build, test, lint, bench), and for the group
-# `python` the pinned packages of the tests into build/venv. Does nothing where all is there.
+# Installs what is missing: Debian packages by group (build, test, lint, bench, package), for the group
+# `web` Node.js and npm, for the group `python` the pinned packages of the tests into build/venv, and for
+# `tools` programs that the tests of deployments use into build/tools. Does nothing where all is there.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -9,10 +10,11 @@ packages_of() {
     build) echo "gcc libc6-dev make pkg-config libmicrohttpd-dev libjansson-dev libopenblas-pthread-dev" \
                 "liblapacke-dev libuv1-dev nettle-dev zlib1g-dev libyaml-dev libgnutls28-dev" \
                 "libsqlite3-dev libcurl4-gnutls-dev libprotobuf-c-dev protobuf-c-compiler libonnx-dev" \
-                "libzip-dev" ;;
-    test) echo "libcmocka-dev python3 python3-venv python3-torch curl openssl" ;;
-    lint) echo "clang-format clang-tidy cppcheck" ;;
+                "libzip-dev libpq-dev" ;;
+    test) echo "libcmocka-dev python3 python3-venv python3-torch curl openssl systemd dpkg-dev man-db postgresql chromium" ;;
+    lint) echo "clang-format clang-tidy cppcheck dpkg-dev lintian" ;;
     bench) echo "nginx-light wrk" ;;
+    package) echo "dpkg-dev binutils" ;;
     *) echo "install-deps.sh: there is no group $1" >&2; exit 2 ;;
     esac
 }
@@ -31,8 +33,49 @@ install_packages() {
     fi
     echo "installing$missing"
     $as_root apt-get update -qq
+    case "$missing " in
+    *" postgresql "*) install_postgresql ;;
+    esac
     # shellcheck disable=SC2086  # the list is meant to be split
-    DEBIAN_FRONTEND=noninteractive $as_root apt-get install -y -qq --no-install-recommends $missing >/dev/null
+    apt_install $missing
+}
+
+apt_install() {
+    DEBIAN_FRONTEND=noninteractive $as_root apt-get install -y -qq --no-install-recommends "$@" >/dev/null
+}
+
+# The programs alone: Debian's package would make a server of the machine's besides, and start it.
+install_postgresql() {
+    settings=/etc/postgresql-common/createcluster.conf
+    apt_install postgresql-common
+    $as_root sed -i '$a create_main_cluster = false' "$settings"
+    apt_install postgresql || failed=yes
+    $as_root sed -i '$d' "$settings"
+    [ -z "${failed:-}" ] || exit 1
+}
+
+# Packages of which programs are wanted, but not that they are installed: one would start a service, the
+# other may be in the way of a newer one.
+install_tools() {
+    tools=build/tools
+    [ -x "$tools/usr/bin/promtool" ] && [ -x "$tools/usr/bin/prometheus" ] && [ -x "$tools/usr/bin/kubectl" ] &&
+        return 0
+    rm -rf "$tools"
+    mkdir -p "$tools/packages"
+    echo "unpacking prometheus kubernetes-client into $tools"
+    if ! download_tools 2>/dev/null; then
+        if [ "$(id -u)" -eq 0 ]; then apt-get update -qq; else sudo apt-get update -qq; fi
+        download_tools
+    fi
+    for package in "$tools"/packages/*.deb; do
+        dpkg-deb --extract "$package" "$tools"
+    done
+    rm -r "$tools/packages"
+}
+
+download_tools() {
+    (cd "$tools/packages" &&
+        apt-get download -qq -o APT::Sandbox::User="$(id -un)" prometheus kubernetes-client)
 }
 
 install_python() {
@@ -46,9 +89,16 @@ install_python() {
     cp tests/requirements.txt "$stamp"
 }
 
+# Whoever has Node.js from elsewhere keeps it: Debian's package would be in its way.
+install_web() {
+    command -v node >/dev/null && command -v npm >/dev/null || install_packages nodejs npm
+}
+
 for group in "$@"; do
     case "$group" in
+    web) install_web ;;
     python) install_python ;;
+    tools) install_tools ;;
     *) # shellcheck disable=SC2046  # likewise
        install_packages $(packages_of "$group") ;;
     esac

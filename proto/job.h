@@ -56,6 +56,12 @@ bool job_id_is_valid(const char *id);
 
 /* ---- what is asked ---------------------------------------------------------------------------- */
 
+/* Which model a test or a search is about. */
+struct job_model {
+    char name[MODEL_NAME_BYTES]; /* or version; "": the served one */
+    const char *param;           /* that named it, "model" or "version"; static */
+};
+
 struct job_train_params {
     const struct predictor_kind *predictor;
     char **train_devices; /* (n_train_devices), owned; none: the paper's twelve */
@@ -75,9 +81,9 @@ struct job_test_params {
     char **test_devices; /* (n_test_devices), owned; none: all that were measured and not seen */
     size_t n_test_devices;
     bool holdout;
-    bool holdout_devices;                   /* of the library instead */
-    int64_t calibrate;                      /* rows of each device that calibrate it; 0: none */
-    char version[MODEL_NAME_BYTES];         /* of a model, or its name; "": the served one */
+    bool holdout_devices; /* of the library instead */
+    int64_t calibrate;    /* rows of each device that calibrate it; 0: none */
+    struct job_model model;
     const struct predictor_kind *predictor; /* to hold out with; NULL: that of the version */
     int64_t seed;
 };
@@ -114,10 +120,10 @@ struct job_nas_params {
     int64_t population_size, generations;
     double crossover_rate, mutation_rate;
     int64_t seed;
-    double macs_max, params_max;    /* 0: no limit */
-    char version[MODEL_NAME_BYTES]; /* of a model, or its name; "": the served one */
-    unsigned formats;               /* SEARCH_EXPORT_... */
-    bool calibrate;                 /* by the stored measurements of the targets, or ... */
+    double macs_max, params_max; /* 0: no limit */
+    struct job_model model;      /* that predicts latencies */
+    unsigned formats;            /* SEARCH_EXPORT_... */
+    bool calibrate;              /* by the stored measurements of the targets, or ... */
     int32_t *measured_genes; /* ... (n_measured, n_genes), owned: these of the single target, ... */
     double *measured_ms;     /* ... (n_measured), owned; then it needs neither name nor hardware */
     size_t n_measured;

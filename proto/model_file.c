@@ -532,9 +532,17 @@ void model_info_close(struct model_info *info)
     memset(info, 0, sizeof *info);
 }
 
+enum err model_prepare(struct model *model, struct error *err)
+{
+    return model->prior != NULL && model->rates == NULL
+               ? prior_rate_table_create(model->prior, &model->rates, err)
+               : ERR_OK;
+}
+
 void model_close(struct model *model)
 {
     predictor_destroy(model->predictor);
+    prior_rate_table_destroy(model->rates);
     calibration_prior_destroy(model->prior);
     model_info_close(&model->info);
     memset(model, 0, sizeof *model);

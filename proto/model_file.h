@@ -11,6 +11,7 @@
 #include "core/error.h"
 #include "core/library_evaluate.h"
 #include "core/predictor.h"
+#include "core/prior_rate.h"
 #include "proto/digest.h"
 #include "proto/model_meta.h"
 
@@ -52,6 +53,7 @@ struct model_info {
 struct model {
     struct predictor *predictor;     /* owned */
     struct calibration_prior *prior; /* owned; NULL: it learned from no library */
+    struct prior_rate_table *rates; /* owned; of the prior, once model_prepare() made it, or NULL */
     struct model_info info;
 };
 
@@ -106,6 +108,10 @@ enum err model_peek(const char *bytes, size_t size, size_t file_bytes, const str
 
 /* Accepts a zeroed struct. */
 void model_info_close(struct model_info *info);
+
+/* Readies a model for being asked often, who shares it with nobody yet: what its library says is
+ * computed where the space can be numbered. Errors of prior_rate_table_create(). */
+enum err model_prepare(struct model *model, struct error *err);
 
 /* Accepts a zeroed struct. */
 void model_close(struct model *model);

@@ -20,22 +20,6 @@
 
 /* ---- values ---------------------------------------------------------------------------------- */
 
-bool job_read_whole(const struct json_reader *reader, struct json_view value, int64_t min,
-                    int64_t max, int64_t *out)
-{
-    int64_t whole;
-
-    /* a number that is too large arrives cut to the largest there is, and would pass for it */
-    if (!json_view_whole(value, &whole) || whole < min || whole > max ||
-        (whole == INT64_MAX && json_view_number(value) > 0x1p63)) {
-        field_errors_add(reader->errors, 0, reader->pointer,
-                         "must be a whole number from %" PRId64 " to %" PRId64, min, max);
-        return false;
-    }
-    *out = whole;
-    return true;
-}
-
 bool job_read_boolean(const struct json_reader *reader, struct json_view value, bool *out)
 {
     if (json_view_kind(value) != JSON_KIND_BOOLEAN) {
@@ -72,6 +56,26 @@ bool job_read_word(const struct json_reader *reader, struct json_view value, con
         out[0] = '\0'; /* too long, or with a NUL: no name of anything */
     }
     return true;
+}
+
+void job_read_model(const struct json_reader *reader, struct json_view value, const char *param,
+                    struct job_model *out)
+{
+    if (out->param != NULL) {
+        field_errors_add(reader->errors, 0, reader->pointer,
+                         "means the same as %s: give one of them", out->param);
+        return;
+    }
+    out->param = param;
+    (void)msg_model_name_read(reader, value, out->name);
+}
+
+void job_put_model(const struct job_model *model, const char *before, const char *after,
+                   struct text *out)
+{
+    if (model->name[0] != '\0') {
+        text_printf(out, "%s\"%s\":\"%s\"%s", before, model->param, model->name, after);
+    }
 }
 
 /* Whether a name stands among the first `n`, case and likenesses apart. */
@@ -172,7 +176,7 @@ static void claim_mlp(const struct json_reader *reader)
 
 static void train_epoch(const struct json_reader *reader, struct json_view value)
 {
-    if (job_read_whole(reader, value, 1, EPOCHS_MAX, &TRAIN(reader)->epoch)) {
+    if (json_read_whole(reader, value, 1, EPOCHS_MAX, &TRAIN(reader)->epoch)) {
         claim_mlp(reader);
     }
 }
@@ -186,7 +190,7 @@ static void train_lr(const struct json_reader *reader, struct json_view value)
 
 static void train_seed(const struct json_reader *reader, struct json_view value)
 {
-    (void)job_read_whole(reader, value, 0, INT64_MAX, &TRAIN(reader)->seed);
+    (void)json_read_whole(reader, value, 0, INT64_MAX, &TRAIN(reader)->seed);
 }
 
 static void train_activate(const struct json_reader *reader, struct json_view value)
@@ -246,7 +250,7 @@ static void train_batch(const struct json_reader *reader, struct json_view value
 {
     int64_t batch;
 
-    if (job_read_whole(reader, value, 1, SPACE_MAX_BATCH, &batch)) {
+    if (json_read_whole(reader, value, 1, SPACE_MAX_BATCH, &batch)) {
         TRAIN(reader)->conditions.batch = (int)batch;
     }
 }
@@ -289,12 +293,17 @@ static void test_calibrate(const struct json_reader *reader, struct json_view va
                          "has no part in \"holdout\": \"devices\"");
         return;
     }
-    (void)job_read_whole(reader, value, 1, CALIBRATE_MAX, &TEST(reader)->calibrate);
+    (void)json_read_whole(reader, value, 1, CALIBRATE_MAX, &TEST(reader)->calibrate);
 }
 
 static void test_version(const struct json_reader *reader, struct json_view value)
 {
-    (void)msg_model_name_read(reader, value, TEST(reader)->version);
+    job_read_model(reader, value, "version", &TEST(reader)->model);
+}
+
+static void test_model(const struct json_reader *reader, struct json_view value)
+{
+    job_read_model(reader, value, "model", &TEST(reader)->model);
 }
 
 /* Without holdout nothing is trained: what belongs to training would promise what is not done. */
@@ -317,7 +326,7 @@ static void test_predictor(const struct json_reader *reader, struct json_view va
 static void test_seed(const struct json_reader *reader, struct json_view value)
 {
     if (TEST(reader)->holdout_devices || TEST(reader)->calibrate > 0 || check_holdout(reader)) {
-        (void)job_read_whole(reader, value, 0, INT64_MAX, &TEST(reader)->seed);
+        (void)json_read_whole(reader, value, 0, INT64_MAX, &TEST(reader)->seed);
     }
 }
 
@@ -340,6 +349,7 @@ static const struct json_field test_fields[] = {
     {"test_devices", false, test_devices},
     {"holdout", false, test_holdout},
     {"version", false, test_version},
+    {"model", false, test_model},
     {"predictor", false, test_predictor},
     {"calibrate", false, test_calibrate},
     {"seed", false, test_seed},
@@ -427,9 +437,7 @@ static void put_test(const struct job_order *order, struct text *out)
 
     text_puts(out, "{");
     put_names(out, "test_devices", test->test_devices, test->n_test_devices);
-    if (test->version[0] != '\0') {
-        text_printf(out, "\"version\":\"%s\",", test->version);
-    }
+    job_put_model(&test->model, "", ",", out);
     if (test->predictor != NULL) {
         text_printf(out, "\"predictor\":\"%s\",", test->predictor->name);
     }
@@ -551,14 +559,14 @@ static void read_priority(const struct json_reader *reader, struct json_view val
 {
     int64_t priority;
 
-    if (job_read_whole(reader, value, -JOB_PRIORITY_MAX, JOB_PRIORITY_MAX, &priority)) {
+    if (json_read_whole(reader, value, -JOB_PRIORITY_MAX, JOB_PRIORITY_MAX, &priority)) {
         SUBMISSION(reader)->order->priority = (int)priority;
     }
 }
 
 static void read_deadline(const struct json_reader *reader, struct json_view value)
 {
-    (void)job_read_whole(reader, value, 1, DEADLINE_MAX_S, &SUBMISSION(reader)->order->deadline_s);
+    (void)json_read_whole(reader, value, 1, DEADLINE_MAX_S, &SUBMISSION(reader)->order->deadline_s);
 }
 
 /* Where params are left out. */

@@ -220,15 +220,15 @@ static void claim_genetic(const struct json_reader *reader, const char *name)
 static void nas_population(const struct json_reader *reader, struct json_view value)
 {
     claim_genetic(reader, "population_size");
-    (void)job_read_whole(reader, value, 1, (int64_t)GENETIC_MAX_POPULATION,
-                         &NAS(reader)->population_size);
+    (void)json_read_whole(reader, value, 1, (int64_t)GENETIC_MAX_POPULATION,
+                          &NAS(reader)->population_size);
 }
 
 static void nas_generations(const struct json_reader *reader, struct json_view value)
 {
     claim_genetic(reader, "generations");
-    (void)job_read_whole(reader, value, 1, (int64_t)GENETIC_MAX_GENERATIONS,
-                         &NAS(reader)->generations);
+    (void)json_read_whole(reader, value, 1, (int64_t)GENETIC_MAX_GENERATIONS,
+                          &NAS(reader)->generations);
 }
 
 /* A number of 0 and above, at most `max`. */
@@ -258,14 +258,14 @@ static void nas_mutation(const struct json_reader *reader, struct json_view valu
 
 static void nas_seed(const struct json_reader *reader, struct json_view value)
 {
-    (void)job_read_whole(reader, value, 0, INT64_MAX, &NAS(reader)->seed);
+    (void)json_read_whole(reader, value, 0, INT64_MAX, &NAS(reader)->seed);
 }
 
 static void read_count(const struct json_reader *reader, struct json_view value, double *out)
 {
     int64_t count;
 
-    if (job_read_whole(reader, value, 1, COUNT_MAX, &count)) {
+    if (json_read_whole(reader, value, 1, COUNT_MAX, &count)) {
         *out = (double)count;
     }
 }
@@ -282,7 +282,12 @@ static void nas_params(const struct json_reader *reader, struct json_view value)
 
 static void nas_version(const struct json_reader *reader, struct json_view value)
 {
-    (void)msg_model_name_read(reader, value, NAS(reader)->version);
+    job_read_model(reader, value, "version", &NAS(reader)->model);
+}
+
+static void nas_model(const struct json_reader *reader, struct json_view value)
+{
+    job_read_model(reader, value, "model", &NAS(reader)->model);
 }
 
 static void nas_calibrate(const struct json_reader *reader, struct json_view value)
@@ -352,6 +357,7 @@ static const struct json_field fields[] = {
     {"macs_max", false, nas_macs},
     {"params_max", false, nas_params},
     {"version", false, nas_version},
+    {"model", false, nas_model},
     {"export", false, nas_export},
     {"calibrate", false, nas_calibrate},
     {"measurements", false, nas_measurements},
@@ -582,9 +588,7 @@ static void put(const struct job_order *order, struct text *out)
     put_given(out, "confidence", nas->confidence);
     put_given(out, "macs_max", nas->macs_max);
     put_given(out, "params_max", nas->params_max);
-    if (nas->version[0] != '\0') {
-        text_printf(out, ",\"version\":\"%s\"", nas->version);
-    }
+    job_put_model(&nas->model, ",", "", out);
     text_printf(out, ",\"seed\":%" PRId64 ",\"export\":[", nas->seed);
     for (int i = 0; i < N_FORMATS; i++) {
         if ((nas->formats & formats[i].bit) != 0) {

@@ -19,7 +19,7 @@
 #include "core/device.h"
 #include "core/space.h"
 #include "proto/field_error.h"
-#include "proto/json_view.h"
+#include "proto/json_spec.h"
 #include "proto/model_file.h"
 #include "proto/text.h"
 
@@ -62,6 +62,12 @@ struct predict_request {
 enum err msg_architecture_read(const struct space *space, struct json_view value, int32_t *genes,
                                size_t *bad_gene, struct error *err);
 
+/* Reads a list of 1 to `n_max` architectures; `space` NULL was reported already. `genes` receives
+ * (n, n_genes), owned by the caller from then on, or NULL; some of what is wrong with them goes to the
+ * reader's errors by pointer. */
+void msg_architectures_read(const struct json_reader *reader, struct json_view value,
+                            const struct space *space, size_t n_max, int32_t **genes, size_t *n);
+
 /* Reads a body that asks for at most `values_max` latencies, devices times architectures.
  * ERR_SYNTAX where it is no JSON; ERR_LIMIT where it asks for more, ERR_INVALID where it is not
  * acceptable otherwise: then `out->errors` says why by pointer. The caller ends `out` with msg_predict_close() in every case.
@@ -80,10 +86,10 @@ struct predict_calibration {
 struct predict_reply {
     const struct predict_request *request;
     const char *version, *predictor; /* of the model that answered */
-    const double *parameter;         /* A of each architecture (n_architectures) */
-    const double *factors;           /* k of each target (n_targets) */
+    const double *rate;              /* of each architecture (n_architectures): A, say ... */
+    const double *factors;           /* ... times that of each target (n_targets): k, say */
     /* Where measurements or an interval have a part, else NULL: */
-    const double *latency_ms;       /* (n_targets, n_architectures), instead of A times k */
+    const double *latency_ms;       /* (n_targets, n_architectures), instead of rate times factor */
     const double *low_ms, *high_ms; /* likewise: the bounds */
     const struct predict_calibration *calibrations; /* (n_targets) */
     const struct model_info *info; /* its papers, for the conditions; NULL: those of the space */

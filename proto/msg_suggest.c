@@ -1,16 +1,12 @@
 #include "proto/msg_suggest.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "core/mem.h"
 #include "proto/json_spec.h"
+#include "proto/msg_model.h"
 #include "proto/msg_predict.h"
 #include "proto/msg_space.h"
-
-/* A body that is wrong throughout is not answered with a sentence for every architecture. */
-enum { MOST_REPORTED = 64 };
 
 static void read_search_space(const struct json_reader *reader, struct json_view value)
 {
@@ -19,71 +15,33 @@ static void read_search_space(const struct json_reader *reader, struct json_view
     request->space = msg_space_read(reader, value);
 }
 
-static void read_whole(const struct json_reader *reader, struct json_view value, int64_t min,
-                       int64_t max, int64_t *out)
-{
-    int64_t whole;
-
-    /* a number that is too large arrives cut to the largest there is, and would pass for it */
-    if (json_view_whole(value, &whole) && whole >= min && whole <= max &&
-        !(whole == INT64_MAX && json_view_number(value) > 0x1p63)) {
-        *out = whole;
-        return;
-    }
-    field_errors_add(reader->errors, 0, reader->pointer,
-                     "must be a whole number from %" PRId64 " to %" PRId64, min, max);
-}
-
 static void read_n(const struct json_reader *reader, struct json_view value)
 {
     struct suggest_request *request = reader->out;
 
-    read_whole(reader, value, 1, SUGGEST_MAX_N, &request->n);
+    (void)json_read_whole(reader, value, 1, SUGGEST_MAX_N, &request->n);
 }
 
 static void read_seed(const struct json_reader *reader, struct json_view value)
 {
     struct suggest_request *request = reader->out;
 
-    read_whole(reader, value, 0, INT64_MAX, &request->seed);
+    (void)json_read_whole(reader, value, 0, INT64_MAX, &request->seed);
 }
 
 static void read_architectures(const struct json_reader *reader, struct json_view value)
 {
     struct suggest_request *request = reader->out;
-    const struct space *space = request->space;
-    bool is_list = json_view_kind(value) == JSON_KIND_ARRAY;
-    size_t n = is_list ? json_view_count(value) : 0;
-    struct json_view item;
-    size_t i = 0;
 
-    if (n == 0 || n > SUGGEST_MAX_GIVEN) {
-        field_errors_add(reader->errors, 0, reader->pointer,
-                         "must be a list of 1 to %d architectures", SUGGEST_MAX_GIVEN);
-        return;
-    }
-    if (space == NULL) {
-        return; /* reported already */
-    }
-    request->genes = mem_calloc(n, space->n_genes * sizeof *request->genes);
-    if (request->genes == NULL) {
-        reader->errors->has_failed = true;
-        return;
-    }
-    request->n_given = n;
-    for (bool more = json_view_first(value, &item); more && reader->errors->n < MOST_REPORTED;
-         more = json_view_next(&item), i++) {
-        char at[JSON_POINTER_BYTES];
-        struct error why;
-        size_t bad_gene;
-        if (msg_architecture_read(space, item, request->genes + i * space->n_genes, &bad_gene,
-                                  &why) == ERR_OK) {
-            continue;
-        }
-        (void)snprintf(at, sizeof at, bad_gene != SIZE_MAX ? "%s/%zu/%zu" : "%s/%zu",
-                       reader->pointer, i, bad_gene);
-        field_errors_add(reader->errors, i, at, "%s", why.text);
-    }
+    msg_architectures_read(reader, value, request->space, SUGGEST_MAX_GIVEN, &request->genes,
+                           &request->n_given);
+}
+
+static void read_model(const struct json_reader *reader, struct json_view value)
+{
+    struct suggest_request *request = reader->out;
+
+    (void)msg_model_name_read(reader, value, request->model);
 }
 
 static const struct json_field fields[] = {
@@ -91,6 +49,7 @@ static const struct json_field fields[] = {
     {"n",             false, read_n            },
     {"seed",          false, read_seed         },
     {"architectures", false, read_architectures},
+    {"model",         false, read_model        },
 };
 
 enum err msg_suggest_decode(const char *bytes, size_t size, struct suggest_request *out,

@@ -1,8 +1,9 @@
 /* POST /v1/devices/{device}/suggest: which architectures to measure of a device.
  *
- *   {"search_space": "nasbench201", "n": 10, "seed": 0, "architectures": [...]}
+ *   {"search_space": "nasbench201", "n": 10, "seed": 0, "architectures": [...], "model": "small"}
  *
- * "architectures" are those that can be measured; without, any of the space. The reply as CSV is that
+ * "architectures" are those that can be measured; without, any of the space. "model" is a named one,
+ * that the measurements are to correct; without, the served one. The reply as CSV is that
  * of proto/msg_measurements.h with an empty second column, to be filled in. Thread-safe. */
 #ifndef DGLD_PROTO_MSG_SUGGEST_H
 #define DGLD_PROTO_MSG_SUGGEST_H
@@ -14,6 +15,7 @@
 #include "core/error.h"
 #include "core/space.h"
 #include "proto/field_error.h"
+#include "proto/model_file.h"
 #include "proto/text.h"
 
 enum { SUGGEST_DEFAULT_N = 10, SUGGEST_MAX_N = 100, SUGGEST_MAX_GIVEN = 4096 };
@@ -24,6 +26,7 @@ struct suggest_request {
     int64_t seed;   /* 0 or more */
     int32_t *genes; /* (n_given, space->n_genes), owned, valid; NULL: any of the space */
     size_t n_given;
+    char model[MODEL_NAME_BYTES]; /* or a version; empty: the served one */
     struct field_errors errors;
 };
 

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 
 #include "core/error.h"
+#include "core/search_archive.h"
 #include "proto/accuracy_file.h"
 #include "proto/text.h"
 #include "server/data_tree.h"
@@ -21,7 +22,8 @@ struct accuracy_source {
     struct accuracy_table table; /* of the oracle; empty otherwise */
     double *by_number;           /* (n_architectures): the same where the space can be numbered, NaN
                                     where the table has no row; else NULL. Owned */
-    struct accuracy_model model; /* the predictor; empty otherwise */
+    struct search_archive by_genes; /* the same where it cannot be numbered */
+    struct accuracy_model model;    /* the predictor; empty otherwise */
 };
 
 /* ERR_NOT_FOUND where there is none of them, with what to do; ERR_INVALID where one is malformed:
@@ -60,7 +62,8 @@ enum err accuracy_source_predict(const struct accuracy_source *source, const int
  * "version":..., "kendall":..., ...}. */
 void accuracy_source_put_json(const struct accuracy_source *source, struct text *out);
 
-/* <root>/result/<space>/accuracymodel.safetensors, into `out` (PATH_BYTES). */
+/* The predictor's file, into `out` (PATH_BYTES): <root>/result/<space>/accuracymodel.safetensors, or
+ * the shipped one where that is absent. It is saved to the root. */
 enum err accuracy_store_path(const char *root, const struct space *space, char *out,
                              struct error *err);
 enum err accuracy_store_load(const char *root, const struct space *space,

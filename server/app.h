@@ -13,9 +13,11 @@
 #include "server/counters.h"
 #include "server/data_tree.h"
 #include "server/device_cache.h"
+#include "server/handover.h"
 #include "server/infer_stats.h"
 #include "server/job_keys.h"
 #include "server/job_totals.h"
+#include "server/listeners.h"
 #include "server/model_registry.h"
 #include "server/security.h"
 #include "server/serving.h"
@@ -28,8 +30,8 @@ struct app {
     struct config config;
     struct config_source config_source; /* for a reload */
     struct data_tree tree;
-    pthread_mutex_t data_lock; /* held by who writes into the data tree, from looking at what is
-                                  there until it is replaced; no other lock is taken meanwhile */
+    pthread_mutex_t data_lock; /* of data_write_begin(), which takes the tree's lock after it; no
+                                  other one is taken meanwhile */
     struct space_tree spaces;  /* those that are declared in files */
     struct device_cache devices;
     struct calibration_cache calibrations;
@@ -38,15 +40,25 @@ struct app {
     struct serving serving;
     struct infer_stats infer_stats;
     struct security security;
-    struct counters *counters; /* owned */
-    struct http_server *http;  /* set while it runs */
-    struct jobs *jobs;         /* NULL where no jobs are kept ... */
-    struct error jobs_error;   /* ... for this reason; ERR_OK where none are wanted */
-    struct job_keys job_keys;  /* of submissions on their way */
+    struct listeners listeners; /* of the main thread, while the server runs */
+    struct handover handover;   /* likewise */
+    struct counters *counters;  /* owned */
+    struct http_server *http;   /* set while it runs */
+    struct jobs *jobs;          /* NULL where no jobs are kept ... */
+    struct error jobs_error;    /* ... for this reason; ERR_OK where none are wanted */
+    struct job_keys job_keys;   /* of submissions on their way */
     struct job_totals job_totals;
     atomic_long n_event_streams; /* bounded by event_streams_max */
     atomic_bool is_ready;        /* predictors are loaded */
-    atomic_bool is_draining;     /* a stop was asked for */
+    atomic_bool is_draining;     /* a stop was asked for, or ... */
+    atomic_bool has_successor;   /* ... another process serves at the same sockets by now */
 };
+
+/* Whether who asks at these sockets can be served: by this process, or by that which follows it. */
+static inline bool app_is_ready(const struct app *app)
+{
+    return atomic_load(&app->is_ready) &&
+           (!atomic_load(&app->is_draining) || atomic_load(&app->has_successor));
+}
 
 #endif

@@ -5,9 +5,8 @@
 
 #include "core/file.h"
 #include "core/mem.h"
+#include "proto/msg_measurements.h"
 #include "server/measured_rows.h"
-
-enum { FILE_MAX_BYTES = 256 << 20 }; /* MEASUREMENTS_MAX_FILE_BYTES */
 
 /* What the key's answer is looked for with, before anything is read. */
 struct question {
@@ -243,7 +242,7 @@ static enum err fit_file(struct calibration_cache *cache, const struct question 
     char digest[DIGEST_HEX_BYTES];
     char *bytes = NULL;
     size_t size = 0;
-    enum err rc = file_read(path, FILE_MAX_BYTES, &bytes, &size, err);
+    enum err rc = file_read(path, MEASUREMENTS_MAX_FILE_BYTES, &bytes, &size, err);
 
     if (rc != ERR_OK) {
         return rc;
@@ -272,7 +271,7 @@ enum err calibration_cache_find(struct calibration_cache *cache, const struct da
     if (rc != ERR_OK || is_nowhere(&question) || recall(cache, &question, out)) {
         return rc;
     }
-    rc = data_find_measurements(tree, question.space, key->device, path, err);
+    rc = data_find_measurements(tree, question.space, key->device, path, NULL, err);
     rc = rc != ERR_OK ? rc : fit_file(cache, &question, path, out, err);
     if (rc == ERR_NOT_FOUND) {
         remember(cache, &question, NULL, &nothing, "", NULL);

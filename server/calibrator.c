@@ -7,12 +7,14 @@
 #include "core/calibration.h"
 #include "core/interval.h"
 #include "core/mem.h"
+#include "server/unmeasured.h"
 
 /* ---- fitting --------------------------------------------------------------------------------- */
 
-const struct calibration_prior *calibrator_prior(const struct model *model)
+const struct calibration_prior *calibrator_prior(const struct space *space,
+                                                 const struct model *model)
 {
-    return model->prior != NULL ? model->prior : calibration_prior_shipped(model->predictor->space);
+    return model->prior != NULL ? model->prior : calibration_prior_shipped(space);
 }
 
 /* Every (n / n_kept)-th measurement, in one block of latencies, A and its standard deviation, and one
@@ -75,8 +77,8 @@ enum err fitted_create(const struct model *model, const struct hardware *hardwar
         const struct measurements measured = {kept_genes, a, sd, block, n_kept};
         rc = predictor_predict(predictor, kept_genes, n_kept, a, sd, err);
         rc = rc != ERR_OK ? rc
-                          : calibration_fit(space, calibrator_prior(model), hardware, &measured,
-                                            &calibration, err);
+                          : calibration_fit(space, calibrator_prior(space, model), hardware,
+                                            &measured, &calibration, err);
     }
     rc = rc != ERR_OK ? rc : wrap_calibration(calibration, n_kept, out, err);
     mem_free(block);
@@ -103,71 +105,119 @@ void fitted_unref(struct fitted *fitted)
 
 /* ---- answering ------------------------------------------------------------------------------- */
 
-/* Where the numbers of a forecast lie in its block. `sd` and on only where the answer is more than A
- * times k. */
+/* Where the numbers of a forecast lie in its block. What is not needed is NULL. */
 struct layout {
-    double *a, *factors;
-    double *sd;         /* (n) */
-    double *latency_ms; /* (n_targets, n) */
-    double *low, *high; /* likewise; low is the spread first */
+    double *rate, *factors; /* (n), (n_targets): of what is not measured */
+    double *spread;         /* (n): likewise, where an interval is asked for */
+    double *a, *sd;         /* (n): of the predictor, where something is measured */
+    /* (n_targets, n), where the answer is more than rate times factor; low is the spread first */
+    double *latency_ms, *low, *high;
 };
 
-static bool is_plain(const struct predict_request *request, struct fitted *const *fitted)
-{
-    bool is_calibrated = false;
+/* What there is to answer. */
+struct asked {
+    const struct predict_request *request;
+    struct fitted *const *fitted; /* or NULL */
+    bool is_any_measured, is_any_unmeasured;
+    bool has_interval;
+};
 
-    for (size_t t = 0; fitted != NULL && t < request->n_targets; t++) {
-        is_calibrated = is_calibrated || fitted[t] != NULL;
-    }
-    return !is_calibrated && request->level == 0.0;
+static const struct fitted *fitted_of(const struct asked *asked, size_t target)
+{
+    return asked->fitted != NULL ? asked->fitted[target] : NULL;
 }
 
-static enum err lay_out(const struct predict_request *request, bool is_plain_one,
-                        struct forecast *forecast, struct layout *at, struct error *err)
+static struct asked look(const struct predict_request *request, struct fitted *const *fitted)
 {
-    const size_t n = request->n_architectures;
-    const size_t values = n * request->n_targets; /* bounded by the request's values_max */
-    const size_t size = n + request->n_targets + (is_plain_one ? 0 : n + 3 * values);
+    struct asked asked = {
+        .request = request, .fitted = fitted, .has_interval = request->level > 0.0};
 
-    forecast->block = mem_calloc(size, sizeof *forecast->block);
-    if (!is_plain_one) {
-        forecast->calibrations = mem_calloc(request->n_targets, sizeof *forecast->calibrations);
+    for (size_t t = 0; t < request->n_targets; t++) {
+        asked.is_any_measured = asked.is_any_measured || fitted_of(&asked, t) != NULL;
+        asked.is_any_unmeasured = asked.is_any_unmeasured || fitted_of(&asked, t) == NULL;
     }
-    if (forecast->block == NULL || (!is_plain_one && forecast->calibrations == NULL)) {
+    return asked;
+}
+
+static double *take(double **rest, size_t n)
+{
+    double *taken = *rest;
+
+    *rest = taken + n;
+    return taken;
+}
+
+static enum err lay_out(const struct asked *asked, struct forecast *forecast, struct layout *at,
+                        struct error *err)
+{
+    const size_t n = asked->request->n_architectures;
+    const size_t n_targets = asked->request->n_targets;
+    const size_t values = n * n_targets; /* bounded by the request's values_max */
+    const bool is_plain = !asked->is_any_measured && !asked->has_interval;
+    double *rest =
+        mem_calloc(n_targets + n * (is_plain ? 1 : 4) + (is_plain ? 0 : 3 * values), sizeof *rest);
+
+    forecast->block = rest;
+    if (asked->is_any_measured) {
+        forecast->calibrations = mem_calloc(n_targets, sizeof *forecast->calibrations);
+    }
+    if (rest == NULL || (asked->is_any_measured && forecast->calibrations == NULL)) {
         return error_set(err, ERR_NOMEM, "no memory for %zu predictions", n);
     }
-    at->a = forecast->block;
-    at->factors = at->a + n;
-    if (!is_plain_one) {
-        at->sd = at->factors + request->n_targets;
-        at->latency_ms = at->sd + n;
-        at->low = at->latency_ms + values;
-        at->high = at->low + values;
+    at->factors = take(&rest, n_targets);
+    at->rate = take(&rest, n);
+    if (!is_plain) {
+        at->spread = asked->has_interval ? take(&rest, n) : NULL;
+        at->a = take(&rest, n);
+        at->sd = take(&rest, n);
+        at->latency_ms = take(&rest, values);
+        at->low = take(&rest, values);
+        at->high = take(&rest, values);
     }
     return ERR_OK;
 }
 
-/* Fills the rows of target `t`. */
-static void predict_row(const struct predict_request *request, const struct fitted *fitted,
-                        const struct layout *at, size_t t)
+/* What rows of targets are made of. */
+static enum err predict_parts(const struct model *model, const struct asked *asked,
+                              const struct layout *at, struct error *err)
 {
+    const struct predict_request *request = asked->request;
     const size_t n = request->n_architectures;
+    enum err rc = ERR_OK;
+
+    if (asked->is_any_unmeasured) {
+        rc = unmeasured_predict(model, request->genes, n, at->rate, at->spread, err);
+    }
+    if (rc == ERR_OK && asked->is_any_measured) {
+        rc = predictor_predict(model->predictor, request->genes, n, at->a, at->sd, err);
+    }
+    for (size_t t = 0; rc == ERR_OK && t < request->n_targets; t++) {
+        const struct predict_target *target = &request->targets[t];
+        at->factors[t] =
+            fitted_of(asked, t) == NULL ? unmeasured_factor(model, &target->hardware) : 0.0;
+    }
+    return rc;
+}
+
+/* Fills the rows of target `t`. */
+static void fill_row(const struct asked *asked, const struct layout *at, size_t t)
+{
+    const size_t n = asked->request->n_architectures;
+    const struct fitted *fitted = fitted_of(asked, t);
     double *latency_ms = at->latency_ms + t * n;
     double *low = at->low + t * n;
     double *high = at->high + t * n;
 
     if (fitted != NULL) {
-        calibration_predict(fitted->calibration, request->genes, at->a, at->sd, n, latency_ms,
-                            request->level > 0.0 ? low : NULL);
+        calibration_predict(fitted->calibration, asked->request->genes, at->a, at->sd, n,
+                            latency_ms, asked->has_interval ? low : NULL);
     }
     for (size_t i = 0; fitted == NULL && i < n; i++) {
-        latency_ms[i] = at->a[i] * at->factors[t];
-        if (request->level > 0.0) {
-            low[i] = interval_spread(request->space, at->a[i], at->sd[i]);
-        }
+        latency_ms[i] = at->rate[i] * at->factors[t];
+        low[i] = asked->has_interval ? at->spread[i] : 0.0;
     }
-    if (request->level > 0.0) {
-        interval_bounds(latency_ms, low, n, request->level, low, high);
+    if (asked->has_interval) {
+        interval_bounds(latency_ms, low, n, asked->request->level, low, high);
         for (size_t i = 0; i < n; i++) {
             high[i] = fmin(high[i], DBL_MAX); /* of a level next to 1 */
         }
@@ -177,44 +227,34 @@ static void predict_row(const struct predict_request *request, const struct fitt
 enum err forecast_make(const struct model *model, const struct predict_request *request,
                        struct fitted *const *fitted, struct forecast *out, struct error *err)
 {
-    const bool plain = is_plain(request, fitted);
-    bool is_calibrated = false;
+    const struct asked asked = look(request, fitted);
     struct layout at = {0};
     enum err rc;
 
     memset(out, 0, sizeof *out);
-    rc = lay_out(request, plain, out, &at, err);
-    if (rc == ERR_OK) {
-        rc = predictor_predict(model->predictor, request->genes, request->n_architectures, at.a,
-                               at.sd, err);
-    }
+    rc = lay_out(&asked, out, &at, err);
+    rc = rc != ERR_OK ? rc : predict_parts(model, &asked, &at, err);
     if (rc != ERR_OK) {
         forecast_close(out);
         return rc;
     }
-    for (size_t t = 0; t < request->n_targets; t++) {
-        const struct predict_target *target = &request->targets[t];
-        at.factors[t] = target->lacks_hardware ? 0.0 : hardware_factor(&target->hardware);
-        if (plain) {
-            continue;
-        }
-        if (fitted != NULL && fitted[t] != NULL) {
+    for (size_t t = 0; at.latency_ms != NULL && t < request->n_targets; t++) {
+        if (fitted_of(&asked, t) != NULL) {
             out->calibrations[t] = fitted[t]->told;
-            is_calibrated = true;
         }
-        predict_row(request, fitted != NULL ? fitted[t] : NULL, &at, t);
+        fill_row(&asked, &at, t);
     }
     out->reply = (struct predict_reply){
         .request = request,
         .version = model->info.version,
         .predictor = model->predictor->kind->name,
         .info = &model->info,
-        .parameter = at.a,
+        .rate = at.rate,
         .factors = at.factors,
         .latency_ms = at.latency_ms,
-        .low_ms = request->level > 0.0 ? at.low : NULL,
-        .high_ms = request->level > 0.0 ? at.high : NULL,
-        .calibrations = is_calibrated ? out->calibrations : NULL,
+        .low_ms = asked.has_interval ? at.low : NULL,
+        .high_ms = asked.has_interval ? at.high : NULL,
+        .calibrations = out->calibrations,
     };
     return ERR_OK;
 }

@@ -24,8 +24,9 @@ struct fitted {
     atomic_size_t n_uses;
 };
 
-/* What calibrations of the model start from; NULL: nothing. */
-const struct calibration_prior *calibrator_prior(const struct model *model);
+/* What calibrations of the model start from, which may have no predictor; NULL: nothing. */
+const struct calibration_prior *calibrator_prior(const struct space *space,
+                                                 const struct model *model);
 
 /* Fits n measurements of a device; `hardware` is NULL where it has no data sheet. Of more than the
  * model or a calibration takes, evenly chosen ones are used. Errors as of calibration_fit(). The
@@ -47,7 +48,8 @@ struct forecast {
 };
 
 /* Predicts for all targets of the request; `fitted` (n_targets; may be NULL) are the calibrations of
- * each, NULL where there are no measurements. */
+ * each, NULL where there are no measurements (server/unmeasured.h). ERR_NOMEM and errors of
+ * predictor_predict(). */
 enum err forecast_make(const struct model *model, const struct predict_request *request,
                        struct fitted *const *fitted, struct forecast *out, struct error *err);
 

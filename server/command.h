@@ -25,7 +25,10 @@ enum err command_costs(const struct options *options, struct error *err);
 enum err command_config(const struct options *options, struct error *err);
 enum err command_routes(const struct options *options, struct error *err);
 enum err command_jobs(const struct options *options, struct error *err);
+enum err command_backup(const struct options *options, struct error *err);
 enum err command_export(const struct options *options, struct error *err);
+/* ERR_IO where the service is not ready, or not there. */
+enum err command_health(const struct options *options, struct error *err);
 /* ERR_INFEASIBLE where no architecture keeps the limits; the answer is printed all the same. */
 enum err command_nas(const struct options *options, struct error *err);
 

@@ -14,7 +14,7 @@ static void put_json_value(struct text *out, const struct config *config,
 {
     char value[CONFIG_TEXT_BYTES];
 
-    config_value(config, key, value);
+    config_shown(config, key, value);
     if (is_quoted(key)) {
         text_put_json_string(out, value);
     } else {
@@ -67,7 +67,7 @@ static void put_effective(struct text *out, const struct config_source *source,
         const struct config_key *key = &config_keys[i];
         char value[CONFIG_TEXT_BYTES];
         char place[PATH_BYTES];
-        config_value(config, key, value);
+        config_shown(config, key, value);
         config_origin_place(source, key, origins->of[i], place);
         text_printf(out, "%-28s %-12s %s%s%s\n", key->name, value[0] != '\0' ? value : "\"\"",
                     config_origin_name(origins->of[i]), place[0] != '\0' ? " " : "", place);

@@ -12,13 +12,13 @@
 
 #include "core/file.h"
 #include "core/mem.h"
-#include "core/utf8.h"
 #include "proto/json_view.h"
 #include "server/clock.h"
 #include "server/command.h"
 #include "server/http_client.h"
 #include "server/path.h"
 #include "server/progress.h"
+#include "server/untrusted.h"
 
 #define DEFAULT_URL          "http://127.0.0.1:8080"
 #define MAX_TOKEN_BYTES      ((size_t)4096)
@@ -50,45 +50,6 @@ static bool find(struct json_view object, const char *name, struct json_view *ou
     return false;
 }
 
-/* Whether the character is for the terminal rather than for its reader: C0, DEL, C1, and what turns
- * the direction of writing. */
-static bool is_control(unsigned code)
-{
-    return code < 0x20 || (code >= 0x7f && code < 0xa0) || code == 0x200e || code == 0x200f ||
-           (code >= 0x2028 && code <= 0x202e) || (code >= 0x2066 && code <= 0x2069);
-}
-
-static unsigned code_point(const char *at, size_t length)
-{
-    unsigned code = (unsigned char)at[0];
-
-    if (length > 1) {
-        code &= 0x7fU >> length;
-        for (size_t i = 1; i < length; i++) {
-            code = code << 6 | ((unsigned char)at[i] & 0x3fU);
-        }
-    }
-    return code;
-}
-
-/* Appends text with a question mark for each control; `is_json`: a whole JSON document, whose line
- * breaks stay and whose controls, which can only stand in its strings, are escaped. */
-static void put_safe(struct text *out, const char *bytes, bool is_json)
-{
-    for (const char *at = bytes; *at != '\0';) {
-        size_t length = utf8_length(at);
-        unsigned code = code_point(at, length);
-        if (length > 0 && (!is_control(code) || (is_json && *at == '\n'))) {
-            text_put(out, at, length);
-        } else if (is_json && code >= 0x7f) {
-            text_printf(out, "\\u%04x", code);
-        } else {
-            text_puts(out, is_json ? " " : "?");
-        }
-        at += length > 0 ? length : 1;
-    }
-}
-
 /* Any value as it is written. */
 static void put_value(struct text *out, struct json_view value, bool is_json)
 {
@@ -98,7 +59,7 @@ static void put_value(struct text *out, struct json_view value, bool is_json)
         out->has_failed = true;
         return;
     }
-    put_safe(out, copy, is_json);
+    untrusted_put(out, copy, is_json);
     mem_free(copy);
 }
 
@@ -114,7 +75,7 @@ static void put_member(struct text *out, struct json_view object, const char *na
     }
     if (json_view_kind(value) == JSON_KIND_STRING &&
         json_view_string(value, decoded, sizeof decoded) < sizeof decoded) {
-        put_safe(out, decoded, false);
+        untrusted_put(out, decoded, false);
     } else {
         put_value(out, value, false);
     }
@@ -217,7 +178,7 @@ static enum err print_document(const struct http_answer *answer, struct error *e
 {
     struct text out = {0};
 
-    put_safe(&out, answer->body.bytes, true);
+    untrusted_put(&out, answer->body.bytes, true);
     if (out.size == 0 || out.bytes[out.size - 1] != '\n') {
         text_puts(&out, "\n");
     }

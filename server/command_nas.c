@@ -237,7 +237,7 @@ static void put_formats(const struct options *o, struct text *out)
 static enum err put_measured(const struct nas *nas, struct text *out, struct error *err)
 {
     const struct options *o = nas->options;
-    struct device_rows rows = {0};
+    struct measured_rows rows = {0};
     enum err rc;
 
     if (o->calibrate != NULL && o->calibrate[0] != '\0') {
@@ -250,7 +250,7 @@ static enum err put_measured(const struct nas *nas, struct text *out, struct err
     if (o->measurements == NULL) {
         return ERR_OK;
     }
-    rc = device_rows_read(nas->space, o->measurements, &rows, err);
+    rc = measured_rows_read(nas->space, o->measurements, &rows, err);
     if (rc == ERR_OK && rows.n > JOB_MAX_MEASUREMENTS) {
         rc = error_set(err, ERR_LIMIT, "%s: %zu measurements where at most %d are taken",
                        o->measurements, rows.n, JOB_MAX_MEASUREMENTS);
@@ -267,7 +267,7 @@ static enum err put_measured(const struct nas *nas, struct text *out, struct err
         text_put_json_number_exact(out, rows.latency_ms[i]);
     }
     text_puts(out, "]}");
-    device_rows_close(&rows);
+    measured_rows_close(&rows);
     return rc;
 }
 

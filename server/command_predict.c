@@ -4,13 +4,12 @@
 
 #include "core/matrix.h"
 #include "core/mem.h"
+#include "proto/msg_measurements.h"
 #include "proto/msg_predict.h"
 #include "server/calibrator.h"
 #include "server/command.h"
 #include "server/data_tree.h"
 #include "server/measured_rows.h"
-
-enum { MOST_MEASURED_BYTES = 256 << 20 };
 
 /* What is asked for, and what there is to answer with. */
 struct asked {
@@ -65,7 +64,7 @@ static enum err read_measurements(struct asked *asked, struct error *err)
                    : measured_rows_load(&asked->tree, asked->space, options->device,
                                         &asked->measured, err);
     }
-    rc = command_read(options->measurements, MOST_MEASURED_BYTES, &bytes, &size, err);
+    rc = command_read(options->measurements, MEASUREMENTS_MAX_FILE_BYTES, &bytes, &size, err);
     if (rc == ERR_OK) {
         rc = measured_rows_parse(asked->space, bytes, size, &asked->measured, err);
         if (rc != ERR_OK) {
@@ -95,12 +94,7 @@ static enum err find_hardware(struct asked *asked, struct error *err)
         asked->target.hardware = sheet.hardware;
         asked->target.lacks_hardware = false;
     } else if (rc == ERR_NOT_FOUND && !options->is_uncalibrated) {
-        char path[PATH_BYTES];
-        struct error ignored;
-        rc = data_find_measurements(&asked->tree, asked->space, options->device, path, &ignored) ==
-                     ERR_OK
-                 ? ERR_OK
-                 : rc;
+        rc = data_is_measured(&asked->tree, asked->space, options->device, NULL, err);
     }
     return rc;
 }
@@ -128,7 +122,7 @@ static void print_lines(const struct predict_reply *reply)
         char notation[SPACE_TEXT_BYTES];
         space_print(space, request->genes + i * space->n_genes, notation);
         (void)printf("%.9g\t", reply->latency_ms != NULL ? reply->latency_ms[i]
-                                                         : reply->parameter[i] * reply->factors[0]);
+                                                         : reply->rate[i] * reply->factors[0]);
         if (reply->low_ms != NULL) {
             (void)printf("%.9g\t%.9g\t", reply->low_ms[i], reply->high_ms[i]);
         }

@@ -1,7 +1,6 @@
 #include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
-#include <string.h>
 
 #include <jansson.h>
 
@@ -78,11 +77,10 @@ static enum err run_app(struct app *app, struct error *err)
     rc = rc != ERR_OK ? rc : start_jobs(app, err);
     rc = rc != ERR_OK ? rc : http_start(app, &http, err);
     if (rc == ERR_OK) {
-        bool is_v6 = strchr(app->config.bind, ':') != NULL;
-        char status[CONFIG_TEXT_BYTES + 64];
-        (void)snprintf(status, sizeof status, "listening on %s://%s%s%s:%u",
-                       app->security.has_tls ? "https" : "http", is_v6 ? "[" : "", app->config.bind,
-                       is_v6 ? "]" : "", http_port(http));
+        char addresses[LISTENERS_TEXT_BYTES];
+        char status[LISTENERS_TEXT_BYTES + 32];
+        listeners_print(&app->listeners, app->security.has_tls, addresses);
+        (void)snprintf(status, sizeof status, "listening on %s", addresses);
         log_write(LOG_INFO, "%s", status);
         rc = loop_run(loop, http, status, err);
     }
@@ -92,6 +90,21 @@ static enum err run_app(struct app *app, struct error *err)
     http_stop(http);
     jobs_stop(app->jobs);
     loop_close(loop);
+    return rc;
+}
+
+/* What a supervisor hands over is served instead of the settings' address. */
+static enum err inherit_sockets(struct app *app, struct error *err)
+{
+    enum err rc = listeners_inherit(&app->listeners, err);
+
+    rc = rc != ERR_OK ? rc : listeners_check(&app->listeners, &app->config, err);
+    if (rc == ERR_OK && app->listeners.is_inherited) {
+        bool is_of_supervisor = app->handover.tell_fd < 0 || !app->handover.are_sockets_own;
+        log_write(LOG_INFO, "%zu sockets are the %s's; bind and port are not looked at",
+                  app->listeners.n, is_of_supervisor ? "supervisor" : "predecessor");
+        app->listeners.is_inherited = is_of_supervisor;
+    }
     return rc;
 }
 
@@ -118,16 +131,20 @@ enum err command_serve(const struct options *options, struct error *err)
     keep_memory_small();
     json_object_seed(0); /* before the first thread: jansson's hash must not race for its seed */
     trace_init();
-    rc = config_source_init(&app->config_source, options, err);
+    rc = handover_init(&app->handover, options->arguments, err);
+    rc = rc != ERR_OK ? rc : config_source_init(&app->config_source, options, err);
     rc = rc != ERR_OK ? rc : config_read(&app->config_source, &app->config, NULL, err);
     log_set_level((enum log_level)app->config.log_level);
+    rc = rc != ERR_OK ? rc : inherit_sockets(app, err);
     rc = rc != ERR_OK ? rc : matrix_init(err);
     rc = rc != ERR_OK ? rc : data_tree_init(&app->tree, options->root, options->data_path, err);
     rc = rc != ERR_OK ? rc : space_tree_init(&app->spaces, options->root, err);
     rc = rc != ERR_OK ? rc : device_cache_init(&app->devices, err);
     rc = rc != ERR_OK ? rc : calibration_cache_init(&app->calibrations, err);
     rc = rc != ERR_OK ? rc : accuracy_cache_init(&app->accuracies, err);
-    rc = rc != ERR_OK ? rc : security_init(&app->security, &app->config, options->root, err);
+    rc = rc != ERR_OK ? rc
+                      : security_init(&app->security, &app->config, options->root,
+                                      listeners_exposed(&app->listeners, &app->config), err);
     rc = rc != ERR_OK ? rc : model_registry_init(&app->models, err);
     rc = rc != ERR_OK ? rc : infer_stats_init(&app->infer_stats, err);
     rc = rc != ERR_OK ? rc : serving_init(&app->serving, err);
@@ -145,6 +162,8 @@ enum err command_serve(const struct options *options, struct error *err)
     job_keys_close(&app->job_keys);
     infer_stats_close(&app->infer_stats);
     security_close(&app->security);
+    listeners_close(&app->listeners);
+    handover_close(&app->handover);
     if (rc == ERR_OK) {
         log_write(LOG_INFO, "stopped");
     }

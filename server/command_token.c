@@ -1,4 +1,5 @@
-/* dgld token: draws a token, prints it once, and gives the entry that the service knows it by. */
+/* dgld token: draws a token, prints it once, and gives the entry that the service knows it by; or
+ * takes an entry away. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -77,7 +78,8 @@ static enum err write_file(const char *path, const struct text *text, struct err
     return rc;
 }
 
-static enum err add_to_file(const struct options *options, const struct token *token,
+/* Adds the token to the file, or takes away what is there of the name where it is NULL. */
+static enum err change_file(const struct options *options, const struct token *token,
                             struct error *err)
 {
     struct token_set set = {0};
@@ -86,8 +88,12 @@ static enum err add_to_file(const struct options *options, const struct token *t
     enum err rc = path_below(path, options->root, options->file, err);
 
     rc = rc != ERR_OK ? rc : read_file(path, &set, err);
-    if (rc == ERR_OK && (rc = token_set_add(&set, token, err)) != ERR_OK) {
-        error_wrap(err, "%s", path);
+    if (rc == ERR_OK) {
+        rc = token != NULL ? token_set_add(&set, token, err)
+                           : token_set_remove(&set, options->name, err);
+        if (rc != ERR_OK) {
+            error_wrap(err, "%s", path);
+        }
     }
     if (rc == ERR_OK) {
         token_set_encode(&set, &text);
@@ -121,18 +127,31 @@ static enum err print_token(const struct options *options, const char *secret,
     return command_print(&out, err);
 }
 
+static enum err take_away(const struct options *options, struct error *err)
+{
+    if (options->name == NULL || options->file == NULL || options->role != NULL) {
+        return error_set(err, ERR_USAGE,
+                         "--remove goes with --name and --file, and without --role");
+    }
+    return change_file(options, NULL, err);
+}
+
 enum err command_token(const struct options *options, struct error *err)
 {
     char secret[TOKEN_BYTES];
     struct token_set check = {0};
     struct token token = {0};
-    enum err rc = read_entry(options, &token, err);
+    enum err rc;
 
+    if (options->is_removal) {
+        return take_away(options, err);
+    }
+    rc = read_entry(options, &token, err);
     rc = rc != ERR_OK ? rc : token_draw(secret, token.sha256, err);
     rc = rc != ERR_OK ? rc : token_set_add(&check, &token, err); /* whether the name is one */
     token_set_close(&check);
     if (rc == ERR_OK && options->file != NULL) {
-        rc = add_to_file(options, &token, err);
+        rc = change_file(options, &token, err);
     }
     return rc != ERR_OK ? rc : print_token(options, secret, &token, err);
 }

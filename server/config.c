@@ -7,6 +7,7 @@
 
 #include "core/utf8.h"
 #include "server/log.h"
+#include "server/postgres.h"
 #include "server/spelling.h"
 
 #define MIB ((int64_t)1 << 20)
@@ -76,14 +77,17 @@ const struct config_key config_keys[] = {
           "requests of one address at once, where request_rate_max is set"),
     WHOLE(drain_delay_ms, LIVE, 0, 600000, 0, "ms",
           "time at a stop in which /readyz is 503 already and requests are still taken"),
+    WHOLE(drain_idle_ms, LIVE, 0, 600000, 1000, "ms",
+          "time at a stop, or a hand-over, after which a connection that was kept open and asks nothing is closed; "
+          "what it asks before is answered, with Connection: close"),
     WHOLE(drain_timeout_ms, LIVE, 0, 600000, 10000, "ms",
           "longest wait at a stop for requests in flight"),
     WHOLE(compression_min_bytes, LIVE, 0, 1024 * MIB, 1400, "bytes",
           "smallest reply that is compressed for a client that accepts it; 0 compresses none"),
     WHOLE(model_poll_ms, LIVE, 0, 3600000, 1000, "ms",
           "time between looks at whether a served model's file has changed; 0 looks on SIGHUP only"),
-    TEXT(job_store, "result/.jobs.sqlite", "path",
-         "file that jobs are kept in, relative to the root; with none there are no jobs"),
+    TEXT(job_store, "result/.jobs.sqlite", "path or URI",
+         "file that jobs are kept in, relative to the root, or postgresql://user@host/database; with none there are no jobs"),
     WHOLE(job_workers, FIXED, 0, 256, 0, "threads",
           "threads that run jobs, at idle priority; one is left to each kind of job; 0 is one a core and two"),
     WHOLE(job_queue_max, LIVE, 1, 1000000, 10000, "jobs",
@@ -346,6 +350,14 @@ void config_value(const struct config *config, const struct config_key *key, cha
     default:
         (void)snprintf(out, CONFIG_TEXT_BYTES, "%s", load(config, key) != 0 ? "true" : "false");
         break;
+    }
+}
+
+void config_shown(const struct config *config, const struct config_key *key, char *out)
+{
+    config_value(config, key, out);
+    if (key->type == CONFIG_TEXT && postgres_is_uri(out)) {
+        postgres_redact_uri(field_in(config, key), out, CONFIG_TEXT_BYTES);
     }
 }
 

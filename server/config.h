@@ -35,10 +35,12 @@ struct config {
     _Atomic int64_t request_rate_max; /* requests a second; 0: no bound */
     _Atomic int64_t request_burst_max;
     _Atomic int64_t drain_delay_ms;
+    _Atomic int64_t drain_idle_ms;
     _Atomic int64_t drain_timeout_ms;
     _Atomic int64_t compression_min_bytes; /* 0: never */
     _Atomic int64_t model_poll_ms;
-    char job_store[CONFIG_TEXT_BYTES]; /* path, relative to the root; "": no jobs */
+    char job_store[CONFIG_TEXT_BYTES]; /* path, relative to the root, or URI, which may hold a
+                                          password; "": no jobs */
     _Atomic int64_t job_workers;       /* 0: one a core and two */
     _Atomic int64_t job_queue_max;
     _Atomic int64_t job_attempts_max;
@@ -98,18 +100,21 @@ bool config_is_equal(const struct config *a, const struct config *b, const struc
 
 /* The value as text, cut to CONFIG_TEXT_BYTES; what config_set_text() reads back. */
 void config_value(const struct config *config, const struct config_key *key, char *out);
+/* The same without the passwords that may be in it: what is printed and logged. */
+void config_shown(const struct config *config, const struct config_key *key, char *out);
 /* "0 to 65535", "error, warning, info, debug" or "", cut to CONFIG_BOUNDS_BYTES. */
 void config_bounds(const struct config_key *key, char *out);
 /* "text", "whole number", ...; static. */
 const char *config_type_name(enum config_type type);
 
 /* What no single type can say: how an address and a list of origins are written, that an address
- * off loopback needs a tokens_file or "insecure": true, that a certificate and its key go together.
+ * off loopback needs a tokens_file or "insecure": true, that a certificate and its key go together,
+ * that an address in job_store is one of PostgreSQL.
  * ERR_INVALID; `key` (may be NULL) then receives the key at fault. */
 enum err config_check(const struct config *config, const struct config_key **key,
                       struct error *err);
 
-/* Whether only programs of this machine can reach `bind`. */
-bool config_is_loopback(const struct config *config);
+/* Whether only programs of this machine can reach `address`; false where it is none. */
+bool config_is_loopback(const char *address);
 
 #endif

@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 
 #include "server/config.h"
+#include "server/postgres.h"
 
 #define LOWER  "abcdefghijklmnopqrstuvwxyz"
 #define DIGITS "0123456789"
@@ -26,11 +27,11 @@ static bool read_address(const char *address, bool *is_loopback)
     return false;
 }
 
-bool config_is_loopback(const struct config *config)
+bool config_is_loopback(const char *address)
 {
     bool is_loopback = false;
 
-    return read_address(config->bind, &is_loopback) && is_loopback;
+    return read_address(address, &is_loopback) && is_loopback;
 }
 
 /* ---- origins (RFC 6454, as browsers write them) ---------------------------------------------- */
@@ -157,6 +158,22 @@ static enum err check_tls(const struct config *config, struct error *err)
     return ERR_OK;
 }
 
+/* What is wrong is not repeated: there may be a password in it. */
+static enum err check_job_store(const char *place, struct error *err)
+{
+    enum err rc;
+
+    if (!postgres_is_uri(place)) {
+        return strstr(place, "://") == NULL
+                   ? ERR_OK
+                   : error_set(err, ERR_INVALID,
+                               "job_store must be the path of a file, or an address that begins "
+                               "with postgresql://");
+    }
+    rc = postgres_check_uri(place, err);
+    return rc == ERR_OK ? ERR_OK : error_wrap(err, "job_store");
+}
+
 enum err config_check(const struct config *config, const struct config_key **key, struct error *err)
 {
     const char *name = "bind";
@@ -169,6 +186,10 @@ enum err config_check(const struct config *config, const struct config_key **key
     if (rc == ERR_OK) {
         name = "cors_origins";
         rc = check_origins(config->cors_origins, err);
+    }
+    if (rc == ERR_OK) {
+        name = "job_store";
+        rc = check_job_store(config->job_store, err);
     }
     if (rc != ERR_OK && key != NULL) {
         *key = config_find(name);

@@ -346,8 +346,8 @@ void config_reload_logged(struct config *live, const struct config_source *sourc
             continue;
         }
         is_any = true;
-        config_value(&changes.before, &config_keys[i], before);
-        config_value(&changes.after, &config_keys[i], after);
+        config_shown(&changes.before, &config_keys[i], before);
+        config_shown(&changes.after, &config_keys[i], after);
         if (config_keys[i].is_live) {
             log_write(LOG_INFO, "reloaded: %s %s -> %s", config_keys[i].name, before, after);
         } else {

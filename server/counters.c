@@ -61,6 +61,7 @@ struct shard {
     counter n_by_batch[N_BATCHES + 1];
     counter n_architectures;
     counter n_activations[SPACE_N_SLOTS];
+    counter n_runs[JOB_N_KINDS][N_RUN_OUTCOMES];
     struct path_counters paths[];
 };
 
@@ -204,6 +205,14 @@ void counters_refused(struct counters *counters, enum refusal refusal)
     }
 }
 
+void counters_job_run(struct counters *counters, enum job_kind kind, enum run_outcome outcome)
+{
+    if (counters != NULL) {
+        struct shard *shard = own_shard(counters);
+        add(shard, &shard->n_runs[kind][outcome], 1);
+    }
+}
+
 /* ---- adding up ------------------------------------------------------------------------------- */
 
 /* Sum over the shards of the counter that lies `offset` bytes into each. */
@@ -343,6 +352,27 @@ static void encode_activations(const struct counters *counters, struct text *tex
     }
 }
 
+static void encode_runs(const struct counters *counters, struct text *text)
+{
+#define RUN_OUTCOME_NAME(code, name) name,
+    static const char *const outcomes[] = {RUN_OUTCOME_LIST(RUN_OUTCOME_NAME)};
+#undef RUN_OUTCOME_NAME
+    static const char name[] = "dgld_job_runs_total";
+
+    prom_family(text, name, "counter",
+                "Runs of jobs that ended in this process, by kind and by how; lost where the lease "
+                "was another's by then.");
+    for (enum job_kind kind = 0; kind < JOB_N_KINDS; kind++) {
+        for (size_t i = 0; i < N_RUN_OUTCOMES; i++) {
+            const struct prom_label labels[] = {
+                {"kind",    job_kind_name(kind)},
+                {"outcome", outcomes[i]        },
+            };
+            prom_whole(text, name, labels, COUNT_OF(labels), SUM(counters, n_runs[kind][i]));
+        }
+    }
+}
+
 void counters_encode(const struct counters *counters, struct text *text)
 {
     encode_requests(counters, text);
@@ -350,6 +380,7 @@ void counters_encode(const struct counters *counters, struct text *text)
     encode_refusals(counters, text);
     encode_predictions(counters, text);
     encode_activations(counters, text);
+    encode_runs(counters, text);
 }
 
 /* ---- making ---------------------------------------------------------------------------------- */

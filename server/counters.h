@@ -10,6 +10,7 @@
 
 #include "core/error.h"
 #include "core/predictor.h"
+#include "proto/job.h"
 #include "proto/text.h"
 
 struct counters;
@@ -26,6 +27,21 @@ enum refusal {
     REFUSAL_LIST(REFUSAL_ENUM)
 #undef REFUSAL_ENUM
         N_REFUSALS
+};
+
+/* How a run of a job ended here; the name is the label's value. */
+#define RUN_OUTCOME_LIST(X)                                              \
+    X(RUN_SUCCEEDED, "succeeded")                                        \
+    X(RUN_FAILED, "failed")                                              \
+    X(RUN_CANCELLED, "cancelled")                                        \
+    X(RUN_PUT_BACK, "put_back") /* to be run again, here or elsewhere */ \
+    X(RUN_LOST, "lost")         /* its lease was another's by then */
+
+enum run_outcome {
+#define RUN_OUTCOME_ENUM(code, name) code,
+    RUN_OUTCOME_LIST(RUN_OUTCOME_ENUM)
+#undef RUN_OUTCOME_ENUM
+        N_RUN_OUTCOMES
 };
 
 /* A status that no reply had: the client went before there was one. As nginx has it. */
@@ -50,9 +66,12 @@ void counters_activated(struct counters *counters, const struct space *space);
 
 void counters_refused(struct counters *counters, enum refusal refusal);
 
+/* A run of a job that was begun here has ended. */
+void counters_job_run(struct counters *counters, enum job_kind kind, enum run_outcome outcome);
+
 /* Writes the families dgld_http_requests_total, dgld_http_request_duration_seconds,
- * dgld_http_connections_refused_total, dgld_predictions_total, dgld_batch_size and
- * dgld_model_activations_total. Series of requests and predictions begin with their first event. */
+ * dgld_http_connections_refused_total, dgld_predictions_total, dgld_batch_size,
+ * dgld_model_activations_total and dgld_job_runs_total. Series of requests and predictions begin with their first event. */
 void counters_encode(const struct counters *counters, struct text *text);
 
 #endif

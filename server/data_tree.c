@@ -9,6 +9,7 @@
 #include "core/file.h"
 #include "core/mem.h"
 #include "core/table.h"
+#include "server/shipped.h"
 
 #define MAX_SHEET_BYTES ((size_t)64 << 10)
 
@@ -93,7 +94,7 @@ enum err data_load_architectures(const struct data_tree *tree, const struct spac
 }
 
 /* What a place's directory is below of. */
-enum base { BASE_SPACE, BASE_ROOT, BASE_ROOT_SPACE };
+enum base { BASE_SPACE, BASE_ROOT, BASE_ROOT_SPACE, BASE_SHIPPED };
 
 static const struct place {
     const char *directory;
@@ -103,6 +104,7 @@ static const struct place {
     [DATA_HARDWARE] = {"hardware",     ".txt",  BASE_SPACE     },
     [DATA_NAS] = {"NAS",          ".txt",  BASE_SPACE     },
     [DATA_SHEETS] = {"data/devices", ".json", BASE_ROOT      },
+    [DATA_SHEETS_SHIPPED] = {"data/devices", ".json", BASE_SHIPPED   },
     [DATA_MEASUREMENTS] = {"measurements", ".csv",  BASE_ROOT_SPACE},
     [DATA_MEASUREMENTS_GIVEN] = {"measurements", ".csv",  BASE_SPACE     },
     [DATA_LATENCY] = {"latency",      ".txt",  BASE_SPACE     },
@@ -114,6 +116,11 @@ enum err data_place_dir(const struct data_tree *tree, const struct space *space,
     const struct place *place = &places[at];
 
     switch (place->base) {
+    case BASE_SHIPPED:
+        if (shipped_directory()[0] != '\0') {
+            return path_format(out, err, "%s/%s", shipped_directory(), place->directory);
+        }
+        /* fall through */
     case BASE_ROOT:
         return path_format(out, err, "%s/%s", tree->root, place->directory);
     case BASE_ROOT_SPACE:
@@ -235,7 +242,7 @@ enum err data_read_sheet(enum data_place at, const char *path, struct device_she
     size_t size;
     enum err rc;
 
-    if (at == DATA_SHEETS) {
+    if (at == DATA_SHEETS || at == DATA_SHEETS_SHIPPED) {
         rc = file_read(path, MAX_SHEET_BYTES, &bytes, &size, err);
         if (rc == ERR_OK) {
             rc = msg_device_decode(bytes, size, sheet, err);
@@ -264,7 +271,7 @@ enum err data_find_device_file(const struct data_tree *tree, const struct space 
 {
     enum err rc = device_name_validate(name, err);
 
-    for (enum data_place at = DATA_HARDWARE; rc == ERR_OK && at <= DATA_SHEETS; at++) {
+    for (enum data_place at = DATA_HARDWARE; rc == ERR_OK && at <= DATA_SHEETS_SHIPPED; at++) {
         struct device_sheet sheet = {0};
         enum err found = find_in_place(tree, space, at, name, path, sheet.name, err);
         if (found == ERR_NOT_FOUND) {
@@ -294,14 +301,18 @@ enum err data_find_device(const struct data_tree *tree, const struct space *spac
 }
 
 enum err data_find_measurements(const struct data_tree *tree, const struct space *space,
-                                const char *name, char *path, struct error *err)
+                                const char *name, char *path, char spelled[DEVICE_NAME_BYTES],
+                                struct error *err)
 {
     enum err rc = device_name_validate(name, err);
 
     for (enum data_place at = DATA_MEASUREMENTS; rc == ERR_OK && at <= DATA_MEASUREMENTS_GIVEN;
          at++) {
-        char spelled[DEVICE_NAME_BYTES];
-        enum err found = find_in_place(tree, space, at, name, path, spelled, err);
+        char name_found[DEVICE_NAME_BYTES];
+        enum err found = find_in_place(tree, space, at, name, path, name_found, err);
+        if (found == ERR_OK && spelled != NULL) {
+            memcpy(spelled, name_found, DEVICE_NAME_BYTES);
+        }
         if (found != ERR_NOT_FOUND) {
             return found;
         }
@@ -310,6 +321,19 @@ enum err data_find_measurements(const struct data_tree *tree, const struct space
                         : error_set(err, ERR_NOT_FOUND,
                                     "there are no measurements of \"%s\" in measurements/ of %s",
                                     name, space->name);
+}
+
+enum err data_is_measured(const struct data_tree *tree, const struct space *space, const char *name,
+                          char spelled[DEVICE_NAME_BYTES], struct error *err)
+{
+    char path[PATH_BYTES];
+    struct error found = {0};
+    enum err rc = data_find_measurements(tree, space, name, path, spelled, &found);
+
+    if (rc != ERR_OK && rc != ERR_NOT_FOUND && err != NULL) {
+        *err = found;
+    }
+    return rc;
 }
 
 enum err data_list_measured(const struct data_tree *tree, const struct space *space,
@@ -445,4 +469,5 @@ void data_localize(const struct data_tree *tree, struct error *err)
     /* the longer first: one may lie in the other */
     cut_prefix(err->text, is_root_longer ? tree->root : tree->data_path);
     cut_prefix(err->text, is_root_longer ? tree->data_path : tree->root);
+    cut_prefix(err->text, shipped_directory());
 }

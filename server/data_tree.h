@@ -1,6 +1,7 @@
 /* The data tree: where the files of a search space lie, and what a device's name stands for.
  *
- *   <root>/data/devices/<device>.json            device sheets, for all spaces
+ *   <root>/data/devices/<device>.json            device sheets, for all spaces; what is lacking
+ *                                                is read from those that ship (server/shipped.h)
  *   <space dir>/hardware/<device>.txt            the reference's sheets of a space, which win ...
  *   <space dir>/NAS/<device>.txt                 ... and those of its search targets
  *   <space dir>/NAS/{net,acc}.txt                what a search looks at, and its accuracy
@@ -35,19 +36,20 @@ enum err data_tree_init(struct data_tree *tree, const char *root, const char *da
 enum data_place {
     DATA_HARDWARE,
     DATA_NAS,
-    DATA_SHEETS, /* for all spaces; the only place whose path needs no space */
+    DATA_SHEETS,         /* for all spaces; this path and the next need no space */
+    DATA_SHEETS_SHIPPED, /* only read; the same as the one before where nothing is shipped */
     DATA_MEASUREMENTS,
     DATA_MEASUREMENTS_GIVEN, /* the same as the one before where there is no --data_path */
     DATA_LATENCY,
     DATA_N_PLACES
 };
 
-/* Writes the place's directory into `out` (PATH_BYTES). `space` may be NULL for DATA_SHEETS. */
+/* Writes the place's directory into `out` (PATH_BYTES). `space` may be NULL for sheets. */
 enum err data_place_dir(const struct data_tree *tree, const struct space *space, enum data_place at,
                         char *out, struct error *err);
 
 /* Writes the path that the device's file has, or would have, into `out` (PATH_BYTES). `name` is
- * valid, and taken as it is spelled. `space` may be NULL for DATA_SHEETS. */
+ * valid, and taken as it is spelled. `space` may be NULL for sheets. */
 enum err data_place_path(const struct data_tree *tree, const struct space *space,
                          enum data_place at, const char *name, char *out, struct error *err);
 
@@ -60,7 +62,7 @@ enum err data_list_place(const struct data_tree *tree, const struct space *space
 enum err data_read_sheet(enum data_place at, const char *path, struct device_sheet *sheet,
                          struct error *err);
 
-/* Makes the paths in a message relative to the root or the data path: clients are told of files,
+/* Makes the paths in a message relative to the root, the data path or the shipped files: clients are told of files,
  * not of where the service keeps them. */
 void data_localize(const struct data_tree *tree, struct error *err);
 
@@ -83,10 +85,16 @@ enum err data_find_device_file(const struct data_tree *tree, const struct space 
                                struct error *err);
 
 /* Looks for the CSV of what was measured of a device, whose name may differ likewise; its path goes
- * into `path` (PATH_BYTES). ERR_NOT_FOUND where there is none; ERR_INVALID where the name could mean
+ * into `path` (PATH_BYTES), and its name as it stands there into `spelled` (may be NULL). ERR_NOT_FOUND where there is none; ERR_INVALID where the name could mean
  * several. */
 enum err data_find_measurements(const struct data_tree *tree, const struct space *space,
-                                const char *name, char *path, struct error *err);
+                                const char *name, char *path, char spelled[DEVICE_NAME_BYTES],
+                                struct error *err);
+
+/* Whether a device of which no sheet was found is known by measurements: ERR_OK. ERR_NOT_FOUND leaves
+ * `err` with what it says of the sheet; other errors as above. */
+enum err data_is_measured(const struct data_tree *tree, const struct space *space, const char *name,
+                          char spelled[DEVICE_NAME_BYTES], struct error *err);
 
 /* Names of the devices that have a latency file for the space, sorted. None is no error. */
 enum err data_list_measured(const struct data_tree *tree, const struct space *space,

@@ -40,8 +40,8 @@ static struct device_cache_entry *slot_of(struct device_cache *cache, const stru
 static enum err look_at_directories(const struct data_tree *tree, const struct space *space,
                                     struct file_look *looks, struct error *err)
 {
-    static const enum data_place searched[DEVICE_CACHE_DIRECTORIES] = {DATA_HARDWARE, DATA_NAS,
-                                                                       DATA_SHEETS};
+    static const enum data_place searched[DEVICE_CACHE_DIRECTORIES] = {
+        DATA_HARDWARE, DATA_NAS, DATA_SHEETS, DATA_SHEETS_SHIPPED};
     for (size_t i = 0; i < DEVICE_CACHE_DIRECTORIES; i++) {
         char path[PATH_BYTES];
         enum err rc = data_place_dir(tree, space, searched[i], path, err);

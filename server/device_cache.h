@@ -12,7 +12,7 @@
 #include "server/data_tree.h"
 #include "server/file_look.h"
 
-enum { DEVICE_CACHE_SLOTS = 256, DEVICE_CACHE_DIRECTORIES = 3 };
+enum { DEVICE_CACHE_SLOTS = 256, DEVICE_CACHE_DIRECTORIES = 4 };
 
 struct device_cache_entry {
     const struct space *space; /* NULL: the slot is free */

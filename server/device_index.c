@@ -7,6 +7,7 @@
 #include "core/file.h"
 #include "core/mem.h"
 #include "proto/msg_measurements.h"
+#include "server/shipped.h"
 
 static enum err add_file(struct device_index *index, const char *name, enum data_place at,
                          size_t space, struct error *err)
@@ -44,10 +45,15 @@ static enum err add_place(const struct data_tree *tree, struct device_index *ind
     return rc;
 }
 
+static bool is_sheet(enum data_place at)
+{
+    return at == DATA_SHEETS || at == DATA_SHEETS_SHIPPED;
+}
+
 /* Sheets first: the spelling of a sheet is the device's name. */
 static int rank_of(const struct device_file *file)
 {
-    return file->at == DATA_SHEETS ? -1 : (int)file->at;
+    return is_sheet(file->at) ? (int)file->at - DATA_N_PLACES : (int)file->at;
 }
 
 static int compare_files(const void *a, const void *b)
@@ -69,10 +75,13 @@ enum err device_index_load(const struct data_tree *tree, struct device_index *ou
 
     space_list_get(&index.spaces);
     rc = add_place(tree, &index, 0, DATA_SHEETS, err);
+    if (rc == ERR_OK && shipped_directory()[0] != '\0') {
+        rc = add_place(tree, &index, 0, DATA_SHEETS_SHIPPED, err);
+    }
     for (size_t s = 0; rc == ERR_OK && s < index.spaces.n; s++) {
         for (enum data_place at = 0; rc == ERR_OK && at < DATA_N_PLACES; at++) {
             bool is_there_already =
-                at == DATA_SHEETS || (at == DATA_MEASUREMENTS_GIVEN && tree->data_path[0] == '\0');
+                is_sheet(at) || (at == DATA_MEASUREMENTS_GIVEN && tree->data_path[0] == '\0');
             rc = is_there_already ? ERR_OK : add_place(tree, &index, s, at, err);
         }
     }
@@ -146,9 +155,9 @@ static size_t find_group(const struct device_index *index, const char *folded)
 static void take_file(struct device_files *out, const struct device_file *file, const char *name)
 {
     const struct device_file **slot =
-        file->at == DATA_SHEETS ? &out->sheet : &out->of_space[file->space][file->at];
+        is_sheet(file->at) ? &out->sheet : &out->of_space[file->space][file->at];
 
-    if (*slot == NULL || strcmp(file->name, name) == 0) {
+    if (*slot == NULL || (is_same_place(*slot, file) && strcmp(file->name, name) == 0)) {
         *slot = file;
     }
 }
@@ -265,8 +274,8 @@ static enum err load_sheet(const struct data_tree *tree, const struct device_fil
     if (file == NULL) {
         return ERR_OK;
     }
-    rc = data_place_path(tree, NULL, DATA_SHEETS, file->name, path, err);
-    rc = rc != ERR_OK ? rc : data_read_sheet(DATA_SHEETS, path, &out->sheet, err);
+    rc = data_place_path(tree, NULL, file->at, file->name, path, err);
+    rc = rc != ERR_OK ? rc : data_read_sheet(file->at, path, &out->sheet, err);
     out->has_sheet = rc == ERR_OK;
     return note(tree, rc, err, out->error);
 }

@@ -5,72 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "core/file.h"
 #include "core/mem.h"
-#include "proto/msg_measurements.h"
-#include "server/device_index.h"
-
-/* ---- one device ------------------------------------------------------------------------------ */
-
-enum err device_rows_read(const struct space *space, const char *path, struct device_rows *out,
-                          struct error *err)
-{
-    struct measurements read = {0};
-    struct field_errors errors = {0};
-    char *bytes = NULL;
-    size_t size = 0;
-    enum err rc = file_read(path, MEASUREMENTS_MAX_FILE_BYTES, &bytes, &size, err);
-
-    if (rc != ERR_OK) {
-        return rc;
-    }
-    rc = msg_measurements_decode_csv(space, bytes, size, &read, &errors, err);
-    if (rc == ERR_INVALID && errors.n > 0) {
-        rc = error_set(err, rc, "%s", errors.items[0].detail);
-    }
-    mem_free(bytes);
-    field_errors_close(&errors);
-    if (rc == ERR_OK && read.n_rows > LIBRARY_MAX_ROWS) {
-        rc = error_set(err, ERR_LIMIT, "%zu measurements where at most %zu can be used",
-                       read.n_rows, LIBRARY_MAX_ROWS);
-    }
-    if (rc != ERR_OK) {
-        error_wrap(err, "%s", path);
-        measurements_close(&read);
-        return rc;
-    }
-    *out = (struct device_rows){read.genes, read.latency_ms, read.n_rows}; /* handed over */
-    return ERR_OK;
-}
-
-enum err device_rows_find(const struct data_tree *tree, const struct space *space,
-                          const char *device, struct device_rows *out, char name[DEVICE_NAME_BYTES],
-                          struct error *err)
-{
-    struct device_index index = {0};
-    struct device_files files;
-    char path[PATH_BYTES];
-    enum data_place at;
-    enum err rc = device_index_load(tree, &index, err);
-
-    rc = rc != ERR_OK ? rc : device_index_find(&index, device, &files, err);
-    rc = rc != ERR_OK ? rc : device_measurements_path(tree, &files, space, &at, path, err);
-    rc = rc != ERR_OK ? rc : device_rows_read(space, path, out, err);
-    if (rc == ERR_OK && name != NULL) {
-        (void)snprintf(name, DEVICE_NAME_BYTES, "%s", files.name);
-    }
-    device_index_close(&index);
-    return rc;
-}
-
-void device_rows_close(struct device_rows *rows)
-{
-    mem_free(rows->genes);
-    mem_free(rows->latency_ms);
-    memset(rows, 0, sizeof *rows);
-}
-
-/* ---- a library ------------------------------------------------------------------------------- */
 
 static const char suffix[] = ".csv";
 
@@ -214,11 +149,15 @@ static enum err add_device(const struct data_tree *tree, const struct space *spa
     enum err rc = path_format(path, err, "%s/%s%s", places->directories[p], name, suffix);
     enum err found;
 
-    rc = rc != ERR_OK ? rc : device_rows_read(space, path, &library->rows[d], err);
+    rc = rc != ERR_OK ? rc : measured_rows_read(space, path, &library->rows[d], err);
     if (rc != ERR_OK) {
         return rc;
     }
     library->n++; /* its rows are to be ended */
+    if (library->rows[d].n > LIBRARY_MAX_ROWS) {
+        return error_set(err, ERR_LIMIT, "%s: %zu measurements where at most %zu can be used", path,
+                         library->rows[d].n, LIBRARY_MAX_ROWS);
+    }
     library->n_rows += library->rows[d].n;
     found = data_find_device(tree, space, name, &sheet, err);
     if (found != ERR_OK && found != ERR_NOT_FOUND) {
@@ -262,7 +201,7 @@ enum err device_library_load(const struct data_tree *tree, const struct space *s
 void device_library_close(struct device_library *library)
 {
     for (size_t d = 0; d < library->n; d++) {
-        device_rows_close(&library->rows[d]);
+        measured_rows_close(&library->rows[d]);
     }
     names_close(&library->names);
     memset(library, 0, sizeof *library);

@@ -30,12 +30,11 @@ void health_get_ready(struct app *app, const struct request *request, struct rep
     struct text text = {0};
     struct error err;
 
-    if (atomic_load(&app->is_draining)) {
-        respond_problem(reply, request, 503, "the service is stopping", NULL);
-        return;
-    }
-    if (!atomic_load(&app->is_ready)) {
-        respond_problem(reply, request, 503, "no predictor is loaded; run dgld train", NULL);
+    if (!app_is_ready(app)) {
+        respond_problem(reply, request, 503,
+                        atomic_load(&app->is_draining) ? "the service is stopping"
+                                                       : "no predictor is loaded; run dgld train",
+                        NULL);
         return;
     }
     if (has_jobs(app, &err)) {

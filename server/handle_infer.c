@@ -149,8 +149,7 @@ static enum err answer_binary(struct inference *inference, const struct infer_re
     }
     memcpy(body, json.bytes, json.size);
     (void)mark(inference);
-    rc = run_infer(inference->model->predictor, &inference->request,
-                   (unsigned char *)body + json.size, err);
+    rc = run_infer(inference->model, &inference->request, (unsigned char *)body + json.size, err);
     inference->record.infer_ns = mark(inference);
     if (rc == ERR_OK) {
         reply->status = 200;
@@ -175,8 +174,7 @@ static enum err answer_json(struct inference *inference, struct infer_reply *tol
     if (latency_ms == NULL) {
         return error_set(err, ERR_NOMEM, "no memory for %zu latencies", inference->request.n);
     }
-    rc = run_infer(inference->model->predictor, &inference->request, (unsigned char *)latency_ms,
-                   err);
+    rc = run_infer(inference->model, &inference->request, (unsigned char *)latency_ms, err);
     inference->record.infer_ns = mark(inference);
     if (rc == ERR_OK) {
         told->latency_ms = latency_ms;
@@ -299,7 +297,7 @@ void infer_get_live(struct app *app, const struct request *request, struct reply
 /* The protocol has 4xx where something is not ready. */
 void infer_get_ready(struct app *app, const struct request *request, struct reply *reply)
 {
-    const bool is_ready = atomic_load(&app->is_ready) && !atomic_load(&app->is_draining);
+    const bool is_ready = app_is_ready(app);
     struct text text = {0};
 
     (void)request;

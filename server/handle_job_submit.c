@@ -266,8 +266,6 @@ void jobs_post(struct app *app, const struct request *request, struct reply *rep
         go_on_submitting(app, request, reply);
     } else if (!job_check_kept(app, request, reply)) {
         return;
-    } else if (atomic_load(&app->is_draining)) {
-        respond_problem(reply, request, 503, "the service is stopping and takes no jobs", NULL);
     } else {
         check_order(app, request, reply);
     }

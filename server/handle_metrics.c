@@ -1,8 +1,11 @@
 /* GET /metrics. */
+#include <stdlib.h>
+
 #include "core/version.h"
 #include "proto/prometheus.h"
 #include "server/app.h"
 #include "server/http.h"
+#include "server/jobs.h"
 #include "server/log.h"
 #include "server/pool.h"
 #include "server/process.h"
@@ -15,7 +18,7 @@ static void encode_build(const struct app *app, struct text *text)
     prom_family(text, "dgld_build_info", "gauge", "The program's version, as a label.");
     prom_whole(text, "dgld_build_info", &label, 1, 1);
     prom_single(text, "dgld_ready", "gauge", "1 where /readyz answers 200, else 0.",
-                atomic_load(&app->is_ready) && !atomic_load(&app->is_draining));
+                app_is_ready(app));
     prom_single(text, "dgld_log_lines_lost_total", "counter",
                 "Log lines that were left out: too many warnings, or nobody read.",
                 (double)log_n_lost());
@@ -44,6 +47,45 @@ static void encode_present(struct app *app, const struct request *request, struc
     prom_single(text, "dgld_event_streams", "gauge",
                 "Clients that follow a job's events; event_streams_max is their bound.",
                 (double)atomic_load(&app->n_event_streams));
+}
+
+/* Bounds that alerts compare the figures above with, under their settings' names. */
+static void encode_bounds(const struct app *app, struct text *text)
+{
+    static const char *const settings[] = {"pool_queue_max", "connections_max",
+                                           "transfer_max_bytes", "event_streams_max",
+                                           "job_queue_max"};
+    char value[CONFIG_TEXT_BYTES];
+
+    prom_family(text, "dgld_bound", "gauge", "What a setting bounds something to, by its name.");
+    for (size_t i = 0; i < sizeof settings / sizeof *settings; i++) {
+        const struct prom_label label = {"setting", settings[i]};
+        config_value(&app->config, config_find(settings[i]), value);
+        prom_real(text, "dgld_bound", &label, 1, strtod(value, NULL));
+    }
+}
+
+static void encode_certificate(const struct app *app, struct text *text)
+{
+    if (app->security.has_tls) {
+        prom_single(text, "dgld_tls_certificate_expiry_timestamp_seconds", "gauge",
+                    "Until when the certificate that is presented is valid, in seconds since 1970.",
+                    (double)atomic_load(&app->security.certificate_until_s));
+    }
+}
+
+/* Nothing where no jobs are wanted. */
+static void encode_jobs(struct app *app, struct text *text)
+{
+    bool is_up = app->jobs != NULL && jobs_is_healthy(app->jobs, NULL);
+
+    if (app->jobs != NULL || app->jobs_error.code != ERR_OK) {
+        prom_single(text, "dgld_job_store_up", "gauge",
+                    "1 where jobs can be stored, else 0; /readyz says why.", is_up ? 1 : 0);
+    }
+    if (app->jobs != NULL) {
+        job_totals_encode(&app->job_totals, text);
+    }
 }
 
 static void encode_models(struct app *app, struct text *text)
@@ -101,11 +143,11 @@ void metrics_get(struct app *app, const struct request *request, struct reply *r
     }
     encode_build(app, &text);
     encode_present(app, request, &text);
+    encode_bounds(app, &text);
+    encode_certificate(app, &text);
     counters_encode(app->counters, &text);
     encode_models(app, &text);
-    if (app->jobs != NULL) {
-        job_totals_encode(&app->job_totals, &text);
-    }
+    encode_jobs(app, &text);
     encode_process(&text);
     respond_text(reply, 200, PROMETHEUS_TYPE, &text);
 }

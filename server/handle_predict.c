@@ -4,17 +4,24 @@
 #include "core/mem.h"
 #include "proto/msg_predict.h"
 #include "server/app.h"
+#include "server/asked_model.h"
 #include "server/respond.h"
 
-/* Whether a device without data sheet is known by its measurements. */
-static bool is_measured(const struct app *app, const struct predict_request *predict,
-                        const char *name)
+/* Takes in what became of the i-th target: what is wrong with the request goes to its errors by
+ * pointer, and what is wrong here is given back. */
+static enum err note_target(const struct app *app, struct predict_request *predict, size_t i,
+                            const char *pointer, enum err rc, struct error *err)
 {
-    char path[PATH_BYTES];
-    struct error ignored;
-
-    return !predict->is_uncalibrated &&
-           data_find_measurements(&app->tree, predict->space, name, path, &ignored) == ERR_OK;
+    if (rc == ERR_OK) {
+        return ERR_OK;
+    }
+    data_localize(&app->tree, err);
+    if (rc == ERR_NOT_FOUND || rc == ERR_INVALID || rc == ERR_SYNTAX || rc == ERR_LIMIT ||
+        rc == ERR_NUMERIC) {
+        field_errors_add(&predict->errors, i, pointer, "%s", err->text);
+        return ERR_OK;
+    }
+    return rc;
 }
 
 /* Looks up the devices that were named. What is wrong goes to the request's errors by pointer. */
@@ -28,59 +35,16 @@ static enum err find_targets(struct app *app, struct predict_request *predict, s
         }
         rc = device_cache_find(&app->devices, &app->tree, predict->space, target->name,
                                &target->hardware, err);
-        if (rc == ERR_NOT_FOUND && is_measured(app, predict, target->name)) {
-            target->lacks_hardware = true;
-        } else if (rc == ERR_NOT_FOUND || rc == ERR_INVALID || rc == ERR_SYNTAX ||
-                   rc == ERR_LIMIT) {
-            data_localize(&app->tree, err);
-            field_errors_add(&predict->errors, i, target->pointer, "%s", err->text);
-        } else if (rc != ERR_OK) {
-            data_localize(&app->tree, err);
+        if (rc == ERR_NOT_FOUND && !predict->is_uncalibrated) {
+            rc = data_is_measured(&app->tree, predict->space, target->name, NULL, err);
+            target->lacks_hardware = rc == ERR_OK;
+        }
+        rc = note_target(app, predict, i, target->pointer, rc, err);
+        if (rc != ERR_OK) {
             return rc;
         }
     }
-    return predict->errors.n == 0
-               ? ERR_OK
-               : error_set(err, ERR_INVALID, "%s: %s", predict->errors.items[0].pointer,
-                           predict->errors.items[0].detail);
-}
-
-/* Whether the served model is meant: by no name, by "default", or by its version. */
-static bool means_served(const struct predict_request *predict, const struct model *served)
-{
-    return predict->model[0] == '\0' || strcmp(predict->model, "default") == 0 ||
-           (served != NULL && strcmp(predict->model, served->info.version) == 0);
-}
-
-/* The model to answer with, to be released; where there is none, the reply is made, and NULL given.
- */
-static const struct model *find_model(struct app *app, const struct request *request,
-                                      struct predict_request *predict, struct reply *reply)
-{
-    const struct model *model = model_registry_acquire(&app->models, predict->space);
-    struct error err;
-    enum err rc;
-
-    if (means_served(predict, model)) {
-        if (model == NULL) {
-            respond_problem(reply, request, 503,
-                            "no predictor is loaded for this search space; run dgld train", NULL);
-        }
-        return model;
-    }
-    if (model != NULL) {
-        model_registry_release(&app->models, model);
-        model = NULL;
-    }
-    rc = model_registry_acquire_named(&app->models, app->tree.root, predict->space, predict->model,
-                                      &model, &err);
-    if (rc == ERR_NOT_FOUND) {
-        field_errors_add(&predict->errors, 0, "/model", "%s", err.text);
-        respond_error(reply, request, &err, &predict->errors);
-    } else if (rc != ERR_OK) { /* a file of ours is broken, which is not the client's fault */
-        respond_problem(reply, request, 503, err.text, NULL);
-    }
-    return model;
+    return field_errors_conclude(&predict->errors, "the request", err);
 }
 
 /* Whether the model can answer so many in one call; what is wrong goes to the request's errors. */
@@ -114,10 +78,12 @@ static bool is_short(const struct predict_request *predict)
            predict->model[0] == '\0'; /* another model may have to be loaded, or compute for long */
 }
 
-/* A model that bounds its batches computes for milliseconds where another looks one value up. */
-static bool needs_pool(const struct model *model)
+/* A model that bounds its batches computes for milliseconds where another looks one value up, as does
+ * a library of many architectures that no table has. */
+static bool needs_pool(const struct model *model, const struct predict_request *predict)
 {
-    return model->predictor->kind->batch_max > 0;
+    return model->predictor->kind->batch_max > 0 || (model->prior != NULL && model->rates == NULL &&
+                                                     predict->n_architectures > SPOT_CALIBRATED);
 }
 
 /* ---- calibrations ---------------------------------------------------------------------------- */
@@ -186,19 +152,12 @@ static enum err fit_calibrations(struct app *app, const struct model *model,
         const char *pointer =
             predict->n_measured > 0 ? "/measurements" : predict->targets[i].pointer;
         enum err rc = fit_target(app, model, predict, i, &fitted[i], err);
-        if (rc == ERR_NOT_FOUND || rc == ERR_INVALID || rc == ERR_SYNTAX || rc == ERR_LIMIT ||
-            rc == ERR_NUMERIC) {
-            data_localize(&app->tree, err);
-            field_errors_add(&predict->errors, i, pointer, "%s", err->text);
-        } else if (rc != ERR_OK) {
-            data_localize(&app->tree, err);
+        rc = note_target(app, predict, i, pointer, rc, err);
+        if (rc != ERR_OK) {
             return rc;
         }
     }
-    return predict->errors.n == 0
-               ? ERR_OK
-               : error_set(err, ERR_INVALID, "%s: %s", predict->errors.items[0].pointer,
-                           predict->errors.items[0].detail);
+    return field_errors_conclude(&predict->errors, "the request", err);
 }
 
 /* Predicts with a model that is held for the call, and makes the reply; or defers it, where that
@@ -257,8 +216,8 @@ void predict_post(struct app *app, const struct request *request, struct reply *
         msg_predict_close(&predict);
         return;
     }
-    model = find_model(app, request, &predict, reply);
-    if (model != NULL && needs_pool(model) && !request->is_on_pool) {
+    model = asked_model(app, request, predict.space, predict.model, &predict.errors, reply);
+    if (model != NULL && needs_pool(model, &predict) && !request->is_on_pool) {
         reply->is_deferred = true;
     } else if (model != NULL && !is_batch_fit(model, &predict)) {
         respond_problem(reply, request, 422, "the call is too large for this predictor",

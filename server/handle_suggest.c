@@ -1,6 +1,7 @@
 /* POST /v1/devices/{device}/suggest. */
 #include "proto/msg_suggest.h"
 #include "server/accept.h"
+#include "server/asked_model.h"
 #include "server/data_request.h"
 #include "server/suggestion.h"
 
@@ -67,11 +68,8 @@ void suggest_post(struct app *app, const struct request *request, struct reply *
         msg_suggest_close(&wanted);
         return;
     }
-    model = model_registry_acquire(&app->models, wanted.space);
-    if (model == NULL) {
-        respond_problem(reply, request, 503,
-                        "no predictor is loaded for this search space; run dgld train", NULL);
-    } else {
+    model = asked_model(app, request, wanted.space, wanted.model, &wanted.errors, reply);
+    if (model != NULL) {
         suggest(app, request, model, &wanted, (enum form)form, reply);
         model_registry_release(&app->models, model);
     }

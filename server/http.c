@@ -1,8 +1,6 @@
 #include "server/http.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -13,10 +11,6 @@
 #include "server/http_server.h"
 #include "server/log.h"
 #include "server/tls.h"
-
-/* Connections that the kernel keeps until they are accepted; it cuts this to net.core.somaxconn. One
- * beyond them waits for seconds without a word. */
-enum { BACKLOG = 65535 };
 
 enum { REFUSED_TELL_MS = 1000, RECOUNT_AFTER_MS = 1000 };
 
@@ -50,58 +44,6 @@ static void on_library_log(void *cls, const char *format, va_list args)
 }
 
 /* ---- start and stop -------------------------------------------------------------------------- */
-
-static enum err make_address(const struct config *config, struct sockaddr_storage *out,
-                             socklen_t *size, struct error *err)
-{
-    struct sockaddr_in *v4 = (struct sockaddr_in *)out;
-    struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)out;
-
-    memset(out, 0, sizeof *out);
-    if (inet_pton(AF_INET, config->bind, &v4->sin_addr) == 1) {
-        v4->sin_family = AF_INET;
-        v4->sin_port = htons((uint16_t)config->port);
-        *size = sizeof *v4;
-        return ERR_OK;
-    }
-    if (inet_pton(AF_INET6, config->bind, &v6->sin6_addr) == 1) {
-        v6->sin6_family = AF_INET6;
-        v6->sin6_port = htons((uint16_t)config->port);
-        *size = sizeof *v6;
-        return ERR_OK;
-    }
-    return error_set(err, ERR_INVALID, "bind must be an IPv4 or IPv6 address, not \"%.60s\"",
-                     config->bind);
-}
-
-/* The listening socket is made here rather than by the library, so that a failure says why. */
-static enum err listen_on(const struct config *config, int *out, struct error *err)
-{
-    struct sockaddr_storage address;
-    socklen_t size = 0;
-    int yes = 1;
-    int fd;
-    int failed;
-    enum err rc = make_address(config, &address, &size, err);
-
-    if (rc != ERR_OK) {
-        return rc;
-    }
-    fd = socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0) {
-        return error_sys(err, errno, "cannot create a socket");
-    }
-    failed = setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes) != 0 ||
-             bind(fd, (const struct sockaddr *)&address, size) != 0 || listen(fd, BACKLOG) != 0;
-    if (failed) {
-        error_sys(err, errno, "cannot listen on %s port %lld", config->bind,
-                  (long long)config->port);
-        (void)close(fd);
-        return ERR_IO;
-    }
-    *out = fd;
-    return ERR_OK;
-}
 
 /* A setting of 0 is one thread a core, less `n_spare`, and at least one. */
 static unsigned thread_count(int64_t setting, unsigned n_spare)
@@ -170,9 +112,8 @@ enum err http_start(struct app *app, struct http_server **out, struct error *err
     }
     server->app = app;
     app->http = server;
-    server->listen_fd = -1;
     (void)pthread_mutex_init(&server->lock, NULL); /* cannot fail on Linux with no attributes */
-    rc = listen_on(&app->config, &server->listen_fd, err);
+    rc = app->listeners.n > 0 ? ERR_OK : listeners_bind(&app->config, &app->listeners, err);
     if (rc == ERR_OK) {
         rc = pool_start(thread_count(app->config.pool_threads, 0), &server->pool, err);
     }
@@ -189,11 +130,6 @@ enum err http_start(struct app *app, struct http_server **out, struct error *err
     atomic_store(&server->is_running, true);
     *out = server;
     return ERR_OK;
-}
-
-int http_listen_fd(const struct http_server *server)
-{
-    return server->listen_fd;
 }
 
 /* A connection was not taken: says by which bound, once a second at most. */
@@ -237,13 +173,13 @@ static void take_connection(struct http_server *server, int fd, const struct soc
     }
 }
 
-bool http_accept(struct http_server *server)
+bool http_accept(struct http_server *server, int listen_fd)
 {
     struct sockaddr_storage address;
     socklen_t size = sizeof address;
     int fd;
 
-    while ((fd = accept(server->listen_fd, (struct sockaddr *)&address, &size)) >= 0) {
+    while ((fd = accept(listen_fd, (struct sockaddr *)&address, &size)) >= 0) {
         take_connection(server, fd, (const struct sockaddr *)&address, size);
         size = sizeof address;
         server->accepted_ms = clock_ms();
@@ -264,25 +200,10 @@ void http_recount(struct http_server *server)
     }
 }
 
-uint16_t http_port(const struct http_server *server)
-{
-    struct sockaddr_storage address;
-    socklen_t size = sizeof address;
-
-    if (getsockname(server->listen_fd, (struct sockaddr *)&address, &size) != 0) {
-        return 0;
-    }
-    return ntohs(address.ss_family == AF_INET6 ? ((const struct sockaddr_in6 *)&address)->sin6_port
-                                               : ((const struct sockaddr_in *)&address)->sin_port);
-}
-
 void http_quiesce(struct http_server *server)
 {
     atomic_store(&server->is_refusing, true);
-    if (server->listen_fd >= 0) {
-        (void)close(server->listen_fd);
-        server->listen_fd = -1;
-    }
+    listeners_close(&server->app->listeners);
 }
 
 struct pool *http_pool(struct http_server *server)
@@ -293,6 +214,13 @@ struct pool *http_pool(struct http_server *server)
 size_t http_in_flight(const struct http_server *server)
 {
     return atomic_load(&server->n_in_flight);
+}
+
+size_t http_n_open(const struct http_server *server)
+{
+    long n = atomic_load(&server->n_open);
+
+    return n > 0 ? (size_t)n : 0;
 }
 
 size_t http_n_connections(struct http_server *server)

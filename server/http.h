@@ -16,31 +16,36 @@ struct app;
 struct http_server;
 struct pool;
 
-/* ERR_INVALID for an address that is none, ERR_IO where it cannot be bound. */
+/* Binds the address of the settings, unless the app has listeners already. ERR_INVALID for an address
+ * that is none, ERR_IO where it cannot be bound. */
 enum err http_start(struct app *app, struct http_server **out, struct error *err);
 
-/* The listening socket, which the loop watches until http_quiesce(); and what it does when somebody
- * waits there: takes all who wait, and deals them out to the threads in turn. False where the
+/* What the loop does when somebody waits at a listening socket, which it watches until
+ * http_quiesce(): takes all who wait, and deals them out to the threads in turn. False where the
  * system has no descriptors or memory left: then the loop had better look away for a moment. */
-int http_listen_fd(const struct http_server *server);
-bool http_accept(struct http_server *server);
+bool http_accept(struct http_server *server, int listen_fd);
 
-/* The port that is listened on. */
-uint16_t http_port(const struct http_server *server);
-
-/* Accepts no further connections; those that are open are served on, each until its next reply,
- * which tells the client that it is the last one there. */
+/* Closes the app's listeners, and accepts no further connections; those that are open are served
+ * on, each until its next reply, which tells the client that it is the last one there. */
 void http_quiesce(struct http_server *server);
 
 /* Shuts down the connections whose absolute deadline has passed (headers, body, a reply that is not
  * read); to be called now and then. Returns how many. */
 size_t http_reap(struct http_server *server);
 
+/* Shuts down the connections that have waited for a request for `idle_ms` or more. One that
+ * has sent what nobody has read yet stays. */
+void http_close_idle(struct http_server *server, int64_t idle_ms);
+
 /* The threads that large requests run on, for other work of that kind. */
 struct pool *http_pool(struct http_server *server);
 
 /* Requests that have begun and are not answered whole. */
 size_t http_in_flight(const struct http_server *server);
+
+/* Connections that were taken and are not closed; more than the next tells, by those that no thread
+ * has begun to serve. */
+size_t http_n_open(const struct http_server *server);
 
 /* Connections that are open, and bytes of large bodies and replies that are held; from any thread.
  */

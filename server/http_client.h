@@ -20,6 +20,9 @@ struct http_client;
  * for the call. ERR_USAGE where the URL cannot be one. The caller ends it by http_client_close(). */
 enum err http_client_open(const char *url, const char *token, const char *ca_file,
                           struct http_client **out, struct error *err);
+/* Lets the client ask a service of its own machine at its address, past any proxy and whatever the
+ * certificate is called: for questions without a token. ERR_INTERNAL. */
+enum err http_client_ask_own(struct http_client *client, struct error *err);
 /* Accepts NULL. */
 void http_client_close(struct http_client *client);
 

@@ -1,4 +1,6 @@
+#define _GNU_SOURCE /* POLLRDHUP; NOLINT(bugprone-reserved-identifier) */
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -73,7 +75,9 @@ void on_connection(void *cls, struct MHD_Connection *connection, void **socket_c
         }
         record->fd = info->connect_fd;
         atomic_init(&record->waiting_for, WAIT_HEADERS);
-        atomic_init(&record->deadline_ms, clock_ms() + server->app->config.header_timeout_s * 1000);
+        atomic_init(&record->idle_since_ms, clock_ms());
+        atomic_init(&record->deadline_ms,
+                    record->idle_since_ms + server->app->config.header_timeout_s * 1000);
         add(server, record);
         *socket_context = record;
     } else if (*socket_context != NULL) { /* called before the library closes the socket */
@@ -97,6 +101,9 @@ bool connection_wait(struct connection *connection, enum wait wait, int64_t now_
 
     if (connection == NULL) {
         return true;
+    }
+    if (wait == WAIT_HEADERS) {
+        atomic_store_explicit(&connection->idle_since_ms, now_ms, memory_order_relaxed);
     }
     atomic_store_explicit(&connection->waiting_for, (int)wait, memory_order_relaxed);
     if (atomic_exchange(&connection->deadline_ms, deadline_ms) != DEADLINE_EXPIRED) {
@@ -134,6 +141,16 @@ static void expire(const struct http_server *server, struct connection *connecti
     (void)shutdown(connection->fd, SHUT_RDWR);
 }
 
+/* Whether the client sends no more, while something of it is waited for. */
+static bool has_half_closed(const struct connection *connection)
+{
+    struct pollfd at = {.fd = connection->fd, .events = POLLRDHUP};
+
+    return atomic_load_explicit(&connection->waiting_for, memory_order_relaxed) !=
+               WAIT_REPLY_READ &&
+           poll(&at, 1, 0) == 1;
+}
+
 size_t http_reap(struct http_server *server)
 {
     int64_t now_ms = clock_ms();
@@ -147,8 +164,37 @@ size_t http_reap(struct http_server *server)
             atomic_compare_exchange_strong(&c->deadline_ms, &deadline_ms, DEADLINE_EXPIRED)) {
             expire(server, c);
             n++;
+        } else if (has_half_closed(c)) {
+            /* The library misses an end that arrives together with data: it does not read again
+             * where it got less than it had room for. Shutting what is shut makes a new event. */
+            (void)shutdown(c->fd, SHUT_RD);
         }
     }
     (void)pthread_mutex_unlock(&server->lock);
     return n;
+}
+
+/* Whether the client has sent what nobody has read yet. */
+static bool has_sent(const struct connection *connection)
+{
+    char byte;
+
+    return recv(connection->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
+void http_close_idle(struct http_server *server, int64_t idle_ms)
+{
+    int64_t now_ms = clock_ms();
+
+    (void)pthread_mutex_lock(&server->lock);
+    for (struct connection *c = server->connections; c != NULL; c = c->next) {
+        /* read first: a request that begins meanwhile moves it, and so stays */
+        int64_t deadline_ms = atomic_load(&c->deadline_ms);
+        if (deadline_ms != DEADLINE_EXPIRED && atomic_load(&c->waiting_for) == WAIT_HEADERS &&
+            atomic_load(&c->idle_since_ms) + idle_ms <= now_ms && !has_sent(c) &&
+            atomic_compare_exchange_strong(&c->deadline_ms, &deadline_ms, DEADLINE_EXPIRED)) {
+            (void)shutdown(c->fd, SHUT_RDWR);
+        }
+    }
+    (void)pthread_mutex_unlock(&server->lock);
 }

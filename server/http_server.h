@@ -28,6 +28,7 @@ struct connection {
     struct connection *next, *previous; /* in the server's list, under its lock */
     int fd;                             /* open while the connection is in the list */
     _Atomic int64_t deadline_ms;        /* of the monotonic clock, or one of the values below */
+    _Atomic int64_t idle_since_ms;      /* likewise: since when it waits for headers */
     _Atomic int waiting_for;            /* enum wait */
 };
 
@@ -41,7 +42,6 @@ struct http_server {
     struct app *app;
     struct MHD_Daemon *daemon;
     struct pool *pool;
-    int listen_fd; /* -1 from http_quiesce() on */
     atomic_bool is_running;
     atomic_long n_open; /* connections, bounded by connections_max */
     /* of the loop's thread */

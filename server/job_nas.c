@@ -73,20 +73,20 @@ static enum err find_served(struct search *s, struct error *err)
 
 static enum err find_model(struct search *s, struct field_errors *errors, struct error *err)
 {
-    const bool is_named = s->params->version[0] != '\0';
+    const struct job_model *named = &s->params->model;
+    char pointer[64];
     enum err rc;
 
-    if (is_named) {
-        rc = model_store_load_named(s->env->tree->root, s->order->space, s->params->version,
-                                    &s->loaded, err);
+    if (named->name[0] != '\0') {
+        rc = model_store_load_named(s->env->tree->root, s->order->space, named->name, &s->loaded,
+                                    err);
         s->model = rc == ERR_OK ? &s->loaded : NULL;
     } else {
         rc = find_served(s, err);
     }
     return rc == ERR_OK
                ? ERR_OK
-               : job_check_blame(s->env->tree, is_named ? "/params/version" : "/search_space",
-                                 errors, err);
+               : job_check_blame(s->env->tree, job_model_pointer(named, pointer), errors, err);
 }
 
 /* By the measurements of the order or those that are stored; some milliseconds. */
@@ -180,7 +180,8 @@ static enum err stage(const struct job_env *env, const struct search_report *rep
         .torchscript = (formats & SEARCH_EXPORT_TORCHSCRIPT) != 0 ? torchscript : NULL,
     };
     const struct nas_hooks hooks = {(void *)env, report_search};
-    enum err rc = job_directory(env->tree->root, report->space, env->id, directory, err);
+    enum err rc =
+        job_directory(env->tree->root, report->space, env->id, env->attempt, directory, err);
 
     rc = rc != ERR_OK ? rc : path_format(path, err, "%s/" RESULT_FILE, directory);
     rc = rc != ERR_OK ? rc : path_format(onnx, err, "%s/" ONNX_FILE, directory);
@@ -254,15 +255,14 @@ enum err job_nas_run(const struct job_env *env, const struct job_order *order, s
     struct field_errors errors = {0};
     enum err rc = tell(env, "loading", 0.0, err);
 
-    /* what a run that was killed has left */
-    rc = rc != ERR_OK ? rc : job_files_remove(env->tree->root, order->space, env->id, err);
+    rc = rc != ERR_OK ? rc : job_begin(env, order->space, err);
     rc = rc != ERR_OK ? rc : prepare(&s, &errors, err);
     rc = rc != ERR_OK
              ? rc
              : accuracy_cache_acquire(env->accuracies, env->tree, order->space, &s.accuracy, err);
     rc = rc != ERR_OK ? rc : search_and_save(&s, result, err);
     if (rc != ERR_OK) {
-        (void)job_files_remove(env->tree->root, order->space, env->id, NULL);
+        job_give_up(env, order->space);
     }
     field_errors_close(&errors);
     search_close(&s);

@@ -1,15 +1,39 @@
 #include "core/mem.h"
 #include "server/job_store_kind.h"
+#include "server/postgres.h"
 
-enum err job_store_open(const char *path, struct job_store **out, char *owner, struct error *err)
+bool job_store_is_at_server(const char *place)
 {
-    return job_store_sqlite_open(path, out, owner, err);
+    return postgres_is_uri(place);
+}
+
+enum err job_store_open(const char *place, struct job_store **out, char *owner, struct error *err)
+{
+    return job_store_is_at_server(place) ? job_store_postgres_open(place, out, owner, err)
+                                         : job_store_sqlite_open(place, out, owner, err);
 }
 
 void job_store_close(struct job_store *store)
 {
     if (store != NULL) {
         store->kind->close(store);
+    }
+}
+
+bool job_store_is_shared(const struct job_store *store)
+{
+    return store->kind->is_server;
+}
+
+int64_t job_store_now_ms(struct job_store *store)
+{
+    return store->kind->now_ms(store);
+}
+
+void job_store_follow(struct job_store *store, job_news_fn *tell, void *context)
+{
+    if (store->kind->follow != NULL) {
+        store->kind->follow(store, tell, context);
     }
 }
 

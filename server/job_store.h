@@ -1,17 +1,19 @@
-/* Where jobs are kept: an interface, and behind it SQLite (server/job_store_sqlite.c).
+/* Where jobs are kept: an interface, and behind it SQLite (server/job_store_sqlite.c), a file of one
+ * machine, or PostgreSQL (server/job_store_postgres.c), which several replicas share.
  *
  * Functions that write are called between job_store_begin() and job_store_commit(), by one thread
  * at a time (server/job_writer.h is that thread); what they did is durable once the commit has
  * returned ERR_OK, and nothing of it happened where it did not. They report what is the case by
  * their results; an error means that the transaction has to be rolled back, and that nothing was
  * handed out. Functions that read may be called from any thread at any time, and see what was
- * committed. Errors are ERR_IO (the disk is full, say; when it no longer is, the store works
- * again), ERR_INVALID (it is damaged), ERR_NOMEM and ERR_INTERNAL.
+ * committed. Errors are ERR_IO (the disk is full, say, or the server away; when it no longer is, the
+ * store works again), ERR_INVALID (it is damaged), ERR_NOMEM and ERR_INTERNAL. Where a server is lost
+ * during a commit nobody knows whether that came to pass: it is an ERR_IO whose message says so.
  *
  * Whoever runs a job holds a lease on it. Each write of a runner names itself (`owner`, `attempt`),
  * so that one that lost its lease, because it stalled, changes nothing any more.
  *
- * Times are milliseconds since 1970 (UTC). */
+ * Times are milliseconds since 1970 (UTC), by the store's clock: job_store_now_ms(). */
 #ifndef DGLD_SERVER_JOB_STORE_H
 #define DGLD_SERVER_JOB_STORE_H
 
@@ -26,14 +28,49 @@ enum { JOB_OWNER_BYTES = 40 };
 
 struct job_store;
 
-/* Opens the store at `path` (created where it is missing), and names this process as `owner`
- * (JOB_OWNER_BYTES): a name that no other process has, or had. A store of an older schema is
- * migrated in one transaction.
+/* Opens the store at `place`, and names this process as `owner` (JOB_OWNER_BYTES): a name that no
+ * other process has, or had. A place is the URI of a PostgreSQL database, or else the path of a file,
+ * which is created where it is missing. A store of an older schema is migrated in one transaction.
  * ERR_INVALID where it is of a newer schema, or damaged, or no store at all: the message says what
- * to do. ERR_IO where it cannot be read or written. */
-enum err job_store_open(const char *path, struct job_store **out, char *owner, struct error *err);
+ * to do. ERR_IO where a file cannot be read or written. A server that is away is no error: until it
+ * can be reached, the functions below fail with ERR_IO, without waiting for it. */
+enum err job_store_open(const char *place, struct job_store **out, char *owner, struct error *err);
 /* Accepts NULL. */
 void job_store_close(struct job_store *store);
+
+/* Whether the place names a server, not a file. */
+bool job_store_is_at_server(const char *place);
+
+/* Whether the store is at a server: then others may write there at the same time. */
+bool job_store_is_shared(const struct job_store *store);
+
+/* The clock by which leases, deadlines and retries are measured: this machine's for a file, the
+ * server's for a server (as of the last transaction's begin, and the time that has passed since), so
+ * that replicas need not agree about the time. Thread-safe. */
+int64_t job_store_now_ms(struct job_store *store);
+
+/* What another process has written. */
+struct job_news {
+    enum {
+        JOB_NEWS_QUEUED,  /* jobs wait; or may, for all that is known */
+        JOB_NEWS_CANCEL,  /* the end of the running job `id` was asked for */
+        JOB_NEWS_CHANGED, /* the job `id` has this revision, and has ended or not */
+    } what;
+    char id[JOB_ID_BYTES];
+    int64_t revision;
+    bool has_ended;
+};
+typedef void job_news_fn(void *context, const struct job_news *news);
+
+/* Has `tell` (NULL: nobody) called with news, in a thread of the store's, so for microseconds; once
+ * this has returned, nobody else is called any more. News come at once and may be lost: who depends
+ * on one looks for it, too. Of a file there are none. */
+void job_store_follow(struct job_store *store, job_news_fn *tell, void *context);
+
+/* Copies the store at `path`, a file, to the file `to`, which is made: all of it as it is at one
+ * moment, while others write. `n_jobs` receives how many jobs the copy holds. Errors of
+ * job_store_open(). */
+enum err job_store_copy(const char *path, const char *to, int64_t *n_jobs, struct error *err);
 
 /* ---- writing --------------------------------------------------------------------------------- */
 
@@ -55,7 +92,7 @@ struct job_draft {
     const char *client; /* who submits: name of a token, "" without; keys are each client's own */
     const char *key;    /* idempotency key, or NULL */
     const char *digest; /* of what was submitted, to tell whether a key is used for another thing */
-    size_t queue_max;   /* queued jobs beyond which none is taken */
+    size_t queue_max;   /* queued jobs beyond which none is taken; others may be at it just now */
 };
 
 enum submit_result {
@@ -136,9 +173,9 @@ enum err job_store_forget(struct job_store *store, const char *id, struct error 
 enum err job_store_end_overdue(struct job_store *store, int64_t now_ms, size_t limit,
                                char (*ids)[JOB_ID_BYTES], size_t *n, struct error *err);
 
-/* Takes over one running job whose runner is gone: its process has ended, or its lease has run out.
- * The job stays running, but is now held by `lease->owner`, attempt unchanged, for the caller to
- * requeue or end. */
+/* Takes over one running job whose runner is gone: its lease has run out, or (where the store can
+ * tell: it is a file) its process has ended. The job stays running, but is now held by
+ * `lease->owner`, attempt unchanged, for the caller to requeue or end. */
 enum err job_store_adopt(struct job_store *store, const struct job_lease *lease, bool *is_found,
                          struct job *out, struct error *err);
 

@@ -6,6 +6,10 @@
 #include "server/job_store.h"
 
 struct job_store_kind {
+    bool is_server;
+    int64_t (*now_ms)(struct job_store *store);
+    /* NULL: there are no news */
+    void (*follow)(struct job_store *store, job_news_fn *tell, void *context);
     void (*close)(struct job_store *store);
     enum err (*begin)(struct job_store *store, struct error *err);
     enum err (*commit)(struct job_store *store, struct error *err);
@@ -52,5 +56,7 @@ struct job_store {
 /* As job_store_open(). */
 enum err job_store_sqlite_open(const char *path, struct job_store **out, char *owner,
                                struct error *err);
+enum err job_store_postgres_open(const char *uri, struct job_store **out, char *owner,
+                                 struct error *err);
 
 #endif

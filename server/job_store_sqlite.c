@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/mem.h"
+#include "server/clock.h"
 
 /* ---- statements ------------------------------------------------------------------------------ */
 
@@ -114,6 +115,12 @@ static enum err probe(struct job_store *base, struct error *err)
     bool has_row;
 
     return query_run(&query, &has_row, NULL, err);
+}
+
+static int64_t now_ms(struct job_store *base)
+{
+    (void)base;
+    return realtime_ms();
 }
 
 /* Runs a bound query that gives one job, or none; closes it. */
@@ -255,7 +262,7 @@ static enum err renew(struct job_store *base, const struct job_report *report,
 }
 
 static enum err end(struct job_store *base, const struct job_report *report, enum job_state state,
-                    const char *result, const char *error, int64_t now_ms, bool *is_held,
+                    const char *result, const char *error, int64_t ended_ms, bool *is_held,
                     struct error *err)
 {
     struct query query = open_report(base, WRITE_END, report);
@@ -263,7 +270,7 @@ static enum err end(struct job_store *base, const struct job_report *report, enu
     query_put_text(&query, job_state_name(state));
     query_put_text(&query, result);
     query_put_text(&query, error);
-    query_put_int(&query, now_ms);
+    query_put_int(&query, ended_ms);
     return query_run(&query, is_held, NULL, err);
 }
 
@@ -320,14 +327,14 @@ static enum err adopt(struct job_store *base, const struct job_lease *lease, boo
 
 /* ---- changes from outside -------------------------------------------------------------------- */
 
-static enum err cancel(struct job_store *base, const char *id, int64_t now_ms, bool *is_found,
+static enum err cancel(struct job_store *base, const char *id, int64_t ended_ms, bool *is_found,
                        struct job *out, struct error *err)
 {
     struct query query = query_open(writer_of(base), WRITE_CANCEL_QUEUED);
     enum err rc;
 
     query_put_text(&query, id);
-    query_put_int(&query, now_ms);
+    query_put_int(&query, ended_ms);
     rc = run_job(&query, is_found, out, err);
     if (rc == ERR_OK && !*is_found) {
         query = query_open(writer_of(base), WRITE_CANCEL_RUNNING);
@@ -360,7 +367,7 @@ static enum err forget(struct job_store *base, const char *id, struct error *err
     return query_run(&query, &has_row, NULL, err);
 }
 
-static enum err end_overdue(struct job_store *base, int64_t now_ms, size_t limit,
+static enum err end_overdue(struct job_store *base, int64_t at_ms, size_t limit,
                             char (*ids)[JOB_ID_BYTES], size_t *n, struct error *err)
 {
     struct query query = query_open(writer_of(base), WRITE_END_OVERDUE);
@@ -368,7 +375,7 @@ static enum err end_overdue(struct job_store *base, int64_t now_ms, size_t limit
     enum err rc;
 
     *n = 0;
-    query_put_int(&query, now_ms);
+    query_put_int(&query, at_ms);
     query_put_int(&query, (int64_t)limit);
     while ((rc = query_step(&query, &has_row, err)) == ERR_OK && has_row) {
         const char *id = query_text(&query, 0);
@@ -400,6 +407,7 @@ static void close_store(struct job_store *base)
 }
 
 static const struct job_store_kind sqlite_kind = {
+    .now_ms = now_ms,
     .close = close_store,
     .begin = begin,
     .commit = commit,
@@ -454,6 +462,19 @@ static enum err take_owner(struct sqlite_job_store *store, struct error *err)
     rc = job_owner_open(path, &store->owner, err);
     store->has_owner = rc == ERR_OK;
     mem_free(path);
+    return rc;
+}
+
+enum err job_store_copy(const char *path, const char *to, int64_t *n_jobs, struct error *err)
+{
+    struct sqlite_db from = {.what = "job store", .setting = "job_store", .path = path};
+    struct sqlite_db copy = {.what = "job store", .setting = "job_store", .path = to};
+    enum err rc = sqlite_copy(&from, &job_store_schema, to, err);
+
+    rc = rc == ERR_OK ? sqlite_open_reader(&copy, err) : rc;
+    rc = rc == ERR_OK ? sqlite_count(&copy, "SELECT count(*) FROM jobs", n_jobs, err) : rc;
+    sqlite_close(&from);
+    sqlite_close(&copy);
     return rc;
 }
 

@@ -50,10 +50,12 @@ static enum err load_served(const struct preparation *p, struct error *err)
 
 static enum err load_named(const struct preparation *p, struct error *err)
 {
-    enum err rc = model_store_load_named(p->tree->root, p->order->space,
-                                         p->order->params.test.version, &p->subject->model, err);
+    const struct job_model *named = &p->order->params.test.model;
+    char pointer[64];
+    enum err rc = model_store_load_named(p->tree->root, p->order->space, named->name,
+                                         &p->subject->model, err);
 
-    return rc != ERR_OK ? blame(p, "/params/version", err) : ERR_OK;
+    return rc != ERR_OK ? blame(p, job_model_pointer(named, pointer), err) : ERR_OK;
 }
 
 /* Devices that were trained on: the model's, or where there is none those that a training would
@@ -184,7 +186,7 @@ static enum err prepare(const struct data_tree *tree, const struct job_order *or
     subject->is_holdout = order->params.test.holdout;
     subject->n_calibrate = (size_t)order->params.test.calibrate;
     subject->seed = (uint64_t)order->params.test.seed;
-    rc = order->params.test.version[0] != '\0' ? load_named(&p, err) : load_served(&p, err);
+    rc = order->params.test.model.name[0] != '\0' ? load_named(&p, err) : load_served(&p, err);
     if (order->params.test.holdout_devices) {
         rc = rc != ERR_OK ? rc : check_library(&p, err);
         return rc != ERR_OK ? rc : field_errors_conclude(errors, "the job", err);
@@ -257,7 +259,9 @@ static enum err save(const struct job_env *env, const struct test_report *report
     char directory[PATH_BYTES];
     enum err rc = fit_tell(hooks, &writing, err);
 
-    rc = rc != ERR_OK ? rc : job_directory(env->tree->root, report->space, env->id, directory, err);
+    rc = rc != ERR_OK
+             ? rc
+             : job_directory(env->tree->root, report->space, env->id, env->attempt, directory, err);
     rc = rc != ERR_OK ? rc : run_test_stage(directory, report, &batch, err);
     rc = rc != ERR_OK ? rc : job_commit(env, &batch, err);
     result_close(&batch);
@@ -324,8 +328,7 @@ enum err job_test_run(const struct job_env *env, const struct job_order *order, 
     struct field_errors errors = {0};
     enum err rc = fit_tell(&hooks, &loading, err);
 
-    /* what a run that was killed has left */
-    rc = rc != ERR_OK ? rc : job_files_remove(env->tree->root, order->space, env->id, err);
+    rc = rc != ERR_OK ? rc : job_begin(env, order->space, err);
     rc = rc != ERR_OK ? rc : prepare(env->tree, order, &subject, &errors, err);
     if (rc == ERR_OK) {
         rc = order->params.test.holdout_devices
@@ -333,7 +336,7 @@ enum err job_test_run(const struct job_env *env, const struct job_order *order, 
                  : test(env, order, &subject, &hooks, result, err);
     }
     if (rc != ERR_OK) {
-        (void)job_files_remove(env->tree->root, order->space, env->id, NULL);
+        job_give_up(env, order->space);
     }
     field_errors_close(&errors);
     test_subject_close(&subject);

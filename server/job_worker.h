@@ -22,12 +22,17 @@ struct job_workplace {
     const char *owner;
 };
 
+/* Workers and the keeper look for themselves that often (a second; tests lengthen it): for jobs whose
+ * time comes, and for what another process has written and nobody told of. */
+int64_t job_poll_ms(void);
+
 /* Starts the threads, at idle priority; fewer than there are kinds of job become as many. */
 enum err job_workers_start(const struct job_workplace *place, unsigned n_threads,
                            struct job_workers **out, struct error *err);
 
-/* There may be something to claim. Thread-safe. */
+/* There may be something to claim: for one of them, or for several. Thread-safe. */
 void job_workers_wake(struct job_workers *workers);
+void job_workers_wake_all(struct job_workers *workers);
 
 /* Threads that run a job. Thread-safe. */
 size_t job_workers_n_busy(struct job_workers *workers);

@@ -13,14 +13,15 @@
 #include "server/clock.h"
 #include "server/job_board.h"
 #include "server/job_kinds.h"
+#include "server/job_sweep.h"
 #include "server/job_worker.h"
 #include "server/log.h"
 #include "server/path.h"
 #include "server/result_tree.h"
 
-/* How often the keeper looks after leases of other processes, deadlines and retention, and how many
- * jobs it takes on at a time. */
-enum { KEEP_MS = 1000, KEEP_MAX = 256 };
+/* Jobs that the keeper takes on at a time, when every job_poll_ms() it looks after leases of other
+ * processes, deadlines and retention. */
+enum { KEEP_MAX = 256 };
 
 /* Leases are prolonged that many times while they last. */
 enum { RENEWALS_A_LEASE = 4 };
@@ -33,6 +34,7 @@ struct jobs {
     struct job_board *board;
     struct job_workers *workers;
     struct job_workplace place;
+    struct job_sweep *sweep; /* the keeper's */
     /* the keeper: a thread that looks after what nobody calls for */
     pthread_t keeper;
     bool has_keeper;
@@ -82,7 +84,7 @@ static void end_submit(struct job_write *write)
 
 void jobs_submit(struct jobs *jobs, struct job_submission *submission)
 {
-    int64_t now_ms = realtime_ms();
+    int64_t now_ms = job_store_now_ms(jobs->store);
     int64_t deadline_s = submission->deadline_s;
 
     make_id(now_ms, submission->id);
@@ -101,7 +103,8 @@ static enum err run_cancel(struct job_write *write, struct job_store *store, str
     struct job_change *change = (struct job_change *)write;
 
     job_close(&change->job);
-    return job_store_cancel(store, change->id, realtime_ms(), &change->is_found, &change->job, err);
+    return job_store_cancel(store, change->id, job_store_now_ms(store), &change->is_found,
+                            &change->job, err);
 }
 
 /* What attempts that were interrupted have left of a job that was cancelled while it waited to be
@@ -112,7 +115,8 @@ static void drop_remains(const struct jobs *jobs, const struct job *job)
     struct error err;
 
     if (job->state == JOB_CANCELLED && job->attempt > 0 &&
-        job_files_remove(jobs->app->tree.root, &named, job->id, &err) != ERR_OK) {
+        job_files_remove_attempts(jobs->app->tree.root, &named, job->id, 1, job->attempt, &err) !=
+            ERR_OK) {
         log_write(LOG_WARNING, "job %s: %s", job->id, err.text);
     }
 }
@@ -295,12 +299,30 @@ static void check_watches(struct jobs *jobs, bool is_new_only)
     mem_free(ids);
 }
 
+/* What another process has written; in a thread of the store's. */
+static void on_news(void *context, const struct job_news *news)
+{
+    struct jobs *jobs = context;
+
+    switch (news->what) {
+    case JOB_NEWS_QUEUED:
+        job_workers_wake_all(jobs->workers);
+        break;
+    case JOB_NEWS_CANCEL:
+        job_board_stop(jobs->board, news->id, STOP_CANCEL);
+        break;
+    default:
+        job_board_changed(jobs->board, news->id, news->revision, news->has_ended);
+        break;
+    }
+}
+
 /* ---- keeping --------------------------------------------------------------------------------- */
 
 struct renewal {
     struct job_write write;
     struct job_report report;
-    int64_t until_ms;
+    int64_t lease_ms;
     bool is_held, is_cancel_requested;
 };
 
@@ -308,8 +330,8 @@ static enum err run_renewal(struct job_write *write, struct job_store *store, st
 {
     struct renewal *r = (struct renewal *)write;
 
-    return job_store_renew(store, &r->report, r->until_ms, &r->is_held, &r->is_cancel_requested,
-                           err);
+    return job_store_renew(store, &r->report, job_store_now_ms(store) + r->lease_ms, &r->is_held,
+                           &r->is_cancel_requested, err);
 }
 
 /* Prolongs the leases of what runs here. False where the store cannot be written. */
@@ -324,15 +346,19 @@ static bool renew_leases(struct jobs *jobs)
             .write = {.run = run_renewal },
             .report = { reports[i].id, jobs->owner, reports[i].attempt, reports[i].revision,
                       reports[i].progress},
-            .until_ms = realtime_ms() + jobs->app->config.job_lease_ms,
+            .lease_ms = jobs->app->config.job_lease_ms,
         };
+        const int64_t held_until_ms = boottime_ms() + jobs->app->config.job_lease_ms;
         struct error err;
         if (job_writer_run(jobs->writer, &r.write, &err) != ERR_OK) {
             is_stored = false;
         } else if (!r.is_held) {
             job_board_stop(jobs->board, reports[i].id, STOP_LOST);
-        } else if (r.is_cancel_requested) {
-            job_board_stop(jobs->board, reports[i].id, STOP_CANCEL);
+        } else {
+            job_board_hold(jobs->board, reports[i].id, reports[i].attempt, held_until_ms);
+            if (r.is_cancel_requested) {
+                job_board_stop(jobs->board, reports[i].id, STOP_CANCEL);
+            }
         }
         mem_free(reports[i].progress);
     }
@@ -341,7 +367,8 @@ static bool renew_leases(struct jobs *jobs)
 
 struct adoption {
     struct job_write write;
-    struct job_lease lease;
+    const char *owner;
+    int64_t lease_ms;
     bool is_found;
     struct job job;
 };
@@ -349,9 +376,11 @@ struct adoption {
 static enum err run_adoption(struct job_write *write, struct job_store *store, struct error *err)
 {
     struct adoption *a = (struct adoption *)write;
+    int64_t now_ms = job_store_now_ms(store);
+    const struct job_lease lease = {a->owner, now_ms, now_ms + a->lease_ms};
 
     job_close(&a->job);
-    return job_store_adopt(store, &a->lease, &a->is_found, &a->job, err);
+    return job_store_adopt(store, &lease, &a->is_found, &a->job, err);
 }
 
 /* Decides what becomes of a job whose runner is gone. */
@@ -370,7 +399,8 @@ static enum err settle(struct jobs *jobs, const struct job *job, struct error *e
         (void)job_place_requeue(&jobs->place, &report, 0, job->error, false, err);
         return err->code;
     }
-    rc = job_files_remove(root, space != NULL ? space : &gone, job->id, err);
+    rc = job_files_remove_attempts(root, space != NULL ? space : &gone, job->id, 1, job->attempt,
+                                   err);
     if (rc != ERR_OK) {
         return rc;
     }
@@ -393,10 +423,10 @@ static enum err adopt_orphans(struct jobs *jobs, struct error *err)
     bool is_found = true;
 
     while (rc == ERR_OK && is_found) {
-        int64_t now_ms = realtime_ms();
         struct adoption a = {
-            .write = {.run = run_adoption                     },
-            .lease = { jobs->owner, now_ms, now_ms + jobs->app->config.job_lease_ms},
+            .write = {.run = run_adoption},
+            .owner = jobs->owner,
+            .lease_ms = jobs->app->config.job_lease_ms,
         };
         err->code = ERR_OK;
         rc = job_writer_run(jobs->writer, &a.write, err);
@@ -405,6 +435,7 @@ static enum err adopt_orphans(struct jobs *jobs, struct error *err)
             rc = settle(jobs, &a.job, err);
         }
         if (rc == ERR_OK && is_found) {
+            job_sweep_ask(jobs->sweep);
             job_board_changed(jobs->board, a.job.id, INT64_MAX, false);
             job_workers_wake(jobs->workers);
         }
@@ -423,7 +454,7 @@ static enum err run_overdue(struct job_write *write, struct job_store *store, st
 {
     struct overdue_write *w = (struct overdue_write *)write;
 
-    return job_store_end_overdue(store, realtime_ms(), KEEP_MAX, w->ids, &w->n, err);
+    return job_store_end_overdue(store, job_store_now_ms(store), KEEP_MAX, w->ids, &w->n, err);
 }
 
 /* Fails what waited beyond its deadline. */
@@ -448,7 +479,7 @@ static void end_overdue(struct jobs *jobs)
 static void expire(struct jobs *jobs)
 {
     const struct config *config = &jobs->app->config;
-    int64_t before_ms = realtime_ms() - config->job_retention_s * 1000;
+    int64_t before_ms = job_store_now_ms(jobs->store) - config->job_retention_s * 1000;
     struct job_list list = {0};
     struct error err;
     enum err rc = job_store_list_expired(jobs->store, before_ms, (size_t)config->job_ended_max,
@@ -482,21 +513,16 @@ static void clear_removed(struct jobs *jobs)
     mem_free(removed);
 }
 
-static void keep(struct jobs *jobs, int64_t *renewed_ms)
+/* `is_stored` tells whether what runs here has its leases: else nobody's is judged. */
+static void keep(struct jobs *jobs, bool is_stored)
 {
-    int64_t now_ms = monotonic_ms();
-    int64_t period_ms = jobs->app->config.job_lease_ms / RENEWALS_A_LEASE;
-    bool is_stored = true;
     struct error err;
 
-    if (now_ms >= *renewed_ms + period_ms) {
-        *renewed_ms = now_ms;
-        is_stored = renew_leases(jobs);
-    }
     if (is_stored && adopt_orphans(jobs, &err) == ERR_OK) {
         end_overdue(jobs);
         expire(jobs);
         clear_removed(jobs);
+        job_sweep_tick(jobs->sweep);
     }
     check_watches(jobs, false);
 }
@@ -518,45 +544,56 @@ static bool wait_for_news(struct jobs *jobs, int64_t until_ms, bool *has_new_wat
     return goes_on;
 }
 
+/* When the leases are to be prolonged that were at `renewed_ms`. */
+static int64_t next_renewal_ms(const struct jobs *jobs, int64_t renewed_ms)
+{
+    return renewed_ms + jobs->app->config.job_lease_ms / RENEWALS_A_LEASE;
+}
+
+static int64_t earlier(int64_t a_ms, int64_t b_ms)
+{
+    return a_ms < b_ms ? a_ms : b_ms;
+}
+
 static void *run_keeper(void *argument)
 {
     struct jobs *jobs = argument;
+    const int64_t period_ms = job_poll_ms();
     int64_t kept_ms = monotonic_ms();
     int64_t renewed_ms = kept_ms;
     int64_t next_ms = kept_ms;
+    bool is_stored = true;
     bool has_new_watch;
 
     while (wait_for_news(jobs, next_ms, &has_new_watch)) {
         if (has_new_watch) {
             check_watches(jobs, true);
         }
-        if (monotonic_ms() >= kept_ms + KEEP_MS) {
-            keep(jobs, &renewed_ms);
+        if (monotonic_ms() >= next_renewal_ms(jobs, renewed_ms)) {
+            renewed_ms = monotonic_ms();
+            is_stored = renew_leases(jobs);
+        }
+        if (monotonic_ms() >= kept_ms + period_ms) {
+            keep(jobs, is_stored);
             kept_ms = monotonic_ms();
         }
         next_ms = job_board_tick(jobs->board, monotonic_ms());
-        next_ms = next_ms < kept_ms + KEEP_MS ? next_ms : kept_ms + KEEP_MS;
+        next_ms = earlier(next_ms, kept_ms + period_ms);
+        next_ms = earlier(next_ms, next_renewal_ms(jobs, renewed_ms));
     }
     return NULL;
 }
 
 /* ---- start and stop -------------------------------------------------------------------------- */
 
-/* What processes that were killed had begun to write. */
-static void sweep(const struct app *app)
+/* An empty root has no result tree yet, where the store and what jobs make go. Where it cannot be made
+ * the store says so. */
+static void make_result_tree(const struct app *app)
 {
-    struct space_list list;
+    char path[PATH_BYTES];
 
-    space_list_get(&list);
-    for (size_t i = 0; i < list.n; i++) {
-        const char *name = list.items[i]->name;
-        char path[PATH_BYTES];
-        if (path_format(path, NULL, "%s/result/%s", app->tree.root, name) == ERR_OK) {
-            result_sweep(path);
-        }
-        if (path_format(path, NULL, "%s/result/%s/models", app->tree.root, name) == ERR_OK) {
-            result_sweep(path);
-        }
+    if (path_format(path, NULL, "%s/result", app->tree.root) == ERR_OK) {
+        (void)result_make_directory(path, NULL);
     }
 }
 
@@ -570,6 +607,14 @@ static unsigned n_workers(const struct config *config)
     return n < 1 ? 1 : n > JOB_WORKERS_MAX ? JOB_WORKERS_MAX : (unsigned)n;
 }
 
+/* A server that is away comes back; the keeper does it then. */
+static enum err adopt_first_orphans(struct jobs *jobs, struct error *err)
+{
+    enum err rc = adopt_orphans(jobs, err);
+
+    return rc == ERR_IO && job_store_is_shared(jobs->store) ? ERR_OK : rc;
+}
+
 static enum err start_threads(struct jobs *jobs, struct error *err)
 {
     enum err rc = job_writer_start(jobs->store, &jobs->writer, err);
@@ -580,8 +625,9 @@ static enum err start_threads(struct jobs *jobs, struct error *err)
     rc = rc != ERR_OK
              ? rc
              : job_workers_start(&jobs->place, n_workers(&jobs->app->config), &jobs->workers, err);
-    rc = rc != ERR_OK ? rc : adopt_orphans(jobs, err);
+    rc = rc != ERR_OK ? rc : adopt_first_orphans(jobs, err);
     if (rc == ERR_OK) {
+        job_store_follow(jobs->store, on_news, jobs);
         clear_removed(jobs);
     }
     if (rc != ERR_OK) {
@@ -592,11 +638,20 @@ static enum err start_threads(struct jobs *jobs, struct error *err)
     return failed == 0 ? ERR_OK : error_sys(err, failed, "cannot start a thread");
 }
 
+/* The setting job_store: a path is relative to the root, an address stays as it is. */
+static enum err find_place(const struct app *app, char place[PATH_BYTES], struct error *err)
+{
+    const char *told = app->config.job_store;
+
+    return job_store_is_at_server(told) ? path_format(place, err, "%s", told)
+                                        : path_below(place, app->tree.root, told, err);
+}
+
 enum err jobs_start(struct app *app, struct jobs **out, struct error *err)
 {
     struct jobs *jobs = mem_calloc(1, sizeof *jobs);
     pthread_condattr_t attributes;
-    char path[PATH_BYTES];
+    char place[PATH_BYTES];
     enum err rc;
 
     if (jobs == NULL) {
@@ -608,11 +663,14 @@ enum err jobs_start(struct app *app, struct jobs **out, struct error *err)
     (void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
     (void)pthread_cond_init(&jobs->has_news, &attributes);
     (void)pthread_condattr_destroy(&attributes);
-    rc = path_below(path, app->tree.root, app->config.job_store, err);
+    make_result_tree(app);
+    rc = find_place(app, place, err);
     rc = rc != ERR_OK ? rc : job_board_create(&jobs->board, err);
-    rc = rc != ERR_OK ? rc : job_store_open(path, &jobs->store, jobs->owner, err);
+    rc = rc != ERR_OK ? rc : job_store_open(place, &jobs->store, jobs->owner, err);
     if (rc == ERR_OK) {
-        sweep(app);
+        rc = job_sweep_create(app, jobs->store, &jobs->sweep, err);
+    }
+    if (rc == ERR_OK) {
         rc = start_threads(jobs, err);
     }
     if (rc != ERR_OK) {
@@ -635,6 +693,9 @@ void jobs_stop(struct jobs *jobs)
     if (jobs == NULL) {
         return;
     }
+    if (jobs->store != NULL) {
+        job_store_follow(jobs->store, NULL, NULL);
+    }
     job_workers_drain(jobs->workers);
     if (jobs->board != NULL) {
         job_board_drain(jobs->board);
@@ -648,6 +709,7 @@ void jobs_stop(struct jobs *jobs)
         (void)pthread_join(jobs->keeper, NULL);
     }
     job_writer_stop(jobs->writer);
+    job_sweep_destroy(jobs->sweep);
     job_store_close(jobs->store);
     job_board_destroy(jobs->board);
     (void)pthread_cond_destroy(&jobs->has_news);

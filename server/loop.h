@@ -15,8 +15,10 @@ enum err loop_open(struct app *app, struct loop **out, struct error *err);
 
 /* Runs until SIGTERM or SIGINT. Then the service is not ready any more, but answers for
  * `drain_delay_ms` as before, so that who deals out connections gets to notice; after that new
- * connections are refused, and the call returns when the requests in flight are answered. Where that
- * takes longer than `drain_timeout_ms`, or at a second signal, the process ends there and then, as
+ * connections are refused (or wait, at a supervisor's socket, for the next process), and the call
+ * returns when the requests in flight are answered and no connection is left: those that were kept
+ * open end with their next reply, or once they have been idle for `drain_idle_ms`. Where requests
+ * take longer than `drain_timeout_ms`, or at a second signal, the process ends there and then, as
  * done: threads that compute are not waited for, and files are replaced whole or not at all.
  *
  * The supervisor is told (server/notify.h), `status` in a sentence, which is borrowed for the call. */

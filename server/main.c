@@ -8,6 +8,7 @@
 #include "core/version.h"
 #include "server/command.h"
 #include "server/options.h"
+#include "server/shipped.h"
 
 enum exit_code { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_INFEASIBLE = 3 };
 
@@ -39,8 +40,10 @@ static const struct {
     {COMMAND_ROUTES,  command_routes },
     {COMMAND_TOKEN,   command_token  },
     {COMMAND_JOBS,    command_jobs   },
+    {COMMAND_HEALTH,  command_health },
     {COMMAND_EXPORT,  command_export },
     {COMMAND_NAS,     command_nas    },
+    {COMMAND_BACKUP,  command_backup },
 };
 
 static enum err run(const struct options *options, struct error *err)
@@ -48,6 +51,10 @@ static enum err run(const struct options *options, struct error *err)
     if (options->without_effect != NULL) {
         (void)fprintf(stderr, "dgld: --%s is read and has no effect here\n",
                       options->without_effect);
+    }
+    if (shipped_init(options->shipped, err) != ERR_OK) {
+        error_wrap(err, "--shipped");
+        return ERR_USAGE;
     }
     for (size_t i = 0; i < sizeof runners / sizeof *runners; i++) {
         if (runners[i].command == options->command) {

@@ -20,19 +20,13 @@ enum err measured_rows_parse(const struct space *space, const char *bytes, size_
     return rc;
 }
 
-enum err measured_rows_load(const struct data_tree *tree, const struct space *space,
-                            const char *device, struct measured_rows *out, struct error *err)
+enum err measured_rows_read(const struct space *space, const char *path, struct measured_rows *out,
+                            struct error *err)
 {
-    char path[PATH_BYTES];
     char *bytes = NULL;
     size_t size = 0;
-    enum err rc = data_find_measurements(tree, space, device, path, err);
+    enum err rc = file_read(path, MEASUREMENTS_MAX_FILE_BYTES, &bytes, &size, err);
 
-    memset(out, 0, sizeof *out);
-    rc = rc != ERR_OK ? rc : file_read(path, MEASUREMENTS_MAX_FILE_BYTES, &bytes, &size, err);
-    if (rc == ERR_NOT_FOUND) { /* also where it was removed a moment ago */
-        return ERR_OK;
-    }
     if (rc == ERR_OK) {
         rc = measured_rows_parse(space, bytes, size, out, err);
         if (rc != ERR_OK) {
@@ -41,6 +35,17 @@ enum err measured_rows_load(const struct data_tree *tree, const struct space *sp
     }
     mem_free(bytes);
     return rc;
+}
+
+enum err measured_rows_load(const struct data_tree *tree, const struct space *space,
+                            const char *device, struct measured_rows *out, struct error *err)
+{
+    char path[PATH_BYTES];
+    enum err rc = data_find_measurements(tree, space, device, path, NULL, err);
+
+    memset(out, 0, sizeof *out);
+    rc = rc != ERR_OK ? rc : measured_rows_read(space, path, out, err);
+    return rc == ERR_NOT_FOUND ? ERR_OK : rc; /* also where it was removed a moment ago */
 }
 
 void measured_rows_close(struct measured_rows *rows)

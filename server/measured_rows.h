@@ -20,6 +20,10 @@ struct measured_rows {
 enum err measured_rows_parse(const struct space *space, const char *bytes, size_t size,
                              struct measured_rows *out, struct error *err);
 
+/* Reads a file of them. Messages begin with its path. */
+enum err measured_rows_read(const struct space *space, const char *path, struct measured_rows *out,
+                            struct error *err);
+
 /* Reads what is stored of a device by any spelling of its name (data_find_measurements()). None is
  * no error: n is 0 then. */
 enum err measured_rows_load(const struct data_tree *tree, const struct space *space,

@@ -13,6 +13,7 @@
 #include "core/mem.h"
 #include "proto/safetensors.h"
 #include "server/model_store.h"
+#include "server/shipped.h"
 
 static const char file_ending[] = ".safetensors";
 
@@ -265,6 +266,39 @@ static enum err add_directory(struct model_list *list, const char *root, const s
     return rc;
 }
 
+/* Adds a shipped file, unless its name leads to another one. */
+static enum err add_shipped_file(struct model_list *list, const char *root,
+                                 const struct space *space, const char *name, const char *path,
+                                 struct error *err)
+{
+    return check_reachable(root, space, name, path, NULL) == ERR_OK
+               ? add_file(list, root, space, name, path, err)
+               : ERR_OK;
+}
+
+/* Adds what ships: the named models that the root lacks, and the default by its other name. */
+static enum err add_shipped(struct model_list *list, const char *root, const struct space *space,
+                            struct error *err)
+{
+    static const char prefix[] = "pretrainmodel-";
+    struct names stems = {0};
+    char directory[PATH_BYTES];
+    char path[PATH_BYTES];
+    enum err rc = path_format(directory, err, "%s/result/%s", shipped_directory(), space->name);
+
+    if (shipped_directory()[0] == '\0' || strcmp(shipped_directory(), root) == 0) {
+        return ERR_OK; /* nothing, or nothing besides */
+    }
+    rc = rc != ERR_OK ? rc : list_stems(directory, prefix, &stems, err);
+    for (size_t i = 0; rc == ERR_OK && i < stems.n; i++) {
+        rc = path_format(path, err, "%s/%s%s%s", directory, prefix, stems.items[i], file_ending);
+        rc = rc != ERR_OK ? rc : add_shipped_file(list, root, space, stems.items[i], path, err);
+    }
+    names_close(&stems);
+    rc = rc != ERR_OK ? rc : path_format(path, err, "%s/pretrainmodel%s", directory, file_ending);
+    return rc != ERR_OK ? rc : add_shipped_file(list, root, space, MODEL_STORE_SHIPPED, path, err);
+}
+
 /* By version, then what is no model by its path. */
 static int compare_items(const void *a, const void *b)
 {
@@ -289,6 +323,7 @@ enum err model_list_load(const char *root, const struct space *space, struct mod
     rc = rc != ERR_OK ? rc : path_format(path, err, "%s/result/%s", root, space->name);
     rc = rc != ERR_OK ? rc
                       : add_directory(&list, root, space, path, "pretrainmodel-", &n_files, err);
+    rc = rc != ERR_OK ? rc : add_shipped(&list, root, space, err);
     rc = rc != ERR_OK ? rc : path_format(path, err, "%s/result/%s/models", root, space->name);
     rc = rc != ERR_OK ? rc : add_directory(&list, root, space, path, "", &n_files, err);
     if (rc != ERR_OK) {

@@ -17,8 +17,8 @@ struct model_item {
     struct model_info info;
     const struct predictor_kind *kind; /* NULL: no model, `error` says why */
     char *error;                       /* owned */
-    struct names names; /* "default", those of named files, then the files under models/ that are
-                           not named after the version; of a file that is no model its own */
+    struct names names; /* "default", those of named files, "shipped", then the files under models/
+                           that are not named after the version; of a file that is no model its own */
     char *path;         /* owned: the first of its files, of which the rest tells */
     uint64_t size_bytes;
     struct timespec modified;

@@ -49,14 +49,18 @@ static size_t own_part(void)
     return part - 1;
 }
 
-/* Takes a model over into a fresh served one, with the registry's own use in every part; NULL for
- * want of memory. */
-static struct served_model *serve(struct model *model)
+/* Takes a model over into a fresh served one, with the registry's own use in every part. */
+static enum err serve(struct model *model, struct served_model **out, struct error *err)
 {
-    struct served_model *served = mem_calloc(1, sizeof *served);
+    struct served_model *served;
+    enum err rc = model_prepare(model, err);
 
+    if (rc != ERR_OK) {
+        return rc;
+    }
+    served = mem_calloc(1, sizeof *served);
     if (served == NULL) {
-        return NULL;
+        return error_set(err, ERR_NOMEM, "no memory to serve a model");
     }
     served->model = *model;
     memset(model, 0, sizeof *model);
@@ -66,7 +70,8 @@ static struct served_model *serve(struct model *model)
         served->uses[i].served = served;
         served->uses[i].n_users = 1;
     }
-    return served;
+    *out = served;
+    return ERR_OK;
 }
 
 /* Drops one use. The last one of a part cannot be followed by another there, for the registry's own
@@ -115,13 +120,13 @@ static void replace(struct model_registry *registry, const struct space *space,
 enum err model_registry_put(struct model_registry *registry, struct model *model, struct error *err)
 {
     const struct space *space = model->predictor->space;
-    struct served_model *served = serve(model);
+    struct served_model *served;
+    enum err rc = serve(model, &served, err);
 
-    if (served == NULL) {
-        return error_set(err, ERR_NOMEM, "no memory to serve a model");
+    if (rc == ERR_OK) {
+        replace(registry, space, served);
     }
-    replace(registry, space, served);
-    return ERR_OK;
+    return rc;
 }
 
 void model_registry_remove(struct model_registry *registry, const struct space *space)
@@ -222,10 +227,11 @@ static enum err fill_place(struct model_registry *registry, struct named_model *
                            const struct space *space, const char *name,
                            const struct found_file *found, struct model *model, struct error *err)
 {
-    struct served_model *served = serve(model);
+    struct served_model *served;
+    enum err rc = serve(model, &served, err);
 
-    if (served == NULL) {
-        return error_set(err, ERR_NOMEM, "no memory to serve a model");
+    if (rc != ERR_OK) {
+        return rc;
     }
     drop(registry, place->served);
     place->served = served;

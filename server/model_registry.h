@@ -53,7 +53,7 @@ struct model_registry {
 enum err model_registry_init(struct model_registry *registry, struct error *err);
 
 /* Serves `model`, whose content is taken over, in its space's place; what it replaces ends with its
- * last user. ERR_NOMEM leaves everything as it was. */
+ * last user. Errors of model_prepare() and ERR_NOMEM leave everything as it was. */
 enum err model_registry_put(struct model_registry *registry, struct model *model,
                             struct error *err);
 

@@ -10,10 +10,37 @@
 #include "proto/safetensors.h"
 #include "server/model_list.h"
 #include "server/result_tree.h"
+#include "server/shipped.h"
+
+/* The file of a model below a root, into `out` (PATH_BYTES): the served one's, or for another name
+ * than "default" that of the name. */
+static enum err file_of(const struct space *space, const char *name, char *out, struct error *err)
+{
+    return strcmp(name, "default") == 0
+               ? path_format(out, err, "result/%s/pretrainmodel.safetensors", space->name)
+               : path_format(out, err, "result/%s/pretrainmodel-%s.safetensors", space->name, name);
+}
 
 enum err model_store_path(const char *root, const struct space *space, char *out, struct error *err)
 {
-    return path_format(out, err, "%s/result/%s/pretrainmodel.safetensors", root, space->name);
+    char file[PATH_BYTES];
+    enum err rc = file_of(space, "default", file, err);
+
+    return rc != ERR_OK ? rc : shipped_resolve(root, file, out, err);
+}
+
+/* Leads to the shipped default where nothing stands at the path `out` and there is one. */
+static enum err find_shipped_default(const struct space *space, char *out, struct error *err)
+{
+    char file[PATH_BYTES];
+    char path[PATH_BYTES];
+    enum err rc = file_of(space, "default", file, err);
+
+    if (rc != ERR_OK || shipped_directory()[0] == '\0' || path_is_there(out)) {
+        return rc;
+    }
+    rc = path_format(path, err, "%s/%s", shipped_directory(), file);
+    return rc == ERR_OK && path_is_file(path) ? path_format(out, err, "%s", path) : rc;
 }
 
 enum err model_store_named_path(const char *root, const struct space *space, const char *name,
@@ -29,9 +56,11 @@ enum err model_store_named_path(const char *root, const struct space *space, con
     if (rc == ERR_OK && path_is_file(path)) {
         return path_format(out, err, "%s", path);
     }
-    return rc != ERR_OK ? rc
-                        : path_format(out, err, "%s/result/%s/pretrainmodel-%s.safetensors", root,
-                                      space->name, name);
+    rc = rc != ERR_OK ? rc : file_of(space, name, path, err);
+    rc = rc != ERR_OK ? rc : shipped_resolve(root, path, out, err);
+    return rc == ERR_OK && strcmp(name, MODEL_STORE_SHIPPED) == 0
+               ? find_shipped_default(space, out, err)
+               : rc;
 }
 
 /* Whether `path` is one of PyTorch's that does not exist; then `out` is its sibling. */
@@ -139,26 +168,18 @@ static enum err stage_previous(const char *root, const struct space *space, cons
     return rc;
 }
 
-/* Where a model is written: the served one's place, or that of its name. */
-static enum err save_path(const char *root, const struct space *space, const char *name, char *out,
-                          struct error *err)
-{
-    enum err rc = name != NULL ? model_name_validate(name, err) : ERR_OK;
-
-    if (rc != ERR_OK || name == NULL || strcmp(name, "default") == 0) {
-        return rc != ERR_OK ? rc : model_store_path(root, space, out, err);
-    }
-    return path_format(out, err, "%s/result/%s/pretrainmodel-%s.safetensors", root, space->name,
-                       name);
-}
-
-/* Puts the bytes of a model file in a place, and keeps what was there. */
-static enum err replace_file(const char *root, const struct space *space, const char *path,
-                             const char *bytes, size_t size, struct error *err)
+/* Puts the bytes of a model file at `file` below the root, and keeps what it takes the place of:
+ * the root's own file, or the shipped one that was read until now. `path` (PATH_BYTES) receives where
+ * it was written. */
+static enum err replace_file(const char *root, const struct space *space, const char *file,
+                             const char *bytes, size_t size, char *path, struct error *err)
 {
     struct result_batch batch = {0};
-    enum err rc = stage_previous(root, space, path, bytes, size, &batch, err);
+    char previous[PATH_BYTES];
+    enum err rc = path_format(path, err, "%s/%s", root, file);
 
+    rc = rc != ERR_OK ? rc : shipped_resolve(root, file, previous, err);
+    rc = rc != ERR_OK ? rc : stage_previous(root, space, previous, bytes, size, &batch, err);
     rc = rc != ERR_OK ? rc : result_stage(&batch, path, bytes, size, err);
     rc = rc != ERR_OK ? rc : result_commit(&batch, err);
     result_close(&batch);
@@ -169,12 +190,14 @@ enum err model_store_save(const char *root, const char *name, const struct model
                           struct error *err)
 {
     const struct space *space = model->predictor->space;
+    char file[PATH_BYTES];
     char *bytes = NULL;
     size_t size = 0;
-    enum err rc = save_path(root, space, name, path, err);
+    enum err rc = name != NULL ? model_name_validate(name, err) : ERR_OK;
 
+    rc = rc != ERR_OK ? rc : file_of(space, name != NULL ? name : "default", file, err);
     rc = rc != ERR_OK ? rc : model_encode(model, &bytes, &size, err);
-    rc = rc != ERR_OK ? rc : replace_file(root, space, path, bytes, size, err);
+    rc = rc != ERR_OK ? rc : replace_file(root, space, file, bytes, size, path, err);
     mem_free(bytes);
     return rc;
 }
@@ -199,13 +222,15 @@ enum err model_store_activate(const char *root, const struct space *space, const
 {
     struct model model = {0};
     char from[PATH_BYTES];
+    char file[PATH_BYTES];
     char to[PATH_BYTES];
     bool is_by_version = false;
     char *bytes = NULL;
     size_t size = 0;
     enum err rc = model_list_find_path(root, space, name, from, &is_by_version, err);
 
-    rc = rc != ERR_OK ? rc : model_store_path(root, space, to, err);
+    rc = rc != ERR_OK ? rc : file_of(space, "default", file, err);
+    rc = rc != ERR_OK ? rc : path_format(to, err, "%s/%s", root, file);
     rc = rc != ERR_OK ? rc : file_read(from, SAFETENSORS_MAX_FILE_BYTES, &bytes, &size, err);
     if (rc != ERR_OK) {
         return rc;
@@ -217,7 +242,7 @@ enum err model_store_activate(const char *root, const struct space *space, const
         rc = model_list_confirm(&model, name, err);
     }
     if (rc == ERR_OK && strcmp(from, to) != 0) {
-        rc = replace_file(root, space, to, bytes, size, err);
+        rc = replace_file(root, space, file, bytes, size, to, err);
     }
     mem_free(bytes);
     if (rc != ERR_OK) {

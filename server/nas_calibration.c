@@ -3,8 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "core/calibration.h"
-#include "server/run_calibrate.h"
+#include "server/measured_rows.h"
 
 bool nas_is_calibrated(const struct job_nas_params *params)
 {
@@ -21,7 +20,6 @@ enum err nas_find_target(const struct data_tree *tree, const struct space *space
                          struct error *err)
 {
     const struct job_nas_target *target = &params->targets[i];
-    struct device_rows rows = {0};
     struct device_sheet sheet = {.hardware = target->hardware};
     enum err rc = ERR_OK;
 
@@ -33,11 +31,9 @@ enum err nas_find_target(const struct data_tree *tree, const struct space *space
     if (rc == ERR_NOT_FOUND && params->n_measured > 0) {
         (void)snprintf(sheet.name, sizeof sheet.name, "%s", target->device);
         rc = ERR_OK;
-    } else if (rc == ERR_NOT_FOUND && params->calibrate &&
-               device_rows_find(tree, space, target->device, &rows, sheet.name, NULL) == ERR_OK) {
-        rc = ERR_OK;
+    } else if (rc == ERR_NOT_FOUND && params->calibrate) {
+        rc = data_is_measured(tree, space, target->device, sheet.name, err);
     }
-    device_rows_close(&rows);
     if (rc == ERR_OK) {
         *out = sheet;
     }
@@ -45,35 +41,28 @@ enum err nas_find_target(const struct data_tree *tree, const struct space *space
 }
 
 static enum err calibrate(const struct model *model, const struct device_sheet *sheet,
-                          const struct device_rows *rows, size_t i, struct nas_calibration *out,
-                          struct error *err)
+                          const struct measured_rows *rows, struct fitted **out, struct error *err)
 {
-    enum err rc = run_calibrate(model, nas_has_hardware(sheet) ? &sheet->hardware : NULL, rows,
-                                &out->of[i], err);
-
-    if (rc == ERR_OK) {
-        out->n_measurements[i] = rows->n;
-    }
-    return rc;
+    return fitted_create(model, nas_has_hardware(sheet) ? &sheet->hardware : NULL, rows->genes,
+                         rows->latency_ms, rows->n, out, err);
 }
 
 /* By what is stored of the target, which may be nothing. */
 static enum err calibrate_stored(const struct data_tree *tree, const struct model *model,
-                                 const struct device_sheet *sheet, size_t i,
-                                 struct nas_calibration *out, struct error *err)
+                                 const struct device_sheet *sheet, struct fitted **out,
+                                 struct error *err)
 {
-    struct device_rows rows = {0};
+    struct measured_rows rows = {0};
     enum err rc;
 
     if (sheet->name[0] == '\0') {
         return ERR_OK;
     }
-    rc = device_rows_find(tree, model->predictor->space, sheet->name, &rows, NULL, err);
-    if (rc == ERR_NOT_FOUND) {
-        return ERR_OK;
+    rc = measured_rows_load(tree, model->predictor->space, sheet->name, &rows, err);
+    if (rc == ERR_OK && rows.n > 0) {
+        rc = calibrate(model, sheet, &rows, out, err);
     }
-    rc = rc != ERR_OK ? rc : calibrate(model, sheet, &rows, i, out, err);
-    device_rows_close(&rows);
+    measured_rows_close(&rows);
     return rc;
 }
 
@@ -81,17 +70,17 @@ enum err nas_calibrate(const struct data_tree *tree, const struct model *model,
                        const struct job_nas_params *params, const struct device_sheet *sheets,
                        struct nas_calibration *out, struct error *err)
 {
-    const struct device_rows given = {params->measured_genes, params->measured_ms,
-                                      params->n_measured};
+    const struct measured_rows given = {params->measured_genes, params->measured_ms,
+                                        params->n_measured};
     size_t n = 0;
     enum err rc = ERR_OK;
 
     if (given.n > 0) {
-        return calibrate(model, &sheets[0], &given, 0, out, err);
+        return calibrate(model, &sheets[0], &given, &out->of[0], err);
     }
     for (size_t i = 0; rc == ERR_OK && params->calibrate && i < params->n_targets; i++) {
-        rc = calibrate_stored(tree, model, &sheets[i], i, out, err);
-        n += out->n_measurements[i];
+        rc = calibrate_stored(tree, model, &sheets[i], &out->of[i], err);
+        n += out->of[i] != NULL ? 1 : 0;
     }
     if (rc == ERR_OK && params->calibrate && n == 0) {
         rc = error_set(err, ERR_NOT_FOUND, "there are no measurements of %s for %s",
@@ -106,7 +95,7 @@ enum err nas_calibrate(const struct data_tree *tree, const struct model *model,
 void nas_calibration_close(struct nas_calibration *calibration)
 {
     for (size_t i = 0; i < JOB_MAX_TARGETS; i++) {
-        calibration_destroy(calibration->of[i]);
+        fitted_unref(calibration->of[i]);
     }
     memset(calibration, 0, sizeof *calibration);
 }

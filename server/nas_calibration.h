@@ -5,14 +5,12 @@
 #include "core/error.h"
 #include "proto/job.h"
 #include "proto/msg_device.h"
+#include "server/calibrator.h"
 #include "server/data_tree.h"
 
-struct calibration;
-
-/* By target; of one without measurements NULL and 0. */
+/* By target; NULL for one without measurements. */
 struct nas_calibration {
-    struct calibration *of[JOB_MAX_TARGETS]; /* owned */
-    size_t n_measurements[JOB_MAX_TARGETS];
+    struct fitted *of[JOB_MAX_TARGETS]; /* a use of each */
 };
 
 /* Looks target `i` up. Where it is measured, by the search's order or, if the order says so, as is

@@ -60,6 +60,14 @@ void notify_ready(const char *status)
     (void)notify_send(message);
 }
 
+void notify_main_pid(long pid, const char *status)
+{
+    char message[MESSAGE_BYTES];
+
+    (void)snprintf(message, sizeof message, "MAINPID=%ld\nREADY=1\nSTATUS=%s", pid, status);
+    (void)notify_send(message);
+}
+
 void notify_reloading(void)
 {
     char message[MESSAGE_BYTES];
@@ -72,11 +80,13 @@ void notify_reloading(void)
     (void)notify_send(message);
 }
 
-void notify_stopping(const char *status)
+void notify_stopping(const char *status, uint64_t longest_ms)
 {
     char message[MESSAGE_BYTES];
 
-    (void)snprintf(message, sizeof message, "STOPPING=1\nSTATUS=%s", status);
+    (void)snprintf(message, sizeof message,
+                   "STOPPING=1\nEXTEND_TIMEOUT_USEC=%" PRIu64 "\nSTATUS=%s", longest_ms * 1000,
+                   status);
     (void)notify_send(message);
 }
 

@@ -11,11 +11,15 @@
 /* Clients are served; `status` is a sentence for people, without line breaks. */
 void notify_ready(const char *status);
 
+/* Another process serves from now on, and is the one to watch. */
+void notify_main_pid(long pid, const char *status);
+
 /* Settings are read again; notify_ready() says when that is done. */
 void notify_reloading(void);
 
-/* A stop has begun. */
-void notify_stopping(const char *status);
+/* A stop has begun, which may take `longest_ms`: the supervisor waits that long, even where it was
+ * told a shorter time. */
+void notify_stopping(const char *status, uint64_t longest_ms);
 
 /* The main loop lives. */
 void notify_watchdog(void);

@@ -26,13 +26,17 @@ enum {
     EXPORT = 1 << COMMAND_EXPORT,
     NAS = 1 << COMMAND_NAS,
     SUGGEST = 1 << COMMAND_SUGGEST,
+    BACKUP = 1 << COMMAND_BACKUP,
+    HEALTH = 1 << COMMAND_HEALTH,
     FITS = TRAIN | TEST,
-    RUNS = FITS | NAS,        /* the reference's modes */
-    SERVICE = SERVE | CONFIG, /* these take the settings too */
+    RUNS = FITS | NAS,                          /* the reference's modes */
+    SERVICE = SERVE | CONFIG | BACKUP | HEALTH, /* these take the settings too */
     ROOTED =
         SERVICE | RUNS | PREDICT | SUGGEST | COSTS | TOKEN, /* these look at the root's files */
+    LOADS = SERVE | RUNS | PREDICT | SUGGEST, /* of these, predictors and device sheets */
     ALL = ROOTED | ROUTES | JOBS | EXPORT,
-    WORDS = PREDICT | SUGGEST | COSTS | JOBS | EXPORT, /* these take positional arguments */
+    WORDS =
+        PREDICT | SUGGEST | COSTS | JOBS | EXPORT | BACKUP, /* these take positional arguments */
 };
 
 static const struct {
@@ -54,6 +58,9 @@ static const struct {
     {COMMAND_TOKEN, "token", "", "draw a token for a client of the service"},
     {COMMAND_JOBS, "jobs", "ACTION [ID|FILE]",
      "list, show ID, wait ID, cancel ID, submit FILE: jobs of a running service"},
+    {COMMAND_BACKUP, "backup", "DIRECTORY",
+     "copy jobs, results, data and settings of a root that may be served meanwhile"},
+    {COMMAND_HEALTH, "health", "", "ask a running service whether it is ready; 0 where it is, else 1"},
   /* clang-format on */
 };
 
@@ -88,7 +95,10 @@ static const struct flag flags[] = {
     {"mode", FLAG_MODE, 0, RUNS, 0, 0, "MODE", "train, test or nas, instead of the command's name"},
     {"root", FLAG_PATH, AT(root), ROOTED, 0, 0, "DIR",
      "where data/, result/ and config/ are; default: the current directory"},
-    {"data-path", FLAG_PATH, AT(data_path), ROOTED & ~TOKEN, 0, 0, "DIR",
+    {"shipped", FLAG_PATH, AT(shipped), LOADS, 0, 0, "DIR",
+      "predictors and device sheets to read where the root has none, laid out as a root; default: "
+      "share/dgld beside the program's own directory, where it is installed"},
+    {"data-path", FLAG_PATH, AT(data_path), ROOTED & ~(TOKEN | BACKUP | HEALTH), 0, 0, "DIR",
      "the data of the space, or a folder that holds it; default: data/ of the root"},
     {"train-devices", FLAG_TEXT, AT(train_devices), FITS, 0, 0, "A,B,...",
      "devices to learn from; default: the paper's twelve phones, of a declared space all that have "
@@ -148,6 +158,8 @@ static const struct flag flags[] = {
     {"file", FLAG_PATH, AT(file), TOKEN | EXPORT, 0, 0, "FILE",
      "of token: the tokens file to add it to, relative to the root; default: its entry is printed; "
      "of export: the file to write, whose ending names the format: .onnx or .pt"},
+    {"remove", FLAG_SWITCH, AT(is_removal), TOKEN, 0, 0, "",
+     "take the entry of that name out of the file instead, whose token opens nothing any more"},
     {"nas-target-device", FLAG_TEXT, AT(nas_target_device), NAS, 0, 0, "A,B,...",
      "the phone to search for; of several the network holds on all"},
     {"latency-constraint", FLAG_TEXT, AT(latency_constraint), NAS, 0, 0, "X,...",
@@ -163,7 +175,8 @@ static const struct flag flags[] = {
     {"macs-max", FLAG_TEXT, AT(macs_max), NAS, 0, 0, "N", "most multiply-accumulates"},
     {"params-max", FLAG_TEXT, AT(params_max), NAS, 0, 0, "N", "most parameters"},
     {"method", FLAG_TEXT, AT(method), NAS, 0, 0, "NAME",
-     "exhaustive or genetic; default: exhaustive where all architectures can be listed"},
+     "exhaustive or genetic; default: exhaustive where all architectures can be listed, as those of "
+     "a table of accuracies; genetic looks at such a table's rows alone, too"},
     {"population-size", FLAG_TEXT, AT(population_size), NAS, 0, 0, "N",
      "of the genetic search, default 100; each of these selects it"},
     {"generations", FLAG_TEXT, AT(generations), NAS, 0, 0, "N", "likewise, default 100"},
@@ -178,18 +191,21 @@ static const struct flag flags[] = {
     {"GENE-LENGTH", FLAG_WHOLE, AT(gene_length), NAS, 1, SPACE_MAX_GENES, "N", ""},
     {"export", FLAG_TEXT, AT(export_formats), NAS, 0, 0, "A,B",
      "files of the network that is found: onnx,torchscript (default), one of them, or none"},
-    {"url", FLAG_TEXT, AT(url), JOBS, 0, 0, "URL",
-     "of the service; default: DGLD_URL of the environment, or http://127.0.0.1:8080"},
+    {"url", FLAG_TEXT, AT(url), JOBS | HEALTH, 0, 0, "URL",
+     "of the service; default of jobs: DGLD_URL of the environment, or http://127.0.0.1:8080; of health: "
+     "the one on this machine that these settings start, whatever its certificate is called"},
     {"token-file", FLAG_PATH, AT(token_file), JOBS, 0, 0, "FILE",
      "file that holds the token to show; default: DGLD_TOKEN of the environment, or none"},
-    {"cacert", FLAG_PATH, AT(ca_file), JOBS, 0, 0, "FILE",
+    {"cacert", FLAG_PATH, AT(ca_file), JOBS | HEALTH, 0, 0, "FILE",
      "certificates that an https service is believed by; default: those of the system"},
+    {"live", FLAG_SWITCH, AT(is_live), HEALTH, 0, 0, "",
+     "ask whether it lives (/healthz), be it loading or stopping, rather than whether it is ready (/readyz)"},
     {"state", FLAG_TEXT, AT(state), JOBS, 0, 0, "STATE",
      "to list: queued, running, succeeded, failed or cancelled"},
     {"kind", FLAG_TEXT, AT(kind), JOBS, 0, 0, "KIND", "to list: train, test or nas"},
     {"limit", FLAG_WHOLE, AT(limit), JOBS, 1, 10000000, "N",
      "how many jobs to list, the newest first; default: 100"},
-    {"json", FLAG_SWITCH, AT(is_json), RUNS | PREDICT | SUGGEST | COSTS | CONFIG | TOKEN | JOBS | EXPORT,
+    {"json", FLAG_SWITCH, AT(is_json), RUNS | PREDICT | SUGGEST | COSTS | CONFIG | TOKEN | JOBS | EXPORT | BACKUP,
      0, 0,
      "", "answer in JSON"},
     {"markdown", FLAG_SWITCH, AT(is_markdown), CONFIG, 0, 0, "",
@@ -486,7 +502,7 @@ static enum err check_flags(const struct options *options, const bool *seen, str
 
 enum err options_parse(int argc, char **argv, struct options *out, struct error *err)
 {
-    struct options options = {.root = "."};
+    struct options options = {.root = ".", .arguments = argv};
     struct arguments arguments = {.argc = argc, .argv = argv, .at = 1};
     bool seen[N_FLAGS] = {false};
     bool is_flags_end = false;
@@ -515,7 +531,7 @@ enum err options_parse(int argc, char **argv, struct options *out, struct error 
         rc = error_set(
             err, ERR_USAGE,
             "say what to do: serve, train, test, nas, predict, suggest, costs, export, config, "
-            "token or jobs");
+            "token, jobs, backup or health");
     }
     if (rc == ERR_OK && options.command != COMMAND_NONE) {
         rc = check_flags(&options, seen, err);

@@ -25,6 +25,8 @@ enum command {
     COMMAND_EXPORT,
     COMMAND_NAS,
     COMMAND_SUGGEST,
+    COMMAND_BACKUP,
+    COMMAND_HEALTH,
 };
 
 /* Texts are borrowed from argv. A text that was not given is NULL, unless the table has a default.
@@ -32,7 +34,8 @@ enum command {
 struct options {
     enum command command;
     bool is_help, is_version;
-    const char *root, *data_path, *search_space;
+    char *const *arguments; /* main()'s, the program's name first */
+    const char *root, *shipped, *data_path, *search_space;
     const char *load_path, *train_devices, *test_devices, *predictor;
     const char *hardware, *device, *architectures_file;
     const char *config;
@@ -41,10 +44,12 @@ struct options {
     int64_t epoch;        /* 0 where it was not given */
     double learning_rate; /* likewise */
     const char *name, *model;
-    const char *target, *accuracy_data;                    /* of train */
-    const char *role, *file;                               /* of token; `file` of export too */
-    const char *url, *token_file, *ca_file, *state, *kind; /* of jobs */
-    int64_t limit;                                         /* 0 where it was not given */
+    const char *target, *accuracy_data; /* of train */
+    const char *role, *file;            /* of token; `file` of export too */
+    bool is_removal;                    /* of token */
+    const char *url, *token_file, *ca_file, *state,
+        *kind;     /* of jobs; the first and third of health */
+    int64_t limit; /* 0 where it was not given */
     /* of nas; numbers as text, which the command reads */
     const char *nas_target_device, *latency_constraint, *latency_constraint_ms;
     const char *objective, *method, *confidence, *macs_max, *params_max, *export_formats;
@@ -60,6 +65,7 @@ struct options {
     const char *calibrate;    /* NULL: not given; a number of test */
     const char *measurements; /* of predict and nas */
     bool is_holdout;          /* holdout was given */
+    bool is_live;             /* of health */
     bool is_json, is_markdown, is_defaults;
     const char *without_effect; /* the first flag given that is read and has no effect */
     const char **words;         /* (n_words), owned; positional arguments */

@@ -20,4 +20,8 @@ bool path_is_open_to_all(const char *path);
 
 bool path_is_file(const char *path);
 
+/* Whether anything stands at the path that may be looked at, or must not be: only what is certainly
+ * absent is not there. */
+bool path_is_there(const char *path);
+
 #endif

@@ -1,3 +1,4 @@
+#define _GNU_SOURCE /* CLOCK_BOOTTIME */ // NOLINT(bugprone-reserved-identifier)
 #include "server/process.h"
 
 #include <dirent.h>
@@ -26,6 +27,11 @@ static bool read_start(const char *path, char *out, size_t size)
     return got > 0;
 }
 
+static double seconds(const struct timespec *time)
+{
+    return (double)time->tv_sec + 1e-9 * (double)time->tv_nsec;
+}
+
 /* Fields of proc(5)'s stat, numbered as there; the second is a name that may hold anything, so they
  * are counted from its closing parenthesis. */
 enum { FIRST_AFTER_NAME = 3, N_THREADS = 20, START_TICKS = 22, VIRTUAL_BYTES = 23, PAGES = 24 };
@@ -48,19 +54,18 @@ static bool read_stat(uint64_t fields[PAGES + 1])
 }
 
 /* When a process started that did so `ticks` after the system: the clock less what has passed since
- * then. Found once, since it would waver with the clock. */
+ * then. Found once, since it would waver with the clock. /proc/uptime tells the same, but not to a
+ * service that may see of /proc only what is of processes. */
 static double find_start_time_s(uint64_t ticks)
 {
     static _Atomic double found;
     double start = atomic_load(&found);
-    char text[64];
-    struct timespec now;
+    struct timespec now, uptime;
 
-    if (start == 0 && read_start("/proc/uptime", text, sizeof text)) {
+    if (start == 0 && clock_gettime(CLOCK_BOOTTIME, &uptime) == 0) {
         double expected = 0;
         (void)clock_gettime(CLOCK_REALTIME, &now);
-        start = (double)now.tv_sec + 1e-9 * (double)now.tv_nsec - strtod(text, NULL) +
-                (double)ticks / (double)sysconf(_SC_CLK_TCK);
+        start = seconds(&now) - seconds(&uptime) + (double)ticks / (double)sysconf(_SC_CLK_TCK);
         if (!atomic_compare_exchange_strong(&found, &expected, start)) {
             start = expected; /* another thread was first */
         }
@@ -101,7 +106,7 @@ bool process_read(struct process_figures *out)
     }
     (void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &cpu); /* finer than the ticks in stat */
     (void)getrlimit(RLIMIT_NOFILE, &limit);
-    out->cpu_s = (double)cpu.tv_sec + 1e-9 * (double)cpu.tv_nsec;
+    out->cpu_s = seconds(&cpu);
     out->start_time_s = find_start_time_s(fields[START_TICKS]);
     out->n_threads = fields[N_THREADS];
     out->virtual_bytes = fields[VIRTUAL_BYTES];

@@ -5,18 +5,20 @@
 
 #include "core/device.h"
 #include "core/mem.h"
+#include "server/unmeasured.h"
 
 enum { CHUNK_ROWS = 1024 }; /* what a step works on stays in the first level of cache */
 
 /* One request under way, and room for a chunk of it. */
 struct run {
-    const struct predictor *predictor;
+    const struct model *model;
+    const struct space *space;
     const struct infer_request *request;
     struct infer_rows architectures, devices;
-    size_t done;                  /* rows */
-    bool has_factor;              /* one device for all ... */
-    double factor;                /* ... with this k */
-    double a[CHUNK_ROWS];         /* A, then ms */
+    size_t done;     /* rows */
+    bool has_factor; /* one device for all ... */
+    double factor;   /* ... with this factor */
+    double rate[CHUNK_ROWS];
     double factors[CHUNK_ROWS];   /* where each row has a device of its own */
     float latency_ms[CHUNK_ROWS]; /* what is written */
     double *hardware;             /* (CHUNK_ROWS, 4), in `block` */
@@ -24,16 +26,16 @@ struct run {
     unsigned char block[];
 };
 
-static struct run *run_create(const struct predictor *predictor,
-                              const struct infer_request *request)
+static struct run *run_create(const struct model *model, const struct infer_request *request)
 {
     const size_t n_rows = request->n < CHUNK_ROWS ? request->n : CHUNK_ROWS;
     const size_t hardware_bytes = (n_rows + 1) * HARDWARE_N_FIELDS * sizeof(double);
-    const size_t genes_bytes = n_rows * predictor->space->n_genes * sizeof(int32_t);
+    const size_t genes_bytes = n_rows * model->predictor->space->n_genes * sizeof(int32_t);
     struct run *run = mem_calloc(1, sizeof *run + hardware_bytes + genes_bytes);
 
     if (run != NULL) {
-        run->predictor = predictor;
+        run->model = model;
+        run->space = model->predictor->space;
         run->request = request;
         run->hardware = (void *)run->block; /* aligned: it follows pointers */
         run->genes = (void *)(run->block + hardware_bytes);
@@ -43,7 +45,7 @@ static struct run *run_create(const struct predictor *predictor,
     return run;
 }
 
-/* k of the next n rows of hardware. */
+/* Factors of the next n rows of hardware. */
 static enum err read_factors(struct run *run, size_t n, double *factors, struct error *err)
 {
     const size_t first = run->devices.next;
@@ -59,22 +61,25 @@ static enum err read_factors(struct run *run, size_t n, double *factors, struct 
         if (rc != ERR_OK) {
             return error_wrap(err, INFER_HARDWARE "[%zu][%zu]", first + i, bad_field);
         }
-        factors[i] = hardware_factor(&hw);
+        factors[i] = unmeasured_factor(run->model, &hw);
     }
     return rc;
 }
 
-/* A of the next n rows. Bytes take the short way; what they cannot say goes by genes. */
+/* Rates of the next n rows. Bytes take the predictor's short way, where it is asked; all else goes by
+ * genes. */
 static enum err predict_rows(struct run *run, size_t n, struct error *err)
 {
-    const struct space *space = run->predictor->space;
-    const uint8_t *bytes = infer_rows_bytes(&run->architectures, n, (uint8_t *)run->genes);
+    const struct space *space = run->space;
+    const uint8_t *bytes = run->model->prior == NULL
+                               ? infer_rows_bytes(&run->architectures, n, (uint8_t *)run->genes)
+                               : NULL;
     size_t bad_row = 0;
     size_t bad_gene = 0;
     enum err rc;
 
     if (bytes != NULL) {
-        rc = predictor_predict_bytes(run->predictor, bytes, n, run->a, &bad_row, err);
+        rc = predictor_predict_bytes(run->model->predictor, bytes, n, run->rate, &bad_row, err);
         return rc != ERR_INVALID ? rc
                                  : error_wrap(err, INFER_ARCHITECTURE "[%zu]", run->done + bad_row);
     }
@@ -85,17 +90,17 @@ static enum err predict_rows(struct run *run, size_t n, struct error *err)
             return error_wrap(err, INFER_ARCHITECTURE "[%zu]", run->done + i);
         }
     }
-    return rc != ERR_OK ? rc : predictor_predict(run->predictor, run->genes, n, run->a, NULL, err);
+    return rc != ERR_OK ? rc : unmeasured_predict(run->model, run->genes, n, run->rate, NULL, err);
 }
 
-/* A to milliseconds in single precision. */
+/* Rates to milliseconds in single precision. */
 static enum err scale_rows(struct run *run, size_t n, struct error *err)
 {
     float largest = 0.0F;
 
     for (size_t i = 0; i < n; i++) {
         double factor = run->has_factor ? run->factor : run->factors[i];
-        run->latency_ms[i] = (float)(run->a[i] * factor);
+        run->latency_ms[i] = (float)(run->rate[i] * factor);
         largest = run->latency_ms[i] > largest ? run->latency_ms[i] : largest;
     }
     return isfinite(largest)
@@ -117,10 +122,10 @@ static enum err run_chunk(struct run *run, size_t n, unsigned char *out, struct 
     return rc;
 }
 
-enum err run_infer(const struct predictor *predictor, const struct infer_request *request,
+enum err run_infer(const struct model *model, const struct infer_request *request,
                    unsigned char *out, struct error *err)
 {
-    struct run *run = run_create(predictor, request);
+    struct run *run = run_create(model, request);
     enum err rc = ERR_OK;
 
     if (run == NULL) {

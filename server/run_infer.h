@@ -5,13 +5,13 @@
 #define DGLD_SERVER_RUN_INFER_H
 
 #include "core/error.h"
-#include "core/predictor.h"
+#include "proto/model_file.h"
 #include "proto/msg_infer.h"
 
 /* Writes latency_ms (request->n, FP32 in the order of the host, which is little-endian) to `out`,
  * that need not be aligned. ERR_INVALID names the row and the gene or field that is wrong. Where it
  * fails, `out` holds nothing of use. */
-enum err run_infer(const struct predictor *predictor, const struct infer_request *request,
+enum err run_infer(const struct model *model, const struct infer_request *request,
                    unsigned char *out, struct error *err);
 
 #endif

@@ -11,6 +11,7 @@
 #include "core/search_genetic.h"
 #include "core/search_pareto.h"
 #include "server/network_file.h"
+#include "server/unmeasured.h"
 
 /* Architectures that are predicted between two looks whether to stop: some milliseconds' worth, of a
  * predictor that looks them up and of one that computes. */
@@ -22,14 +23,16 @@ struct search {
     const struct job_nas_params *params;
     const struct nas_hooks *hooks;
     const struct space *space;
-    double factors[JOB_MAX_TARGETS]; /* k of each device */
-    double level, quantile;          /* of intervals */
-    struct job_progress told;        /* last */
+    double factors[JOB_MAX_TARGETS]; /* of each device that is not measured */
+    bool is_any_unmeasured;
+    double level, quantile;   /* of intervals */
+    struct job_progress told; /* last */
     /* for architectures that are evaluated now: (capacity) each, owned */
     size_t capacity;
+    double *rate, *spread; /* of what is not measured (server/unmeasured.h) */
+    /* where measurements have a part, else NULL: of the predictor, and (n_targets) an architecture */
     double *a, *sd;
-    /* likewise (n_targets) each, by architecture, where measurements have a part, else NULL */
-    double *latency_ms, *spread;
+    double *latency_ms, *spread_of;
     struct search_network fastest; /* of all that were evaluated: the least beyond its limits */
     double fastest_cost;           /* infinite as long as there is none */
     double lowest_latency_ms;
@@ -37,15 +40,63 @@ struct search {
 
 static void search_close(struct search *s)
 {
+    mem_free(s->rate);
+    mem_free(s->spread);
     mem_free(s->a);
     mem_free(s->sd);
     mem_free(s->latency_ms);
-    mem_free(s->spread);
+    mem_free(s->spread_of);
+}
+
+/* The calibration of a target; NULL where there is none. */
+static const struct fitted *fitted_of(const struct search *s, size_t target)
+{
+    return s->subject->calibration != NULL ? s->subject->calibration->of[target] : NULL;
+}
+
+static void find_factors(struct search *s)
+{
+    for (size_t t = 0; t < s->params->n_targets; t++) {
+        const bool is_measured = fitted_of(s, t) != NULL;
+        s->is_any_unmeasured = s->is_any_unmeasured || !is_measured;
+        s->factors[t] = is_measured
+                            ? (double)NAN /* measurements tell */
+                            : unmeasured_factor(s->subject->model, &s->subject->sheets[t].hardware);
+    }
+}
+
+/* Room for `capacity` architectures. */
+static enum err search_alloc(struct search *s, struct error *err)
+{
+    const size_t n = s->capacity;
+    const size_t n_targets = s->params->n_targets;
+    const bool is_calibrated = s->subject->calibration != NULL;
+    const struct {
+        double **block;
+        size_t size; /* of a row */
+    } blocks[] = {
+        {&s->rate,       1                            },
+        {&s->spread,     1                            },
+        {&s->a,          is_calibrated ? 1 : 0        },
+        {&s->sd,         is_calibrated ? 1 : 0        },
+        {&s->latency_ms, is_calibrated ? n_targets : 0},
+        {&s->spread_of,  is_calibrated ? n_targets : 0},
+    };
+
+    for (size_t i = 0; i < sizeof blocks / sizeof *blocks && blocks[i].size > 0; i++) {
+        *blocks[i].block = mem_calloc(n, blocks[i].size * sizeof **blocks[i].block);
+        if (*blocks[i].block == NULL) {
+            return error_set(err, ERR_NOMEM, "no memory to search %zu architectures", n);
+        }
+    }
+    return ERR_OK;
 }
 
 static enum err search_init(struct search *s, const struct nas_subject *subject,
                             const struct nas_hooks *hooks, size_t capacity, struct error *err)
 {
+    enum err rc;
+
     *s = (struct search){
         .subject = subject,
         .params = subject->params,
@@ -54,28 +105,17 @@ static enum err search_init(struct search *s, const struct nas_subject *subject,
         .level =
             subject->params->confidence > 0.0 ? subject->params->confidence : SEARCH_DEFAULT_LEVEL,
         .capacity = capacity,
-        .a = mem_calloc(capacity, sizeof *s->a),
-        .sd = mem_calloc(capacity, sizeof *s->sd),
         .fastest_cost = INFINITY,
         .lowest_latency_ms = INFINITY,
         .told = {.stage = "predicting", .loss = NAN, .latency_ms = NAN, .seconds_left = NAN},
     };
     s->quantile = interval_quantile(s->level);
-    for (size_t t = 0; t < s->params->n_targets; t++) {
-        s->factors[t] = nas_has_hardware(&subject->sheets[t])
-                            ? hardware_factor(&subject->sheets[t].hardware)
-                            : (double)NAN; /* measurements tell */
-    }
-    if (subject->calibration != NULL) {
-        s->latency_ms = mem_calloc(capacity, s->params->n_targets * sizeof *s->latency_ms);
-        s->spread = mem_calloc(capacity, s->params->n_targets * sizeof *s->spread);
-    }
-    if (s->a == NULL || s->sd == NULL ||
-        (subject->calibration != NULL && (s->latency_ms == NULL || s->spread == NULL))) {
+    find_factors(s);
+    rc = search_alloc(s, err);
+    if (rc != ERR_OK) {
         search_close(s);
-        return error_set(err, ERR_NOMEM, "no memory to search %zu architectures", capacity);
     }
-    return ERR_OK;
+    return rc;
 }
 
 static enum err tell(const struct search *s, struct error *err)
@@ -92,29 +132,28 @@ static enum err tell(const struct search *s, struct error *err)
 static double median_ms(const struct search *s, size_t row, size_t target)
 {
     return s->latency_ms != NULL ? s->latency_ms[row * s->params->n_targets + target]
-                                 : s->a[row] * s->factors[target];
+                                 : s->rate[row] * s->factors[target];
 }
 
 /* Its spread (core/interval.h). */
 static double spread_of(const struct search *s, size_t row, size_t target)
 {
-    return s->spread != NULL ? s->spread[row * s->params->n_targets + target]
-                             : interval_spread(s->space, s->a[row], s->sd[row]);
+    return s->spread_of != NULL ? s->spread_of[row * s->params->n_targets + target]
+                                : s->spread[row];
 }
 
 /* Fills in what measurements make of a row that was predicted; without them there is nothing to do. */
 static void correct(struct search *s, const int32_t *genes, size_t row)
 {
-    const struct nas_calibration *known = s->subject->calibration;
-
-    for (size_t t = 0; known != NULL && t < s->params->n_targets; t++) {
+    for (size_t t = 0; s->latency_ms != NULL && t < s->params->n_targets; t++) {
+        const struct fitted *fitted = fitted_of(s, t);
         const size_t at = row * s->params->n_targets + t;
-        if (known->of[t] != NULL) {
-            calibration_predict(known->of[t], genes, &s->a[row], &s->sd[row], 1, &s->latency_ms[at],
-                                &s->spread[at]);
+        if (fitted != NULL) {
+            calibration_predict(fitted->calibration, genes, &s->a[row], &s->sd[row], 1,
+                                &s->latency_ms[at], &s->spread_of[at]);
         } else {
-            s->latency_ms[at] = s->a[row] * s->factors[t];
-            s->spread[at] = interval_spread(s->space, s->a[row], s->sd[row]);
+            s->latency_ms[at] = s->rate[row] * s->factors[t];
+            s->spread_of[at] = s->spread[row];
         }
     }
 }
@@ -201,12 +240,32 @@ static enum err note_latency(struct search *s, const int32_t *genes, size_t row,
     return rc;
 }
 
-/* Predicts rows into s->a and s->sd; the search's progress goes up to `percent` meanwhile. */
+/* Predicts n rows from row `first` on, by what is asked for of the model. */
+static enum err predict_rows(struct search *s, const int32_t *genes, size_t first, size_t n,
+                             struct error *err)
+{
+    const struct model *model = s->subject->model;
+    const int32_t *rows = genes + first * s->space->n_genes;
+    enum err rc = ERR_OK;
+
+    if (s->is_any_unmeasured) {
+        rc = unmeasured_predict(model, rows, n, s->rate + first, s->spread + first, err);
+    }
+    if (rc == ERR_OK && s->latency_ms != NULL) {
+        rc = predictor_predict(model->predictor, rows, n, s->a + first, s->sd + first, err);
+    }
+    for (size_t i = 0; rc == ERR_OK && i < n; i++) {
+        correct(s, rows + i * s->space->n_genes, first + i);
+    }
+    return rc;
+}
+
+/* Predicts rows from the first on; the search's progress goes up to `percent` meanwhile. */
 static enum err predict(struct search *s, const int32_t *genes, size_t n, double percent,
                         struct error *err)
 {
-    const struct predictor *predictor = s->subject->model->predictor;
-    const size_t n_most = predictor->kind->batch_max > 0 ? COMPUTED_ROWS : CHUNK_ROWS;
+    const bool is_computed = s->subject->model->predictor->kind->batch_max > 0;
+    const size_t n_most = is_computed ? COMPUTED_ROWS : CHUNK_ROWS;
     const double from = s->told.percent;
     enum err rc = ERR_OK;
 
@@ -214,12 +273,7 @@ static enum err predict(struct search *s, const int32_t *genes, size_t n, double
         const size_t n_now = n - done < n_most ? n - done : n_most;
         s->told.percent = from + (percent - from) * (double)done / (double)n;
         rc = tell(s, err);
-        rc = rc != ERR_OK ? rc
-                          : predictor_predict(predictor, genes + done * s->space->n_genes, n_now,
-                                              s->a + done, s->sd + done, err);
-        for (size_t i = done; rc == ERR_OK && i < done + n_now; i++) {
-            correct(s, genes + i * s->space->n_genes, i);
-        }
+        rc = rc != ERR_OK ? rc : predict_rows(s, genes, done, n_now, err);
         done += n_now;
     }
     return rc;
@@ -417,8 +471,13 @@ static enum err keep_genes(struct search *s, const int32_t *genes, double accura
     return rc != ERR_OK ? rc : keep_found(s, genes, 0, accuracy, report, err);
 }
 
-static struct genetic_options genetic_options_of(const struct job_nas_params *params)
+/* Of accuracies that a table tells there are no others to look at. */
+static struct genetic_options genetic_options_of(const struct search *s)
 {
+    const struct job_nas_params *params = s->params;
+    const struct accuracy_known *accuracy = s->subject->accuracy;
+    const struct dataset *rows = accuracy->source.is_table ? &accuracy->all.architectures : NULL;
+
     return (struct genetic_options){
         .population_size = (size_t)params->population_size,
         .n_generations = (size_t)params->generations,
@@ -427,12 +486,14 @@ static struct genetic_options genetic_options_of(const struct job_nas_params *pa
         .n_elite = (size_t)params->population_size / 2, /* as genetic_defaults() has it */
         .accuracy_base = GENETIC_DEFAULT_ACCURACY_BASE,
         .seed = (uint64_t)params->seed,
+        .among = rows != NULL ? rows->genes : NULL,
+        .n_among = rows != NULL ? rows->n_rows : 0,
     };
 }
 
 static enum err search_bred(struct search *s, struct search_report *report, struct error *err)
 {
-    const struct genetic_options options = genetic_options_of(s->params);
+    const struct genetic_options options = genetic_options_of(s);
     const struct genetic_hooks hooks = {s, evaluate, tell_generation};
     struct genetic_result result = {0};
     enum err rc = search_genetic(s->space, &options, &hooks, &result, err);
@@ -479,7 +540,7 @@ static enum err keep_front(const struct search *s, const struct front_result *re
 
 static enum err search_front_bred(struct search *s, struct search_report *report, struct error *err)
 {
-    const struct genetic_options options = genetic_options_of(s->params);
+    const struct genetic_options options = genetic_options_of(s);
     const struct front_hooks hooks = {s, evaluate_for_front, tell_generation};
     const double limit_ms = s->params->targets[0].latency_constraint_ms;
     struct front_result result = {0};
@@ -550,8 +611,10 @@ enum err run_nas(const struct nas_subject *subject, const struct nas_hooks *hook
     report.level = search.level;
     report.is_calibrated = subject->calibration != NULL;
     if (report.is_calibrated) {
-        memcpy(report.n_measurements, subject->calibration->n_measurements,
-               sizeof report.n_measurements);
+        for (size_t t = 0; t < params->n_targets; t++) {
+            const struct fitted *fitted = subject->calibration->of[t];
+            report.n_measurements[t] = fitted != NULL ? fitted->told.n_measurements : 0;
+        }
     }
     accuracy_source_put_json(&accuracy->source, &report.accuracy_source);
     if (report.accuracy_source.has_failed) {

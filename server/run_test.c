@@ -8,9 +8,11 @@
 #include "core/mem.h"
 #include "core/rng.h"
 #include "proto/text.h"
+#include "server/calibrator.h"
 #include "server/path.h"
 #include "server/run_train.h"
 #include "server/training_set.h"
+#include "server/unmeasured.h"
 
 void test_subject_close(struct test_subject *subject)
 {
@@ -28,13 +30,14 @@ void test_subject_close(struct test_subject *subject)
 enum err test_add_model_devices(struct test_subject *subject, struct error *err)
 {
     const struct model_info *info = &subject->model.info;
+    const bool is_library_asked =
+        subject->n_calibrate > 0 || (subject->model.prior != NULL && !subject->is_holdout);
     enum err rc = ERR_OK;
 
     for (size_t i = 0; rc == ERR_OK && i < info->n_devices; i++) {
         rc = names_add(&subject->train_devices, info->devices[i], err);
     }
-    for (size_t i = 0; rc == ERR_OK && subject->n_calibrate > 0 && i < info->library.n_devices;
-         i++) {
+    for (size_t i = 0; rc == ERR_OK && is_library_asked && i < info->library.n_devices; i++) {
         if (!names_contain(&subject->train_devices, info->library.devices[i])) {
             rc = names_add(&subject->train_devices, info->library.devices[i], err);
         }
@@ -120,9 +123,13 @@ enum err test_predict(struct test_subject *subject, struct error *err)
     }
     subject->predictor = subject->model.predictor->kind->name;
     rc = alloc_rows(subject, rows.n_rows, err);
-    rc = rc != ERR_OK ? rc
-                      : predictor_predict_told(subject->model.predictor, rows.genes, rows.n_rows,
-                                               subject->hooks, subject->a, subject->sd, err);
+    if (rc == ERR_OK && subject->n_calibrate > 0) {
+        rc = predictor_predict_told(subject->model.predictor, rows.genes, rows.n_rows,
+                                    subject->hooks, subject->a, subject->sd, err);
+    } else if (rc == ERR_OK) {
+        rc = unmeasured_predict_told(&subject->model, rows.genes, rows.n_rows, subject->hooks,
+                                     subject->a, err);
+    }
     keep_genes(subject, &rows);
     dataset_close(&rows);
     return rc;
@@ -240,9 +247,7 @@ static enum err fit_drawn(const struct test_subject *subject, const struct draw 
 {
     const size_t n = subject->n_calibrate;
     const size_t n_genes = subject->space->n_genes;
-    const struct calibration_prior *prior = subject->model.prior != NULL
-                                                ? subject->model.prior
-                                                : calibration_prior_shipped(subject->space);
+    const struct calibration_prior *prior = calibrator_prior(subject->space, &subject->model);
     int32_t *genes = mem_calloc(n, n_genes * sizeof *genes);
     double *numbers = mem_calloc(n, 3 * sizeof *numbers);
     const struct measurements rows = {
@@ -299,7 +304,8 @@ static enum err compare_calibrated(const struct test_subject *subject, const str
 static enum err compare(const struct test_subject *subject, const struct hardware *hardware,
                         const double *measured_ms, struct device_report *report, struct error *err)
 {
-    const double factor = hardware_factor(hardware);
+    const double factor = subject->is_holdout ? hardware_factor(hardware)
+                                              : unmeasured_factor(&subject->model, hardware);
 
     for (size_t i = 0; i < subject->n_rows; i++) {
         report->predicted_ms[i] = subject->a[i] * factor;

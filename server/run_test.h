@@ -23,7 +23,9 @@ struct test_subject {
     struct names train_devices, test_devices; /* owned */
     bool is_holdout;
     const struct fit_hooks *hooks; /* told how far it is; borrowed, may be NULL */
-    double *a;                     /* (n_rows), owned: by test_predict() or test_hold_out() */
+    double
+        *a; /* (n_rows), owned: A, or rates (server/unmeasured.h) where nothing calibrates a model;
+                  by test_predict() or test_hold_out() */
     size_t n_rows;
     const char *predictor; /* the kind that made it; static */
     size_t n_calibrate;    /* rows of each device's latencies that calibrate it; 0: none */
@@ -35,15 +37,15 @@ struct test_subject {
 /* Accepts a zeroed struct. */
 void test_subject_close(struct test_subject *subject);
 
-/* Adds the devices that the model was trained on to train_devices; where it calibrates, those of its
- * library too. */
+/* Adds the devices that the model was trained on to train_devices; where its library has a part in
+ * what is tested, those of the library too. */
 enum err test_add_model_devices(struct test_subject *subject, struct error *err);
 
 /* Makes test_devices all measured devices that are not among train_devices. ERR_NOT_FOUND where there
  * is none, with what to do. */
 enum err test_find_unseen(struct test_subject *subject, struct error *err);
 
-/* A of every row by the model. */
+/* What the model says of every row. */
 enum err test_predict(struct test_subject *subject, struct error *err);
 
 /* A of every row by models of that kind that never saw it, trained on train_devices. `n_folds` and
@@ -55,9 +57,9 @@ enum err test_hold_out(struct test_subject *subject, const struct predictor_kind
 /* Rows that have to be left to score on where some calibrate. */
 enum { TEST_MIN_SCORED = 10 };
 
-/* Compares A * k(device), or what measurements make of it, with the measured latencies of each test
- * device; rows that calibrate, and other rows of the same architectures, are not scored. ERR_INVALID
- * where too few are left. The caller ends the report with test_report_close(). */
+/* Compares what the model says of each test device, or what measurements make of it, with what was
+ * measured; rows that calibrate, and other rows of the same architectures, are not scored.
+ * ERR_INVALID where too few are left. The caller ends the report with test_report_close(). */
 enum err run_test(const struct test_subject *subject, struct test_report *report,
                   struct error *err);
 

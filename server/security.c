@@ -65,25 +65,24 @@ static enum err load_certificate(struct security *security, struct error *err)
     }
     warn_of_readers(security->key_path);
     log_certificate(security->certificate_path, &info);
+    atomic_store(&security->certificate_until_s, (int64_t)info.valid_until);
     return ERR_OK;
 }
 
 /* ---- start, reload, stop --------------------------------------------------------------------- */
 
-static void warn_of_settings(const struct security *security, const struct config *config)
+static void warn_of_settings(const struct security *security, const char *exposed)
 {
-    bool is_off_loopback = !config_is_loopback(config);
-
-    if (is_off_loopback && security->auth.is_on && !security->has_tls) {
+    if (exposed != NULL && security->auth.is_on && !security->has_tls) {
         log_write(LOG_WARNING,
                   "tokens travel unencrypted: set tls_certificate_file and tls_key_file, or let a "
                   "proxy on this machine do TLS");
     }
-    if (is_off_loopback && !security->auth.is_on) {
+    if (exposed != NULL && !security->auth.is_on) {
         log_write(LOG_WARNING,
                   "anyone who reaches %s may change what is served: there is no "
                   "tokens_file",
-                  config->bind);
+                  exposed);
     }
     if (security->cors.is_any && !security->auth.is_on) {
         log_write(LOG_WARNING, "cors_origins is * and there is no tokens_file: any page that a "
@@ -99,7 +98,7 @@ static enum err make_path(char *out, const char *root, const char *name, struct 
 }
 
 enum err security_init(struct security *security, const struct config *config, const char *root,
-                       struct error *err)
+                       const char *exposed, struct error *err)
 {
     enum err rc;
 
@@ -126,7 +125,7 @@ enum err security_init(struct security *security, const struct config *config, c
         security_close(security);
         return rc;
     }
-    warn_of_settings(security, config);
+    warn_of_settings(security, exposed);
     return ERR_OK;
 }
 

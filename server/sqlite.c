@@ -202,19 +202,13 @@ static enum err migrate(struct sqlite_db *db, const struct sqlite_schema *schema
     return sqlite_commit(db, err);
 }
 
-/* Looks through the whole of a file, where that is a matter of a moment: damage is better told at
- * the start than in the middle of a night. */
-static enum err check_small(struct sqlite_db *db, struct error *err)
+/* Looks through the whole of a file. */
+static enum err check(struct sqlite_db *db, struct error *err)
 {
     sqlite3_stmt *statement = NULL;
-    int64_t n_pages = 0, page_bytes = 0;
-    enum err result = ask(db, "PRAGMA page_count", &n_pages, err);
+    enum err result = ERR_OK;
     int rc;
 
-    result = result == ERR_OK ? ask(db, "PRAGMA page_size", &page_bytes, err) : result;
-    if (result != ERR_OK || n_pages * page_bytes > CHECK_MAX_BYTES) {
-        return result;
-    }
     rc = sqlite3_prepare_v2(db->handle, "PRAGMA quick_check(1)", -1, &statement, NULL);
     rc = rc == SQLITE_OK ? sqlite3_step(statement) : rc;
     if (rc == SQLITE_ROW) {
@@ -227,6 +221,17 @@ static enum err check_small(struct sqlite_db *db, struct error *err)
     }
     (void)sqlite3_finalize(statement);
     return result;
+}
+
+/* The same where that is a matter of a moment: damage is better told at the start than in the
+ * middle of a night. */
+static enum err check_small(struct sqlite_db *db, struct error *err)
+{
+    int64_t n_pages = 0, page_bytes = 0;
+    enum err rc = ask(db, "PRAGMA page_count", &n_pages, err);
+
+    rc = rc == ERR_OK ? ask(db, "PRAGMA page_size", &page_bytes, err) : rc;
+    return rc != ERR_OK || n_pages * page_bytes > CHECK_MAX_BYTES ? rc : check(db, err);
 }
 
 /* ---- opening --------------------------------------------------------------------------------- */
@@ -334,6 +339,44 @@ enum err sqlite_open_reader(struct sqlite_db *db, struct error *err)
     enum err rc = connect_to(db, err);
 
     return rc == ERR_OK ? run_sql(db, "PRAGMA query_only = ON", err) : rc;
+}
+
+/* VACUUM INTO reads within one transaction, and takes the header's numbers along. */
+static enum err copy_into(struct sqlite_db *db, const char *to, struct error *err)
+{
+    sqlite3_stmt *statement = NULL;
+    int rc = sqlite3_prepare_v2(db->handle, "VACUUM INTO ?", -1, &statement, NULL);
+    enum err result = ERR_OK;
+
+    rc = rc == SQLITE_OK ? sqlite3_bind_text(statement, 1, to, -1, SQLITE_STATIC) : rc;
+    rc = rc == SQLITE_OK ? sqlite3_step(statement) : rc;
+    if (rc != SQLITE_DONE) {
+        result = fail(db, rc, true, err);
+        (void)error_wrap(err, "cannot copy to %s", to);
+    }
+    (void)sqlite3_finalize(statement);
+    return result;
+}
+
+enum err sqlite_copy(struct sqlite_db *db, const struct sqlite_schema *schema, const char *to,
+                     struct error *err)
+{
+    struct sqlite_db copy = {.what = db->what, .setting = db->setting, .path = to};
+    int version = 0;
+    enum err rc = connect_to(db, err);
+
+    rc = rc == ERR_OK ? look_at_version(db, schema, &version, err) : rc;
+    rc = rc == ERR_OK ? make_file(&copy, err) : rc;
+    rc = rc == ERR_OK ? copy_into(db, to, err) : rc;
+    rc = rc == ERR_OK ? connect_to(&copy, err) : rc;
+    rc = rc == ERR_OK ? check(&copy, err) : rc;
+    sqlite_close(&copy);
+    return rc;
+}
+
+enum err sqlite_count(struct sqlite_db *db, const char *sql, int64_t *out, struct error *err)
+{
+    return ask(db, sql, out, err);
 }
 
 enum err sqlite_prepare(struct sqlite_db *db, const char *const *sql, size_t n, struct error *err)

@@ -40,6 +40,15 @@ enum err sqlite_open(struct sqlite_db *db, const struct sqlite_schema *schema, s
 /* Opens a file that sqlite_open() has made, for reading. */
 enum err sqlite_open_reader(struct sqlite_db *db, struct error *err);
 
+/* Opens a file that sqlite_open() has made, and copies it to `to` (which is not there, or empty) as
+ * it is at one moment; others may write meanwhile. The copy is one file, without a log, and was
+ * looked through; it has not been fsynced. Errors as of sqlite_open(). */
+enum err sqlite_copy(struct sqlite_db *db, const struct sqlite_schema *schema, const char *to,
+                     struct error *err);
+
+/* The number that a statement of one row and column gives. */
+enum err sqlite_count(struct sqlite_db *db, const char *sql, int64_t *out, struct error *err);
+
 /* Prepares statements, which query_open() names by their number. ERR_INVALID where the tables are
  * not those that the statements want. */
 enum err sqlite_prepare(struct sqlite_db *db, const char *const *sql, size_t n, struct error *err);

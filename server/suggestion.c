@@ -42,9 +42,10 @@ static enum err choose(const struct model *model, bool has_hardware, const int32
     const struct suggest_candidates among = {candidates, a, sd, n_candidates};
     enum err rc = predictor_predict(predictor, candidates, n_candidates, a, sd, err);
 
-    rc = rc != ERR_OK ? rc
-                      : calibration_suggest(predictor->space, calibrator_prior(model), has_hardware,
-                                            &among, out->n, NULL, rows, err);
+    rc = rc != ERR_OK
+             ? rc
+             : calibration_suggest(predictor->space, calibrator_prior(predictor->space, model),
+                                   has_hardware, &among, out->n, NULL, rows, err);
     for (size_t i = 0; rc == ERR_OK && i < out->n; i++) {
         memcpy(out->genes + i * n_genes, candidates + rows[i] * n_genes,
                n_genes * sizeof *candidates);

@@ -225,6 +225,18 @@ enum err token_set_add(struct token_set *set, const struct token *token, struct 
     return ERR_OK;
 }
 
+enum err token_set_remove(struct token_set *set, const char *name, struct error *err)
+{
+    for (size_t i = 0; i < set->n; i++) {
+        if (strcmp(set->tokens[i].name, name) == 0) {
+            set->n--;
+            memmove(&set->tokens[i], &set->tokens[i + 1], (set->n - i) * sizeof *set->tokens);
+            return ERR_OK;
+        }
+    }
+    return error_set(err, ERR_NOT_FOUND, "there is no token of the name %.60s", name);
+}
+
 /* 0 where the digests are the same; looks at all of both, whatever they hold. */
 static unsigned difference(const char *a, const char *b)
 {

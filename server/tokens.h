@@ -45,6 +45,9 @@ void token_encode(const struct token *token, struct text *text);
  * set is full. */
 enum err token_set_add(struct token_set *set, const struct token *token, struct error *err);
 
+/* Takes the entry of that name away; the order of the others stays. ERR_NOT_FOUND. */
+enum err token_set_remove(struct token_set *set, const char *name, struct error *err);
+
 /* The entry of a token (size), or NULL. How long it takes tells nothing about the digests. */
 const struct token *token_set_find(const struct token_set *set, const char *token, size_t size);
 

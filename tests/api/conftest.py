@@ -9,6 +9,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 
 import numpy
@@ -16,6 +17,9 @@ import pytest
 import requests
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.append(str(ROOT / "tests" / "support"))
+
+from postgres import Postgres  # noqa: E402
 BINARY = ROOT / "build" / "dgld"
 SHARED = pathlib.Path(os.environ.get("DGLD_TEST_SHARED", ROOT.parent / "shared"))
 DATA = SHARED / "data" / "dgl"
@@ -129,6 +133,15 @@ def make_user_tree(path):
     return path
 
 
+def link_data(path):
+    """Does to such a tree what its user does: make data FROM=..."""
+    (path / "deploy").mkdir()
+    shutil.copy(ROOT / "Makefile", path)
+    shutil.copy(ROOT / "deploy" / "link-data.sh", path / "deploy")
+    done = subprocess.run(["make", "data", f"FROM={DATA}"], cwd=path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 def run(*arguments, root=None, stdin=None, timeout=120):
     """Runs the program to its end; the result has returncode, stdout and stderr as text."""
     command = [str(BINARY), *map(str, arguments)]
@@ -144,30 +157,60 @@ def run_json(*arguments, **keywords):
     return json.loads(done.stdout)
 
 
-class Service:
-    """A daemon on a free port of loopback."""
+# Runs a command as a supervisor does that hands it sockets: these descriptors become 3, 4, ...
+HAND_OVER = """
+import fcntl, os, sys
+high = [fcntl.fcntl(int(fd), fcntl.F_DUPFD, 100) for fd in sys.argv[1].split(",")]
+for i, fd in enumerate(high):
+    os.dup2(fd, 3 + i)
+    os.close(fd)
+os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS=str(len(high)), LISTEN_FDNAMES=sys.argv[2])
+os.execv(sys.argv[3], sys.argv[3:])
+"""
 
-    def __init__(self, root, *arguments):
-        command = [str(BINARY), "serve", "--root", str(root), "--port", "0", *map(str, arguments)]
-        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=ROOT)
+
+def handing_over(sockets, names="dgld.socket"):
+    """The start of a command line that hands sockets over, and what Popen needs for it."""
+    fds = [s.fileno() for s in sockets]
+    return [sys.executable, "-c", HAND_OVER, ",".join(map(str, fds)), names], {"pass_fds": fds}
+
+
+def make_certificate(folder):
+    """tls.crt and tls.key of 127.0.0.1, which is its own authority."""
+    folder.mkdir(parents=True, exist_ok=True)
+    names = ["-subj", "/CN=dgld", "-addext", "subjectAltName=IP:127.0.0.1", "-days", "30"]
+    kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]
+    command = ["openssl", "req", "-x509", "-nodes", *kind, *names, "-keyout", folder / "tls.key", "-out", folder / "tls.crt"]
+    subprocess.run(command, check=True, capture_output=True)
+
+
+class Service:
+    """A daemon on a free port of loopback, or on the `sockets` that it is handed over."""
+
+    def __init__(self, root, *arguments, binary=BINARY, sockets=(), **keywords):
+        command = [str(binary), "serve", "--root", str(root), "--port", "0", *map(str, arguments)]
+        prefix, more = handing_over(sockets) if sockets else ([], {})
+        self.process = subprocess.Popen(prefix + command, stderr=subprocess.PIPE, text=True, cwd=ROOT, **more, **keywords)
         self.log = []
-        self.port = None
+        self.addresses = None
         deadline = time.monotonic() + 20
-        while self.port is None and time.monotonic() < deadline:
+        while self.addresses is None and time.monotonic() < deadline:
             line = self.process.stderr.readline()
             if not line:
                 break
             self.log.append(json.loads(line) if line.startswith("{") else {"message": line})
-            found = re.search(r"listening on (https?)://.*:(\d+)$", self.log[-1]["message"])
-            self.port = int(found[2]) if found else None
-        assert self.port, f"the service did not start: {self.log}"
-        self.url = f"{found[1]}://127.0.0.1:{self.port}"
+            found = re.search(r"^listening on (.*)$", self.log[-1]["message"])
+            self.addresses = found[1].split(", ") if found else None
+        assert self.addresses, f"the service did not start: {self.log}"
+        found = re.search(r"(https?)://\S*:(\d+)(, |$)", ", ".join(self.addresses))
+        self.port = int(found[2]) if found else None
+        self.url = f"{found[1]}://127.0.0.1:{self.port}" if found else None
 
     def post(self, body, path="/v1/predict", **headers):
         """Posts an object as JSON, or bytes as they are."""
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         headers = {"Content-Type": "application/json"} | headers
-        return requests.post(self.url + path, data=data, headers=headers, timeout=30)
+        return requests.post(self.url + path, data=data, headers=headers, timeout=120)
 
     def predict(self, **fields):
         """Posts a prediction that has to succeed and returns the reply."""
@@ -204,18 +247,47 @@ def service(tmp_path_factory):
     assert code == 0, log
 
 
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    """One daemon, with a root that is told, for the tests of a file that need not see what others do."""
+    path = tmp_path_factory.mktemp("shared")
+    make_root(path)
+    daemon = Service(path)
+    daemon.root = path
+    yield daemon
+    code, log = daemon.stop()
+    assert code == 0, log
+
+
 @pytest.fixture
 def start():
     """Starts daemons of a test's own; what is still running at its end is stopped."""
     daemons = []
 
-    def start_one(root, *arguments):
-        daemons.append(Service(root, *arguments))
+    def start_one(root, *arguments, **keywords):
+        daemons.append(Service(root, *arguments, **keywords))
         return daemons[-1]
 
     yield start_one
     for daemon in daemons:
         daemon.stop()
+
+
+@pytest.fixture(scope="session")
+def postgres_server():
+    """One PostgreSQL for all tests that want one. It survives what a test does to it, and loses nothing."""
+    server = Postgres(is_durable=True, has_port=True)
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def postgres(postgres_server):
+    """The same, running, without a job store in it."""
+    if postgres_server.process is None:
+        postgres_server.start()
+    postgres_server.sql("SET client_min_messages = error; DROP SCHEMA IF EXISTS dgld CASCADE")
+    return postgres_server
 
 
 def pytest_configure(config):

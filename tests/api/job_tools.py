@@ -1,5 +1,6 @@
 """What the tests of jobs share: a daemon that may be killed and started anew, and what its tree holds."""
 
+import itertools
 import json
 import re
 import signal
@@ -49,14 +50,16 @@ def nas(**params):
 
 
 class Daemon:
-    """A daemon whose log is a file, so that none of it is lost when it is killed."""
+    """A daemon whose log is a file, so that none of it is lost when it is killed. Several may share a root."""
+
+    numbers = itertools.count()
 
     def __init__(self, root, *arguments):
         self.root, self.arguments = root, list(map(str, arguments))
         self.logs, self.process, self.url = [], None, None
 
     def start(self, limit_s=30):
-        path = self.root.parent / f"{self.root.name}-log-{len(self.logs)}"
+        path = self.root.parent / f"{self.root.name}-log-{next(self.numbers)}"
         self.logs.append(path)
         command = [str(BINARY), "serve", "--root", str(self.root), "--port", "0", *self.arguments]
         with path.open("wb") as log:
@@ -160,9 +163,9 @@ def files_of(root, id):
 
 
 def tree(root):
-    """Every file of the result tree but the store."""
+    """Every file of the result tree but the store and the locks."""
     found = {path for path in (root / "result").rglob("*") if path.is_file()}
-    return {str(path.relative_to(root)) for path in found if not path.name.startswith(".jobs.sqlite")}
+    return {str(path.relative_to(root)) for path in found if not path.name.startswith((".jobs.sqlite", ".tree-locks"))}
 
 
 def check_whole(root, job):

@@ -337,7 +337,24 @@ def test_name_that_is_taken_is_refused(root):
     assert "there is a token of that name already" in said and path.read_text() == before
 
 
+def test_token_that_is_removed_opens_nothing_and_others_stay(root, start):
+    names = ("one", "two", "three")
+    tokens = {n: run("token", "--name", n, "--role", "predict", "--file", "t.json", root=root).stdout.strip() for n in names}
+    daemon = start(root, *configure(root, tokens_file="t.json"))
+    (root / "t.json").chmod(0o640)
+    done = run("token", "--remove", "--name", "two", "--file", "t.json", root=root)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert [e["name"] for e in json.loads((root / "t.json").read_text())["tokens"]] == ["one", "three"]
+    assert stat.S_IMODE((root / "t.json").stat().st_mode) == 0o640
+    reload(daemon, lambda: call(daemon, f"Bearer {tokens['two']}").status_code == 401)
+    assert all(call(daemon, f"Bearer {tokens[name]}").status_code == 200 for name in ("one", "three"))
+    said = refused(1, "token", "--remove", "--name", "two", "--file", "t.json", root=root)
+    assert "there is no token of the name two" in said
+
+
 @pytest.mark.parametrize("arguments, said", [
+    (("--remove", "--name", "x"), "--remove goes with --name and --file"),
+    (("--remove", "--name", "x", "--role", "predict", "--file", "y"), "and without --role"),
     ((), "token needs --name"),
     (("--name", "x"), "token needs --role"),
     (("--role", "predict"), "token needs --name"),

@@ -4,7 +4,7 @@ import pytest
 from conftest import refused, run, snapshot
 
 WRONG = [
-    ([], "say what to do: serve, train, test, nas, predict, suggest, costs, export, config, token or jobs"),
+    ([], "say what to do: serve, train, test, nas, predict, suggest, costs, export, config, token, jobs, backup or health"),
     (["fly"], 'there is no command "fly"'),
     (["train"], "train needs --search_space: nasbench201, fbnetv3"),
     (["test", "--search_space", "darts"], 'there is no search space "darts"; there are nasbench201, fbnetv3'),
@@ -32,6 +32,7 @@ WRONG = [
     ),
     (["predict", "--search_space", "nasbench201", "--hardware", "2,3,1,7"], "predict needs architectures"),
     (["costs", "--search_space", "fbnetv3"], "costs needs architectures"),
+    (["serve", "--shipped", "nowhere"], "--shipped: there is no directory nowhere"),
     (["serve", "--port", "65536"], "--port must be a whole number from 0 to 65535"),
     (["serve", "--port", "-1"], "--port must be a whole number from 0 to 65535"),
     (["serve", "--port", "http"], "--port must be a whole number from 0 to 65535"),
@@ -76,7 +77,7 @@ def test_device_named_twice_in_two_spellings_is_refused(command, small):
     assert snapshot(small) == before
 
 
-@pytest.mark.parametrize("command", ["", "serve", "train", "test", "predict", "costs", "config", "jobs"])
+@pytest.mark.parametrize("command", ["", "serve", "train", "test", "predict", "costs", "config", "jobs", "health"])
 def test_help_names_command_and_flags(command):
     done = run(*filter(None, [command]), "--help")
     assert done.returncode == 0 and done.stderr == ""
@@ -94,7 +95,7 @@ def test_version_is_printed():
     assert (done.returncode, done.stderr) == (0, "") and done.stdout.startswith("dgld ")
 
 
-@pytest.mark.parametrize("flag", ["--root", "--data_path"])
+@pytest.mark.parametrize("flag", ["--root", "--data_path", "--shipped"])
 def test_an_empty_path_is_not_the_file_systems_root(flag):
     done = run("train", "--search_space", "nasbench201", flag, "")
     assert done.returncode == 2 and "needs a value" in done.stderr

@@ -155,6 +155,21 @@ def test_half_closed_connection_gets_all_its_answers(service):
     assert received.count(b"HTTP/1.1 200 OK") == 20
 
 
+@pytest.mark.parametrize("sent", [b"GET /healthz HTT", b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n" * 20], ids=["part", "whole"])
+def test_an_end_that_comes_with_the_data_is_seen(service, sent):
+    """The idle timeout, a minute, is not what closes them."""
+    connections = [socket.create_connection(("127.0.0.1", service.port), timeout=30) for _ in range(200)]
+    for connection in connections:
+        connection.sendall(sent)
+        connection.shutdown(socket.SHUT_WR)
+    for connection in connections:
+        with connection:
+            received = b""
+            while piece := connection.recv(65536):
+                received += piece
+        assert received.count(b"HTTP/1.1 200 OK") == sent.count(b"\r\n\r\n")
+
+
 # ---- slow clients ----------------------------------------------------------------------------------------------
 
 N_SLOW = 1000

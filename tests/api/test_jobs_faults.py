@@ -113,8 +113,10 @@ def test_a_full_disk_holds_jobs_up_and_nothing_else(faulty):
         refused = daemon.request("POST", "/v1/jobs", json=nas())
         assert refused.status_code == 503, refused.text
         assert str(daemon.root) not in refused.text
+        assert "\ndgld_job_store_up 0\n" in daemon.request("GET", "/metrics").text
         assert daemon.job(early["id"]) == early and len(daemon.jobs()) == 2, "what was stored can be read"
     assert wait_for_status(daemon, "ready") == {"status": "ready"}
+    assert "\ndgld_job_store_up 1\n" in daemon.request("GET", "/metrics").text
     job = daemon.wait(id)
     assert job["state"] == "succeeded" or "space" in job["error"] or "large" in job["error"], job
     if job["state"] == "succeeded":

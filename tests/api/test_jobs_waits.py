@@ -344,15 +344,20 @@ def test_a_stop_ends_all_that_waits_at_once(busy):
     assert polls[1].answer().json()["id"] in [job["id"] for job in busy.start().jobs()], "what was promised is kept"
 
 
-def test_while_it_stops_it_takes_no_jobs(idle):
+def test_while_it_stops_it_takes_jobs_for_who_comes_next(idle):
+    """To refuse them would fail requests of clients that cannot know of the stop yet."""
     daemon = configured(idle, drain_delay_ms=600_000)
     id = daemon.submit(mlp(LONG))["id"]
     daemon.process.terminate()
     wait_until(lambda: daemon.request("GET", "/readyz").status_code == 503)
-    refused(post(daemon), 503, "stopping")
+    taken = post(daemon)
+    assert taken.status_code == 202
     assert daemon.job(id)["state"] in ("queued", "running")
     daemon.process.terminate()  # the second signal: at once
     assert daemon.process.wait(timeout=30) == 0
+    daemon.start()
+    assert daemon.wait(taken.json()["id"])["state"] == "succeeded"
+    daemon.kill()  # its delay would begin anew
 
 
 # ---- no jobs, metrics, readiness -----------------------------------------------------------------------
@@ -371,6 +376,23 @@ def test_a_store_that_cannot_be_used_is_told_and_predictions_are_made(idle):
     assert (ready.status_code, ready.json()["status"]) == (200, "degraded")
     assert ready.json()["detail"].startswith("jobs: ") and str(daemon.root) not in ready.text
     assert daemon.request("POST", "/v1/predict", json=ASKED).status_code == 200
+    assert metric(daemon, "dgld_job_store_up") == 0
+
+
+def test_ends_of_runs_are_counted_by_kind_and_outcome(busy):
+    def runs(kind, outcome):
+        return metric(busy, f'dgld_job_runs_total{{kind="{kind}",outcome="{outcome}"}}')
+
+    assert metric(busy, "dgld_job_store_up") == 1
+    assert busy.wait(busy.submit(nas(export=[]))["id"])["state"] == "succeeded"
+    wait_until(lambda: runs("nas", "succeeded") == 1)
+    cancel(busy, busy.running)
+    wait_until(lambda: runs("train", "cancelled") == 1)
+    busy.wait(busy.waiting, "running")
+    with contextlib.closing(sqlite3.connect(busy.root / "result" / ".jobs.sqlite", isolation_level=None)) as store:
+        store.execute("UPDATE jobs SET lease_owner = 'another', lease_until_ms = 1 << 60 WHERE state = 'running'")
+    wait_until(lambda: runs("train", "lost") == 1)
+    assert sum(runs(kind, how) for kind in ("train", "nas") for how in ("succeeded", "failed", "cancelled", "put_back", "lost")) == 3
 
 
 def test_every_reply_of_a_run_is_of_one_piece(daemon):

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import threading
@@ -298,6 +299,23 @@ def test_build_and_pool_are_told(daemon):
     assert value(samples, "dgld_build_info", version=version) == 1
     assert ("dgld_pool_queue_length", ()) in samples and ("dgld_pool_busy_threads", ()) in samples
     assert value(samples, "dgld_pool_queue_length") == 0
+
+
+def test_bounds_are_those_of_the_settings_as_they_are_now(start, root):
+    (root / "own.json").write_text('{"pool_queue_max": 77, "connections_max": 500}')
+    daemon = start(root, "--config", root / "own.json", "--job-store", "")
+    bounds = {dict(labels)["setting"]: n for (name, labels), n in read(scrape(daemon)).items() if name == "dgld_bound"}
+    assert bounds == {
+        "pool_queue_max": 77,
+        "connections_max": 500,
+        "transfer_max_bytes": 536870912,
+        "event_streams_max": 256,
+        "job_queue_max": 10000,
+    }
+    assert "dgld_job_store_up" not in scrape(daemon), "no jobs are wanted"
+    (root / "own.json").write_text('{"pool_queue_max": 78, "connections_max": 500}')
+    daemon.process.send_signal(signal.SIGHUP)
+    wait_for(daemon, lambda s: value(s, "dgld_bound", setting="pool_queue_max") == 78)
 
 
 def test_process_figures_are_those_of_the_daemon(daemon):

@@ -156,6 +156,54 @@ def in_flight(daemon):
     return int(re.search(r"^dgld_http_requests_in_flight (\d+)$", text, re.M)[1])
 
 
+# ---- connections that are kept open
+
+
+ASK = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+def kept_open(daemon):
+    """A connection that was answered on, and then is idle."""
+    connection = socket.create_connection(("127.0.0.1", daemon.port), timeout=30)
+    connection.sendall(ASK)
+    assert connection.recv(2000).startswith(b"HTTP/1.1 200")
+    return connection
+
+
+def test_next_request_of_a_kept_connection_is_answered_as_its_last(launch):
+    """Its client could not know of the stop when it sent it."""
+    daemon = launch(drain_idle_ms=600_000, drain_timeout_ms=600_000)
+    connections = [kept_open(daemon) for _ in range(20)]
+    daemon.process.send_signal(signal.SIGTERM)
+    wait_until(lambda: not is_listening(daemon))
+    for connection in connections:
+        assert daemon.process.poll() is None
+        connection.sendall(ASK)
+        reply = b""
+        while piece := connection.recv(2000):
+            reply += piece
+        assert reply.startswith(b"HTTP/1.1 200") and b"connection: close" in reply.lower()
+        connection.close()
+    assert daemon.process.wait(timeout=30) == 0
+
+
+def test_kept_connection_that_asks_nothing_is_closed_after_drain_idle(launch):
+    daemon = launch(drain_idle_ms=400, drain_timeout_ms=600_000)
+    with kept_open(daemon) as connection:
+        begin = time.monotonic()
+        daemon.process.send_signal(signal.SIGTERM)
+        assert connection.recv(100) == b""
+        assert time.monotonic() - begin > 0.3
+    assert daemon.process.wait(timeout=30) == 0
+
+
+def test_drain_timeout_ends_the_wait_for_kept_connections(launch):
+    daemon = launch(drain_idle_ms=600_000, drain_timeout_ms=200)
+    with kept_open(daemon):
+        code, log = daemon.stop()
+    assert code == 0 and messages(log)[-2:] == ["SIGTERM: stopping", "stopped"]
+
+
 # ---- the supervisor
 
 

@@ -112,6 +112,18 @@ def hang_up(daemon, settled):
         assert time.monotonic() < deadline, "the reload did not take effect"
 
 
+def valid_until(certificate):
+    done = subprocess.run(["openssl", "x509", "-in", certificate, "-noout", "-enddate"], capture_output=True, text=True)
+    return ssl.cert_time_to_seconds(done.stdout.strip().split("=")[1])
+
+
+def expiry(daemon, connection):
+    """What /metrics says of the certificate."""
+    connection.request("GET", "/metrics")
+    text = connection.getresponse().read().decode()
+    return float(re.search(r"^dgld_tls_certificate_expiry_timestamp_seconds (\S+)$", text, re.M)[1])
+
+
 def messages(daemon):
     return [line["message"] for line in daemon.stop()[1]]
 
@@ -195,7 +207,9 @@ def test_certificate_is_read_again_on_sighup_and_open_connections_stay(root, sto
     kept.request("GET", "/healthz")
     assert kept.getresponse().read() and presented(secure) == "first"
     install(root, store, "second.pem", "second.key")
+    assert expiry(secure, kept) == valid_until(store / "first.pem")
     hang_up(secure, lambda: presented(secure) == "second")
+    assert expiry(secure, kept) == valid_until(store / "second.pem")
     kept.sock.settimeout(30)
     assert kept.sock is not None
     kept.request("GET", "/healthz")

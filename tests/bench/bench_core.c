@@ -140,7 +140,7 @@ static enum err infer_type(struct bench *b, enum infer_type type, const void *ge
                          .bytes = (const unsigned char *)phone},
     };
 
-    return run_infer(b->model.predictor, &request, (unsigned char *)b->a, err);
+    return run_infer(&b->model, &request, (unsigned char *)b->a, err);
 }
 
 /* From the tensors of a body to the numbers of a reply. */

@@ -15,6 +15,7 @@ ONLY_IN = {
     "uv.h": {"server/loop.c", "server/worker.c"},
     "jansson.h": {"proto/", "server/command_serve.c"},
     "curl/curl.h": {"server/http_client."},
+    "libpq-fe.h": {"server/postgres."},
     "pthread.h": {"server/"},
     "onnx.pb-c.h": {"proto/onnx.c"},
     "zip.h": {"proto/zip_stream.c"},

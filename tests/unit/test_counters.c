@@ -172,6 +172,21 @@ static void activations_and_refusals_are_counted(void **state)
     counters_destroy(counters);
 }
 
+static void ends_of_runs_are_counted_by_kind_and_outcome(void **state)
+{
+    struct counters *counters = make();
+    (void)state;
+    counters_job_run(counters, JOB_NAS, RUN_LOST);
+    counters_job_run(counters, JOB_NAS, RUN_LOST);
+    counters_job_run(counters, JOB_TRAIN, RUN_PUT_BACK);
+    assert_near(value_of(counters, "dgld_job_runs_total{kind=\"nas\",outcome=\"lost\"}"), 2, 0);
+    assert_near(value_of(counters, "dgld_job_runs_total{kind=\"train\",outcome=\"put_back\"}"), 1,
+                0);
+    assert_near(value_of(counters, "dgld_job_runs_total{kind=\"train\",outcome=\"lost\"}"), 0, 0);
+    assert_near(value_of(counters, "dgld_job_runs_total{kind=\"test\",outcome=\"failed\"}"), 0, 0);
+    counters_destroy(counters);
+}
+
 /* More threads than have a part of their own: the rest share one, and nothing is lost. */
 enum { N_THREADS = 80, N_EACH = 2000 };
 
@@ -221,6 +236,7 @@ static void nothing_is_counted_where_nobody_asks(void **state)
     counters_predicted(NULL, &cost, 1, 1);
     counters_activated(NULL, &space_nasbench201);
     counters_refused(NULL, REFUSED_CONNECTIONS);
+    counters_job_run(NULL, JOB_TRAIN, RUN_FAILED);
 }
 
 static enum err create_and_destroy(void *context, struct error *err)
@@ -249,6 +265,7 @@ int main(void)
         counted_test(durations_fall_into_buckets_whose_bound_they_do_not_exceed),
         counted_test(predictions_and_batches_are_counted),
         counted_test(activations_and_refusals_are_counted),
+        counted_test(ends_of_runs_are_counted_by_kind_and_outcome),
         counted_test(without_memory_a_thread_counts_with_others),
         counted_test(counts_of_all_threads_are_added),
         counted_test(nothing_is_counted_where_nobody_asks),

@@ -4,57 +4,28 @@
 #include "proto/model_file.h"
 #include "proto/safetensors.h"
 #include "tests/support/check.h"
+#include "tests/support/library.h"
+#include "tests/support/model_bytes.h"
 
-enum { N_DEVICES = 3, N_ROWS = 60, N_GENES = 28 };
-
-/* A small model of fbnetv3 with a prior, and its bytes. */
-struct fixture {
-    struct model model;
-    char *bytes;
-    size_t size;
-};
-
-static char *const names[] = {(char *)"slow phone", (char *)"gpu", (char *)"server"};
-
-/* Networks of devices that are a root, a line and a bit of both in the number of the row. */
-static void make_library(int32_t *genes, double latency_ms[N_DEVICES][N_ROWS],
-                         struct library_device *devices)
-{
-    static const struct hardware sheet = {2.0, 3.0, 1.0, 7.46};
-
-    for (size_t i = 0; i < N_ROWS; i++) {
-        for (size_t g = 0; g < N_GENES; g++) {
-            const struct gene *gene = &space_fbnetv3.genes[g];
-            genes[i * N_GENES + g] =
-                gene->first + gene->step * (int32_t)((i * (g + 3) + g) % (size_t)gene->n_values);
-        }
-        latency_ms[0][i] = 20.0 + (double)((i * 7) % 13);
-        latency_ms[1][i] = 3.0 + (double)((i * 7) % 13) / 10.0;
-        latency_ms[2][i] = 9.0 + (double)(i % 5);
-    }
-    for (size_t d = 0; d < N_DEVICES; d++) {
-        devices[d] =
-            (struct library_device){names[d], genes, latency_ms[d], N_ROWS, d == 0 ? &sheet : NULL};
-    }
-}
+enum { N_DEVICES = LIBRARY_N_DEVICES, N_ROWS = LIBRARY_N_ROWS };
 
 static int make_model(void **state)
 {
-    static struct fixture f;
-    static int32_t genes[N_ROWS * N_GENES];
-    static double latency_ms[N_DEVICES][N_ROWS];
-    struct library_device devices[N_DEVICES];
+    static struct model_bytes f;
+    static struct small_library library;
     struct error err = {0};
 
     (void)count_blocks(state);
     *state = &f;
     memset(&f, 0, sizeof f);
-    make_library(genes, latency_ms, devices);
+    library_make(&space_fbnetv3, &library);
     assert_int_equal(matrix_init(NULL), ERR_OK);
-    assert_ok(predictor_fit(&predictor_kind_cost, &space_fbnetv3, genes, latency_ms[0], N_ROWS,
-                            &(struct fit_options){0}, &f.model.predictor, NULL, &err),
+    assert_ok(predictor_fit(&predictor_kind_cost, &space_fbnetv3, library.genes,
+                            library.latency_ms[0], N_ROWS, &(struct fit_options){0},
+                            &f.model.predictor, NULL, &err),
               &err);
-    assert_ok(calibration_prior_fit(&space_fbnetv3, devices, N_DEVICES, NULL, &f.model.prior, &err),
+    assert_ok(calibration_prior_fit(&space_fbnetv3, library.devices, N_DEVICES, NULL,
+                                    &f.model.prior, &err),
               &err);
     f.model.info = (struct model_info){
         .source = "latency",
@@ -64,27 +35,18 @@ static int make_model(void **state)
         .conditions = {.input = "1x3x32x32",          .batch = 4, .runtime = "TFLite \xc3\xa9"},
         .library = {.spearman = {0.5, NAN, 0.75, -0.25}},
     };
-    assert_ok(model_info_set_devices(&f.model.info, names, 1, &err), &err);
-    assert_ok(
-        model_info_set_library(&f.model.info, names, N_DEVICES, (size_t)N_DEVICES * N_ROWS, &err),
-        &err);
+    assert_ok(model_info_set_devices(&f.model.info, library_names, 1, &err), &err);
+    assert_ok(model_info_set_library(&f.model.info, library_names, N_DEVICES,
+                                     (size_t)N_DEVICES * N_ROWS, &err),
+              &err);
     model_version_whole(&f.model, f.model.info.version);
     assert_ok(model_encode(&f.model, &f.bytes, &f.size, &err), &err);
     return 0;
 }
 
-static int free_model(void **state)
-{
-    struct fixture *f = *state;
-
-    model_close(&f->model);
-    mem_free(f->bytes);
-    return check_blocks(state);
-}
-
 static void a_library_and_conditions_survive_the_file(void **state)
 {
-    const struct fixture *f = *state;
+    const struct model_bytes *f = *state;
     struct model read = {0};
     struct error err = {0};
 
@@ -109,7 +71,7 @@ static void a_library_and_conditions_survive_the_file(void **state)
 
 static void what_was_learned_from_a_library_is_part_of_the_version(void **state)
 {
-    const struct fixture *f = *state;
+    const struct model_bytes *f = *state;
     char version[MODEL_VERSION_BYTES];
 
     model_version(f->model.predictor, version);
@@ -118,7 +80,7 @@ static void what_was_learned_from_a_library_is_part_of_the_version(void **state)
 
 static void conditions_are_the_models_own_where_it_has_them(void **state)
 {
-    const struct fixture *f = *state;
+    const struct model_bytes *f = *state;
     const struct model_info plain = {.source = "latency"};
     struct conditions_view view = model_conditions_of(&space_fbnetv3, &f->model.info);
 
@@ -132,7 +94,7 @@ static void conditions_are_the_models_own_where_it_has_them(void **state)
 
 static void a_copy_of_the_papers_is_its_own(void **state)
 {
-    const struct fixture *f = *state;
+    const struct model_bytes *f = *state;
     struct model_info copy = {0};
     struct error err = {0};
 
@@ -145,7 +107,7 @@ static void a_copy_of_the_papers_is_its_own(void **state)
 
 static void every_truncation_is_refused(void **state)
 {
-    const struct fixture *f = *state;
+    const struct model_bytes *f = *state;
 
     for (size_t size = 0; size < f->size; size += size < 4096 || f->size - size < 512 ? 1 : 13) {
         struct model read = {0};
@@ -160,7 +122,7 @@ static void every_truncation_is_refused(void **state)
 
 /* Decodes the fixture with one key of its metadata changed (a NULL value leaves it out), and without
  * the tensor of that name. */
-static enum err decode_changed(const struct fixture *f, const char *key, const char *value,
+static enum err decode_changed(const struct model_bytes *f, const char *key, const char *value,
                                const char *tensor, struct error *err)
 {
     struct safetensors st = {0};
@@ -217,7 +179,7 @@ static void papers_and_tensors_that_disagree_are_refused(void **state)
         {"",                 NULL,         "library_level",     "library_level"                },
         {"",                 NULL,         "library_hardware",  "library_hardware"             },
     };
-    const struct fixture *f = *state;
+    const struct model_bytes *f = *state;
     struct error err = {0};
 
     assert_ok(decode_changed(f, "", NULL, "", &err), &err);
@@ -227,19 +189,45 @@ static void papers_and_tensors_that_disagree_are_refused(void **state)
     }
 }
 
+/* What OOM must not spoil: reading the file and readying the model, and writing it again. */
+static enum err go_round(void *context, struct error *err)
+{
+    const struct model_bytes *f = context;
+    struct model read = {0};
+    char *bytes = NULL;
+    size_t size = 0;
+    enum err rc = model_decode(f->bytes, f->size, &space_fbnetv3, &read, err);
+
+    rc = rc != ERR_OK ? rc : model_prepare(&read, err);
+    rc = rc != ERR_OK ? rc : model_encode(&read, &bytes, &size, err);
+    mem_free(bytes);
+    model_close(&read);
+    return rc;
+}
+
+static void running_out_of_memory_is_told_and_leaks_nothing(void **state)
+{
+    struct model_bytes *f = *state;
+
+    fail_each_allocation(go_round, f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_library_and_conditions_survive_the_file, make_model,
-                                        free_model),
+                                        model_bytes_free),
         cmocka_unit_test_setup_teardown(what_was_learned_from_a_library_is_part_of_the_version,
-                                        make_model, free_model),
+                                        make_model, model_bytes_free),
         cmocka_unit_test_setup_teardown(conditions_are_the_models_own_where_it_has_them, make_model,
-                                        free_model),
-        cmocka_unit_test_setup_teardown(a_copy_of_the_papers_is_its_own, make_model, free_model),
-        cmocka_unit_test_setup_teardown(every_truncation_is_refused, make_model, free_model),
+                                        model_bytes_free),
+        cmocka_unit_test_setup_teardown(a_copy_of_the_papers_is_its_own, make_model,
+                                        model_bytes_free),
+        cmocka_unit_test_setup_teardown(every_truncation_is_refused, make_model, model_bytes_free),
+        cmocka_unit_test_setup_teardown(running_out_of_memory_is_told_and_leaks_nothing, make_model,
+                                        model_bytes_free),
         cmocka_unit_test_setup_teardown(papers_and_tensors_that_disagree_are_refused, make_model,
-                                        free_model),
+                                        model_bytes_free),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -372,7 +372,7 @@ static void bounds_and_calibrations_are_told_by_device(void **state)
     const struct predict_reply reply = {.request = &request,
                                         .version = "cost-0123",
                                         .predictor = "cost",
-                                        .parameter = a,
+                                        .rate = a,
                                         .factors = factors,
                                         .latency_ms = latency_ms,
                                         .low_ms = low_ms,
@@ -396,7 +396,7 @@ static json_t *encode(const struct predict_request *request, const double *a, co
     const struct predict_reply reply = {.request = request,
                                         .version = "cost-0123",
                                         .predictor = "cost",
-                                        .parameter = a,
+                                        .rate = a,
                                         .factors = factors};
     struct text text = {0};
     json_t *value;

@@ -18,6 +18,7 @@ static void what_is_not_given_has_defaults(void **state)
     assert_ptr_equal(request.space, &space_nasbench201);
     assert_int_equal(request.n, SUGGEST_DEFAULT_N);
     assert_int_equal(request.seed, 0);
+    assert_string_equal(request.model, "");
     assert_null(request.genes);
     msg_suggest_close(&request);
 }
@@ -29,12 +30,14 @@ static void candidates_come_in_any_notation(void **state)
     struct error err = {0};
     (void)state;
     assert_ok(decode("{" SPACE ",\"architectures\":[\"444244\",[1,2,3,4,5,1]],\"n\":2,"
+                     "\"model\":\"small\","
                      "\"seed\":9223372036854775807}",
                      &request, &err),
               &err);
     assert_int_equal(request.n_given, 2);
     assert_memory_equal(request.genes, expected, sizeof expected);
     assert_int_equal(request.seed, INT64_MAX);
+    assert_string_equal(request.model, "small");
     msg_suggest_close(&request);
 }
 
@@ -54,7 +57,9 @@ static void what_is_wrong_is_told_by_pointer(void **state)
         {"{" SPACE ",\"architectures\":{}}",                 "/architectures"    },
         {"{" SPACE ",\"architectures\":[\"444244\",\"9\"]}", "/architectures/1"  },
         {"{" SPACE ",\"architectures\":[[1,2,3,4,5,6]]}",    "/architectures/0/5"},
-        {"{" SPACE ",\"model\":\"mlp\"}",                    "/model"            },
+        {"{" SPACE ",\"model\":\"../mlp\"}",                 "/model"            },
+        {"{" SPACE ",\"model\":7}",                          "/model"            },
+        {"{" SPACE ",\"device\":\"mlp\"}",                   "/device"           },
     };
     (void)state;
     for (size_t i = 0; i < COUNT_OF(wrong); i++) {

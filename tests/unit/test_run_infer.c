@@ -10,7 +10,7 @@ enum { MOST_ROWS = 2500, N_FITTED = 30 };
 /* Rows with a device each, as a test asks for them. */
 struct rows {
     const struct space *space;
-    struct predictor *predictor;
+    struct model model; /* a predictor alone */
     int32_t genes[MOST_ROWS * 28];
     double hardware[MOST_ROWS * 4];
     double expected[MOST_ROWS]; /* A */
@@ -41,10 +41,11 @@ static void make_rows(const struct space *space)
         a[i] = 900.0 + 100.0 * rows.genes[i * space->n_genes];
     }
     assert_ok(predictor_fit(&predictor_kind_cost, space, rows.genes, a, N_FITTED, &options,
-                            &rows.predictor, NULL, &err),
+                            &rows.model.predictor, NULL, &err),
               &err);
-    assert_ok(predictor_predict(rows.predictor, rows.genes, MOST_ROWS, rows.expected, NULL, &err),
-              &err);
+    assert_ok(
+        predictor_predict(rows.model.predictor, rows.genes, MOST_ROWS, rows.expected, NULL, &err),
+        &err);
 }
 
 /* Elements of a tensor of that type, in a block of their very size at an odd address. */
@@ -106,7 +107,7 @@ static void check_run(const struct infer_request *request, double tolerance)
     unsigned char *out = mem_calloc(request->n * sizeof(float) + 1, 1); /* at an odd address too */
     struct error err = {0};
 
-    assert_ok(run_infer(rows.predictor, request, out + 1, &err), &err);
+    assert_ok(run_infer(&rows.model, request, out + 1, &err), &err);
     for (size_t i = 0; i < request->n; i++) {
         double k = factor_of(request->hardware.n_rows == 1 ? 0 : i);
         float latency;
@@ -140,7 +141,7 @@ static void every_type_gives_the_same_across_chunks(void **state)
                 }
             }
         }
-        predictor_destroy(rows.predictor);
+        predictor_destroy(rows.model.predictor);
     }
 }
 
@@ -176,7 +177,7 @@ static void json_gives_the_same(void **state)
         assert_true(size < sizeof body);
         assert_ok(msg_infer_decode(*s, body, size, NULL, &request, &err), &err);
         check_run(&request, 1e-6);
-        predictor_destroy(rows.predictor);
+        predictor_destroy(rows.model.predictor);
     }
 }
 
@@ -204,7 +205,7 @@ static void wrong_genes_are_named_with_their_row(void **state)
                 (void)snprintf(phrase, sizeof phrase,
                                "architecture[%zu]: gene %zu of nasbench201 must be 1 to 5, not 9",
                                bad_rows[i], g + 1);
-                assert_error(run_infer(rows.predictor, &request, out, &err), ERR_INVALID, &err,
+                assert_error(run_infer(&rows.model, &request, out, &err), ERR_INVALID, &err,
                              phrase);
                 *place = kept;
             }
@@ -213,7 +214,7 @@ static void wrong_genes_are_named_with_their_row(void **state)
         mem_free(genes);
         mem_free(hardware);
     }
-    predictor_destroy(rows.predictor);
+    predictor_destroy(rows.model.predictor);
 }
 
 static void genes_wider_than_a_byte_are_named_too(void **state)
@@ -228,13 +229,13 @@ static void genes_wider_than_a_byte_are_named_too(void **state)
     make_rows(&space_nasbench201);
     hardware = pack_hardware(INFER_FP64, 4);
     request = make_request(2, INFER_INT64, (unsigned char *)genes - 1, INFER_FP64, hardware, true);
-    assert_error(run_infer(rows.predictor, &request, (unsigned char *)out, &err), ERR_INVALID, &err,
+    assert_error(run_infer(&rows.model, &request, (unsigned char *)out, &err), ERR_INVALID, &err,
                  "architecture[1]: gene 3 of nasbench201 must be 1 to 5, not 260");
     genes[8] = INT64_MIN;
-    assert_error(run_infer(rows.predictor, &request, (unsigned char *)out, &err), ERR_INVALID, &err,
+    assert_error(run_infer(&rows.model, &request, (unsigned char *)out, &err), ERR_INVALID, &err,
                  "architecture[1]: gene 3 of nasbench201 must be 1 to 5, not -2147483648");
     mem_free(hardware);
-    predictor_destroy(rows.predictor);
+    predictor_destroy(rows.model.predictor);
 }
 
 static void wrong_hardware_is_named_with_row_and_field(void **state)
@@ -265,13 +266,13 @@ static void wrong_hardware_is_named_with_row_and_field(void **state)
                 (void)snprintf(phrase, sizeof phrase, "hardware[%zu][%zu]: %s (", row, field,
                                hardware_fields[field].name);
             }
-            assert_error(run_infer(rows.predictor, &request, (unsigned char *)out, &err),
-                         ERR_INVALID, &err, phrase);
+            assert_error(run_infer(&rows.model, &request, (unsigned char *)out, &err), ERR_INVALID,
+                         &err, phrase);
             mem_free(hardware);
         }
         mem_free(genes);
     }
-    predictor_destroy(rows.predictor);
+    predictor_destroy(rows.model.predictor);
 }
 
 /* Elements left over are found after the last row, also where the rows end with a chunk. */
@@ -287,16 +288,16 @@ static void left_over_elements_are_found(void **state)
     (void)state;
     make_rows(&space_nasbench201);
     assert_ok(msg_infer_decode(&space_nasbench201, body, strlen(body), NULL, &request, &err), &err);
-    assert_error(run_infer(rows.predictor, &request, (unsigned char *)out, &err), ERR_INVALID, &err,
+    assert_error(run_infer(&rows.model, &request, (unsigned char *)out, &err), ERR_INVALID, &err,
                  "hardware: data has more than the 4 elements");
-    predictor_destroy(rows.predictor);
+    predictor_destroy(rows.model.predictor);
 }
 
 static enum err run_once(void *context, struct error *err)
 {
     float out[100];
 
-    return run_infer(rows.predictor, context, (unsigned char *)out, err);
+    return run_infer(&rows.model, context, (unsigned char *)out, err);
 }
 
 static void every_failing_allocation_is_reported(void **state)
@@ -313,7 +314,7 @@ static void every_failing_allocation_is_reported(void **state)
     fail_each_allocation(run_once, &request);
     mem_free(genes);
     mem_free(hardware);
-    predictor_destroy(rows.predictor);
+    predictor_destroy(rows.model.predictor);
 }
 
 static int start(void **state)
