@@ -21,8 +21,8 @@ const struct belief_numbers belief_numbers = {
     .other_offset = 0.2,
     .other_group_weight = 1.0,
     .other_scatter = 0.05,
-    .excess_width = 0.1,
-    .excess_rows = 0.0,
+    .same_excess = 0.15,
+    .other_excess = 0.05,
 };
 
 /* Without and with a data sheet: who gives one most likely means a phone as the method does, and
@@ -129,6 +129,8 @@ enum err belief_init(struct belief *belief, enum belief_kind kind,
         .base_origin = kind == BELIEF_SAME_KIND ? ground->mean_log_a : ground->mean_root_a,
         .log_weight = log(weights[ground->has_hardware ? 1 : 0][kind]),
         .noise_scale = ground->numbers->other_scatter,
+        .sharpness = 1.0 - (kind == BELIEF_SAME_KIND ? ground->numbers->same_excess
+                                                     : ground->numbers->other_excess),
         .columns = mem_calloc(columns_max + 1, q * sizeof *belief->columns),
     };
     if (belief->columns == NULL) {
