@@ -206,9 +206,10 @@ def test_a_space_that_is_declared_at_one_is_known_to_all(replicas):
 class Client(threading.Thread):
     """Submits jobs to whichever replica answers, each until it is acknowledged."""
 
-    def __init__(self, replicas, orders, seed):
+    def __init__(self, replicas, orders, lasting_s, seed):
         super().__init__(daemon=True)
         self.replicas, self.orders, self.chance = replicas, orders, random.Random(seed)
+        self.pause_s = lasting_s / len(orders)
         self.ids, self.n_refused, self.wrong = {}, 0, []
 
     def run(self):
@@ -218,7 +219,7 @@ class Client(threading.Thread):
                     self.send(key, body)
                 except requests.RequestException:  # it is down, or stopped
                     time.sleep(0.02)
-            time.sleep(self.chance.uniform(0, 0.05))
+            time.sleep(self.chance.uniform(0, 2 * self.pause_s))
 
     def send(self, key, body):
         one = self.chance.choice(self.replicas)
@@ -400,7 +401,8 @@ def run_disturbed(replicas, postgres, n_jobs, disturbances, capsys, seed=None):
     for one in replicas:
         one.is_disturbed, one.n_disturbed = False, 0
     orders = make_orders(n_jobs, chance)
-    clients = [Client(replicas, orders[n::6], seed + n) for n in range(6)]
+    lasting_s = 3.5 * len(disturbances)  # about as long as they take
+    clients = [Client(replicas, orders[n::6], lasting_s, seed + n) for n in range(6)]
     watching = Watching(replicas)
     others = [watching] + [Predicting(one) for one in replicas]
     begun = time.monotonic()
@@ -454,7 +456,7 @@ def run_disturbed(replicas, postgres, n_jobs, disturbances, capsys, seed=None):
 
 
 def test_jobs_come_to_one_end_while_replicas_are_killed_and_stopped(replicas, postgres, capsys):
-    run_disturbed(replicas, postgres, 100, [kill, stop, restart_database], capsys)
+    run_disturbed(replicas, postgres, 150, [kill, stop, restart_database], capsys)
 
 
 @pytest.mark.long

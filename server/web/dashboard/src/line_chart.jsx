@@ -1,3 +1,4 @@
+import "./line_chart.css";
 import { useEffect, useRef } from "preact/hooks";
 import uPlot from "uplot";
 
@@ -62,8 +63,8 @@ function optionsOf({ title, x, y, right, series }, element) {
 
 /**
  * Lines, or points, over a number. `data` is uPlot's: [x, y of each series]; `summary` says in words what it shows.
- * What is drawn (`title`; `x`, `y`, `right`: {label, range, isWhole: x counts something}; `series`: {label, axis: "y" or "right", isPoints, dash}) stays as it was first
- * given, as long as the chart has the same `key`; data may grow.
+ * What is drawn (`title`; `x`, `y`, `right`: {label, range, isWhole: x counts something};
+ * `series`: {label, axis: "y" or "right", isPoints, dash}) stays as it was first given, as long as the chart has the same `key`; data may grow.
  */
 export function LineChart({ data, summary, ...drawn }) {
   const ground = useRef(null);
@@ -99,7 +100,7 @@ export function LineChart({ data, summary, ...drawn }) {
       <figcaption>
         {drawn.series.length > 1 && (
           <span class="chart-legend">
-            {drawn.series.map((one, i) => <span key={one.label} class={`chart-key series-${(i % 4) + 1}`}>{one.label}</span>)}
+            {drawn.series.map((one, i) => <span key={one.label} class={`chart-key chart-key-${(i % 4) + 1}`}>{one.label}</span>)}
           </span>
         )}
         <span class="muted">{summary}</span>
