@@ -174,3 +174,7 @@ def test_the_view_is_accessible_and_fits(open_page, daemon, dark, width):  # noq
         assert fits_width(page), part
         check_axe(page)
     drawn(page, "Best network by generation")
+    pixels = "() => document.querySelector('canvas').toDataURL()"
+    before = page.evaluate(pixels)
+    page.emulate_media(color_scheme="light" if dark else "dark")
+    page.wait_for_function(f"before => ({pixels})() !== before", arg=before)  # it is drawn anew in the other colours

@@ -1,3 +1,4 @@
+import "./line_chart.css";
 import { useEffect, useRef } from "preact/hooks";
 import uPlot from "uplot";
 
@@ -12,7 +13,7 @@ function colourOf(role, element) {
   return colour;
 }
 
-function axisOf(label, colours, more) {
+function axisOf({ label, isWhole }, colours, more) {
   return {
     label,
     labelSize: 24,
@@ -21,6 +22,7 @@ function axisOf(label, colours, more) {
     ticks: { stroke: colours.line, width: 1 },
     font: "12px system-ui",
     labelFont: "12px system-ui",
+    ...(isWhole ? { incrs: WHOLE_STEPS } : {}),
     ...more,
   };
 }
@@ -44,7 +46,6 @@ function optionsOf({ title, x, y, right, series }, element) {
     line: colourOf("--line", element),
     series: series.map((_, i) => colourOf(`--series-${(i % 4) + 1}`, element)),
   };
-  const xSteps = x.isWhole ? { incrs: WHOLE_STEPS } : {};
   return {
     width: element.clientWidth,
     height: 240,
@@ -52,9 +53,9 @@ function optionsOf({ title, x, y, right, series }, element) {
     cursor: { show: false },
     scales: { x: { time: false, range: x.range }, y: { range: y.range } },
     axes: [
-      axisOf(x.label, colours, xSteps),
-      axisOf(y.label, colours, { size: 62 }),
-      ...(right ? [axisOf(right.label, colours, { side: 1, scale: "right", size: 62, grid: { show: false } })] : []),
+      axisOf(x, colours, {}),
+      axisOf(y, colours, { size: 62 }),
+      ...(right ? [axisOf(right, colours, { side: 1, scale: "right", size: 62, grid: { show: false } })] : []),
     ],
     series: [{}, ...series.map((one, i) => seriesOf(one, i, colours))],
   };
@@ -62,8 +63,8 @@ function optionsOf({ title, x, y, right, series }, element) {
 
 /**
  * Lines, or points, over a number. `data` is uPlot's: [x, y of each series]; `summary` says in words what it shows.
- * What is drawn (`title`; `x`, `y`, `right`: {label, range, isWhole: x counts something}; `series`: {label, axis: "y" or "right", isPoints, dash}) stays as it was first
- * given, as long as the chart has the same `key`; data may grow.
+ * What is drawn (`title`; `x`, `y`, `right`: {label, range, isWhole: it counts something};
+ * `series`: {label, axis: "y" or "right", isPoints, dash}) stays as it was first given, as long as the chart has the same `key`; data may grow.
  */
 export function LineChart({ data, summary, ...drawn }) {
   const ground = useRef(null);
@@ -99,7 +100,7 @@ export function LineChart({ data, summary, ...drawn }) {
       <figcaption>
         {drawn.series.length > 1 && (
           <span class="chart-legend">
-            {drawn.series.map((one, i) => <span key={one.label} class={`chart-key series-${(i % 4) + 1}`}>{one.label}</span>)}
+            {drawn.series.map((one, i) => <span key={one.label} class={`chart-key chart-key-${(i % 4) + 1}`}>{one.label}</span>)}
           </span>
         )}
         <span class="muted">{summary}</span>

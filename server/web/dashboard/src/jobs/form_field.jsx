@@ -12,7 +12,7 @@ function Boxes({ field, value, onInput, described }) {
   const chosen = value ?? field.default ?? [];
   const toggle = (choice) => onInput(field.choices.filter((one) => chosen.includes(one) !== (one === choice)));
   return (
-    <fieldset class="boxes" {...described}>
+    <fieldset class="job-boxes" {...described}>
       <legend>{field.name}</legend>
       {field.choices.map((choice) => (
         <label key={choice}>
@@ -62,7 +62,7 @@ export function FormField({ field, value, errors, known, onInput }) {
     "aria-invalid": errors ? "true" : undefined,
   };
   return (
-    <div class={`field${errors ? " wrong" : ""}`}>
+    <div class={`job-field${errors ? " wrong" : ""}`}>
       {field.control === "several" ? (
         <Boxes field={field} value={value} onInput={onInput} described={{ "aria-describedby": described["aria-describedby"] }} />
       ) : (

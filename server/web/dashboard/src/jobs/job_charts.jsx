@@ -70,7 +70,7 @@ function Library({ result }) {
 /** The pictures of a job, as far as there is something to draw. `history`: what its progress was, by epoch or generation. */
 export function JobCharts({ job, history }) {
   return (
-    <div class="charts">
+    <div class="job-charts">
       <Loss job={job} history={history} />
       <Best history={history} />
       {job.kind === "nas" && <Front job={job} history={history} />}

@@ -32,7 +32,7 @@ function Row({ job }) {
       <td><a href={`#/jobs/${job.id}`} aria-label={`${job.kind}, submitted ${timeOf(job.submitted_at)}`}>{job.kind}</a></td>
       <td>{job.search_space}</td>
       <td>
-        <span class={`state ${job.state}`}>{job.state}</span>
+        <span class={`job-state ${job.state}`}>{job.state}</span>
         {isRunning && job.progress?.percent !== undefined && ` ${figure(job.progress.percent, 3)} %`}
       </td>
       <td>{timeOf(job.submitted_at)}</td>
@@ -77,8 +77,12 @@ export function JobList() {
       {error && <p class="error" role="alert">{error.message}</p>}
       {value && (value.jobs.length ? <Table jobs={value.jobs} /> : <p class="muted">No such jobs.</p>)}
       <div class="buttons">
-        <button type="button" class="plain" disabled={!cursors.length} onClick={() => setCursors(cursors.slice(0, -1))}>Newer</button>
-        <button type="button" class="plain" disabled={!value?.next} onClick={() => setCursors([...cursors, value.next])}>Older</button>
+        <button type="button" class="plain" disabled={!cursors.length} onClick={() => setCursors(cursors.slice(0, -1))}>
+          Newer
+        </button>
+        <button type="button" class="plain" disabled={!value?.next} onClick={() => setCursors([...cursors, value.next])}>
+          Older
+        </button>
       </div>
     </section>
   );

@@ -99,7 +99,7 @@ function Progress({ job }) {
   return (
     <>
       <p role="status">
-        <span class={`state ${job.state}`}>{job.state}</span>
+        <span class={`job-state ${job.state}`}>{job.state}</span>
       </p>
       {!ENDED.has(job.state) && <progress max={100} value={percent} aria-label="Progress of the job" />}
       {!ENDED.has(job.state) && <p class="muted">{progressOf(job.progress)}</p>}
@@ -115,11 +115,11 @@ export function JobPage({ id }) {
     return error ? <p class="error" role="alert">{error.message}</p> : <p class="muted">Loading…</p>;
   }
   return (
-    <>
+    <div class="job-page">
       {error && <p class="error" role="alert">{error.message}</p>}
       <h2>{job.kind} in {job.search_space} <code class="muted">{job.id}</code></h2>
       <div class="columns">
-        <div class="stack">
+        <div class="job-stack">
           <section class="panel" aria-label="Progress">
             <Progress job={job} />
             <JobCharts job={job} history={history} />
@@ -134,6 +134,6 @@ export function JobPage({ id }) {
           <Figures of={job.params} />
         </section>
       </div>
-    </>
+    </div>
   );
 }

@@ -19,7 +19,7 @@ function Files({ files }) {
   return (
     <>
       <h3>Files</h3>
-      <ul class="files">
+      <ul class="job-files">
         {files.map((file) => (
           <li key={file}>
             <button type="button" class="plain" aria-label={`Download ${file}`} onClick={() => download(file)}>
@@ -42,7 +42,8 @@ function Network({ result }) {
       </p>
     );
   }
-  const interval = result.interval_ms && `, ${figure(result.interval_ms[0])} to ${figure(result.interval_ms[1])} ms with probability ${result.interval}`;
+  const [low, high] = result.interval_ms ?? [];
+  const interval = low !== undefined && `, ${figure(low)} to ${figure(high)} ms with probability ${result.interval}`;
   return (
     <p>
       <strong class="chosen"><code>{result.notation}</code></strong>
@@ -84,7 +85,7 @@ function DeviceTable({ devices }) {
 
 export function Figures({ of }) {
   return (
-    <dl class="facts figures">
+    <dl class="facts job-figures">
       {figuresOf(of).map(([name, text]) => [<dt key={`${name}-t`}>{name}</dt>, <dd key={name}>{text}</dd>])}
     </dl>
   );

@@ -30,7 +30,7 @@ function useKey() {
 
 function Fields({ title, fields, entered, errors, known, onInput }) {
   return (
-    <fieldset class="fields">
+    <fieldset class="job-fields">
       <legend>{title}</legend>
       {fields.map((field) => (
         <FormField key={field.pointer} field={field} value={entered[field.pointer]} errors={errors[field.pointer]}
@@ -99,7 +99,7 @@ export function SubmitForm() {
   const chosen = kind ?? kinds[0];
   return (
     <section class="panel">
-      <fieldset class="boxes">
+      <fieldset class="job-boxes">
         <legend>Kind</legend>
         {kinds.map((one) => (
           <label key={one}>

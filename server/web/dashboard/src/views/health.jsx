@@ -85,7 +85,7 @@ function Charts({ rates }) {
       {now.queued !== undefined && (
         <section class="panel" aria-labelledby="health-jobs">
           <h2 id="health-jobs">Jobs</h2>
-          <LineChart title="Queue of jobs" x={AGO} y={{ label: "jobs", range: fromZero }} data={jobs}
+          <LineChart title="Queue of jobs" x={AGO} y={{ label: "jobs", isWhole: true, range: fromZero }} data={jobs}
             series={[{ label: "wait" }, { label: "run" }]} summary={`${now.queued} wait and ${now.running} run now.`} />
         </section>
       )}
