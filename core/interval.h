@@ -17,11 +17,12 @@
 /* What the four numbers of a data sheet leave unknown of a device, and what single networks scatter
  * on one device beside what they do in A, as a standard deviation of log latency: for spaces that
  * do not tell their own (struct space). From the nine phones of REFERENCE.md: the mean square of
- * their median log ratios of measured to predicted, those of the space and that of all as one more,
- * widened by Student's t for how few they are; and 0.045 for the scatter.
- * tests/bench/evaluate_calibration prints what that gives for each phone from the others. No median
- * follows from it. */
-#define INTERVAL_DEVICE_SPREAD 0.126
+ * their median log ratios of measured to predicted, those of the space and that of all as one more
+ * (the prior of unit information, which devices of the library do not speak against:
+ * `make hyperparameters`), widened by Student's t for how few they are; and belief_numbers'
+ * same_own_scatter as a standard deviation for the scatter. tests/bench/evaluate_calibration prints
+ * what that gives for each phone from the others. No median follows from it. */
+#define INTERVAL_DEVICE_SPREAD 0.148
 
 /* Half the width of the central interval that holds a share `level` (0 < level < 1) of Student's t
  * with 4 degrees of freedom, in its standard deviations. */

@@ -12,7 +12,7 @@ packages_of() {
                 "libsqlite3-dev libcurl4-gnutls-dev libprotobuf-c-dev protobuf-c-compiler libonnx-dev" \
                 "libzip-dev libpq-dev" ;;
     test) echo "libcmocka-dev python3 python3-venv python3-torch curl openssl systemd dpkg-dev man-db postgresql chromium" ;;
-    lint) echo "clang-format clang-tidy cppcheck" ;;
+    lint) echo "clang-format clang-tidy cppcheck dpkg-dev lintian" ;;
     bench) echo "nginx-light wrk" ;;
     package) echo "dpkg-dev binutils" ;;
     *) echo "install-deps.sh: there is no group $1" >&2; exit 2 ;;

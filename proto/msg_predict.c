@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "core/mem.h"
-#include "proto/json_spec.h"
 #include "proto/msg_device.h"
 #include "proto/msg_measurements.h"
 #include "proto/msg_model.h"
@@ -183,6 +182,43 @@ enum err msg_architecture_read(const struct space *space, struct json_view value
         return error_set(err, ERR_INVALID,
                          "an architecture must be a list of genes or a string, not %s",
                          json_view_kind_name(value));
+    }
+}
+
+void msg_architectures_read(const struct json_reader *reader, struct json_view value,
+                            const struct space *space, size_t n_max, int32_t **genes, size_t *n)
+{
+    bool is_list = json_view_kind(value) == JSON_KIND_ARRAY;
+    size_t n_given = is_list ? json_view_count(value) : 0;
+    struct json_view item;
+    size_t i = 0;
+
+    if (n_given == 0 || n_given > n_max) {
+        field_errors_add(reader->errors, 0, reader->pointer,
+                         "must be a list of 1 to %zu architectures", n_max);
+        return;
+    }
+    if (space == NULL) {
+        return; /* reported already */
+    }
+    *genes = mem_calloc(n_given, space->n_genes * sizeof **genes);
+    if (*genes == NULL) {
+        report_memory(reader);
+        return;
+    }
+    *n = n_given;
+    for (bool more = json_view_first(value, &item); more && reader->errors->n < MOST_REPORTED;
+         more = json_view_next(&item), i++) {
+        char at[JSON_POINTER_BYTES];
+        struct error why;
+        size_t bad_gene;
+        if (msg_architecture_read(space, item, *genes + i * space->n_genes, &bad_gene, &why) ==
+            ERR_OK) {
+            continue;
+        }
+        (void)snprintf(at, sizeof at, bad_gene != SIZE_MAX ? "%s/%zu/%zu" : "%s/%zu",
+                       reader->pointer, i, bad_gene);
+        field_errors_add(reader->errors, i, at, "%s", why.text);
     }
 }
 

@@ -19,7 +19,7 @@
 #include "core/device.h"
 #include "core/space.h"
 #include "proto/field_error.h"
-#include "proto/json_view.h"
+#include "proto/json_spec.h"
 #include "proto/model_file.h"
 #include "proto/text.h"
 
@@ -61,6 +61,12 @@ struct predict_request {
  * ERR_SYNTAX. */
 enum err msg_architecture_read(const struct space *space, struct json_view value, int32_t *genes,
                                size_t *bad_gene, struct error *err);
+
+/* Reads a list of 1 to `n_max` architectures; `space` NULL was reported already. `genes` receives
+ * (n, n_genes), owned by the caller from then on, or NULL; some of what is wrong with them goes to the
+ * reader's errors by pointer. */
+void msg_architectures_read(const struct json_reader *reader, struct json_view value,
+                            const struct space *space, size_t n_max, int32_t **genes, size_t *n);
 
 /* Reads a body that asks for at most `values_max` latencies, devices times architectures.
  * ERR_SYNTAX where it is no JSON; ERR_LIMIT where it asks for more, ERR_INVALID where it is not

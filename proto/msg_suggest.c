@@ -1,6 +1,5 @@
 #include "proto/msg_suggest.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "core/mem.h"
@@ -8,9 +7,6 @@
 #include "proto/msg_model.h"
 #include "proto/msg_predict.h"
 #include "proto/msg_space.h"
-
-/* A body that is wrong throughout is not answered with a sentence for every architecture. */
-enum { MOST_REPORTED = 64 };
 
 static void read_search_space(const struct json_reader *reader, struct json_view value)
 {
@@ -36,39 +32,9 @@ static void read_seed(const struct json_reader *reader, struct json_view value)
 static void read_architectures(const struct json_reader *reader, struct json_view value)
 {
     struct suggest_request *request = reader->out;
-    const struct space *space = request->space;
-    bool is_list = json_view_kind(value) == JSON_KIND_ARRAY;
-    size_t n = is_list ? json_view_count(value) : 0;
-    struct json_view item;
-    size_t i = 0;
 
-    if (n == 0 || n > SUGGEST_MAX_GIVEN) {
-        field_errors_add(reader->errors, 0, reader->pointer,
-                         "must be a list of 1 to %d architectures", SUGGEST_MAX_GIVEN);
-        return;
-    }
-    if (space == NULL) {
-        return; /* reported already */
-    }
-    request->genes = mem_calloc(n, space->n_genes * sizeof *request->genes);
-    if (request->genes == NULL) {
-        reader->errors->has_failed = true;
-        return;
-    }
-    request->n_given = n;
-    for (bool more = json_view_first(value, &item); more && reader->errors->n < MOST_REPORTED;
-         more = json_view_next(&item), i++) {
-        char at[JSON_POINTER_BYTES];
-        struct error why;
-        size_t bad_gene;
-        if (msg_architecture_read(space, item, request->genes + i * space->n_genes, &bad_gene,
-                                  &why) == ERR_OK) {
-            continue;
-        }
-        (void)snprintf(at, sizeof at, bad_gene != SIZE_MAX ? "%s/%zu/%zu" : "%s/%zu",
-                       reader->pointer, i, bad_gene);
-        field_errors_add(reader->errors, i, at, "%s", why.text);
-    }
+    msg_architectures_read(reader, value, request->space, SUGGEST_MAX_GIVEN, &request->genes,
+                           &request->n_given);
 }
 
 static void read_model(const struct json_reader *reader, struct json_view value)

@@ -105,14 +105,37 @@ static enum err open_stored(const struct data_tree *tree, const struct space *sp
     return rc;
 }
 
-static enum err number_table(struct accuracy_source *source, struct error *err)
+static void encode_genes(const struct space *space, const int32_t *genes, uint8_t *codes)
+{
+    for (size_t g = 0; g < space->n_genes; g++) {
+        codes[g] = (uint8_t)gene_index(&space->genes[g], genes[g]);
+    }
+}
+
+static enum err index_by_genes(struct accuracy_source *source, struct error *err)
+{
+    const struct space *space = source->space;
+    const struct dataset *rows = &source->table.architectures;
+    struct search_archive *archive = &source->by_genes;
+    enum err rc;
+
+    archive->n_genes = space->n_genes;
+    rc = search_archive_reserve(archive, rows->n_rows, err);
+    for (size_t i = 0; rc == ERR_OK && i < rows->n_rows; i++) {
+        uint8_t codes[SPACE_MAX_GENES];
+        encode_genes(space, rows->genes + i * space->n_genes, codes);
+        if (search_archive_add(archive, codes)) {
+            archive->accuracy[archive->n - 1] = source->table.accuracy[i];
+        }
+    }
+    return rc;
+}
+
+static enum err index_by_number(struct accuracy_source *source, struct error *err)
 {
     const struct space *space = source->space;
     const struct dataset *rows = &source->table.architectures;
 
-    if (space->n_architectures == 0) {
-        return ERR_OK;
-    }
     source->by_number = mem_calloc(space->n_architectures, sizeof *source->by_number);
     if (source->by_number == NULL) {
         return error_set(err, ERR_NOMEM, "no memory for %zu accuracies", space->n_architectures);
@@ -125,6 +148,13 @@ static enum err number_table(struct accuracy_source *source, struct error *err)
         source->by_number[number] = source->table.accuracy[i];
     }
     return ERR_OK;
+}
+
+/* So that a row is found without going through all of them. */
+static enum err index_table(struct accuracy_source *source, struct error *err)
+{
+    return source->space->n_architectures > 0 ? index_by_number(source, err)
+                                              : index_by_genes(source, err);
 }
 
 /* The files that a source may be, in the order of ACCURACY_SOURCE_FILES. */
@@ -172,7 +202,7 @@ enum err accuracy_source_open(const struct data_tree *tree, const struct space *
     if (rc == ERR_OK && which == ORACLE) {
         source.is_table = true;
         rc = data_load_accuracy(tree, space, &source.table, err);
-        rc = rc != ERR_OK ? rc : number_table(&source, err);
+        rc = rc != ERR_OK ? rc : index_table(&source, err);
     } else if (rc == ERR_OK && which == NETWORKS) {
         rc = open_networks(tree, space, directory, &source.model, err);
     } else if (rc == ERR_OK) {
@@ -220,6 +250,7 @@ void accuracy_source_close(struct accuracy_source *source)
 {
     accuracy_table_close(&source->table);
     mem_free(source->by_number);
+    search_archive_close(&source->by_genes);
     accuracy_model_close(&source->model);
     memset(source, 0, sizeof *source);
 }
@@ -286,18 +317,16 @@ enum err accuracy_source_list(const struct accuracy_source *source, struct accur
 
 static double look_up(const struct accuracy_source *source, const int32_t *genes)
 {
-    const struct accuracy_table *table = &source->table;
-    const size_t n_genes = source->space->n_genes;
+    const struct search_archive *archive = &source->by_genes;
+    uint8_t codes[SPACE_MAX_GENES];
 
     if (source->by_number != NULL) {
         return source->by_number[space_rank(source->space, genes)];
     }
-    for (size_t i = 0; i < table->architectures.n_rows; i++) {
-        if (memcmp(table->architectures.genes + i * n_genes, genes, n_genes * sizeof *genes) == 0) {
-            return table->accuracy[i];
-        }
-    }
-    return NAN;
+    encode_genes(source->space, genes, codes);
+    return search_archive_has(archive, codes)
+               ? archive->accuracy[search_archive_find(archive, codes)]
+               : NAN;
 }
 
 enum err accuracy_source_predict(const struct accuracy_source *source, const int32_t *genes,

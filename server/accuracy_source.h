@@ -11,6 +11,7 @@
 #include <stdbool.h>
 
 #include "core/error.h"
+#include "core/search_archive.h"
 #include "proto/accuracy_file.h"
 #include "proto/text.h"
 #include "server/data_tree.h"
@@ -21,7 +22,8 @@ struct accuracy_source {
     struct accuracy_table table; /* of the oracle; empty otherwise */
     double *by_number;           /* (n_architectures): the same where the space can be numbered, NaN
                                     where the table has no row; else NULL. Owned */
-    struct accuracy_model model; /* the predictor; empty otherwise */
+    struct search_archive by_genes; /* the same where it cannot be numbered */
+    struct accuracy_model model;    /* the predictor; empty otherwise */
 };
 
 /* ERR_NOT_FOUND where there is none of them, with what to do; ERR_INVALID where one is malformed:

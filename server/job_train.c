@@ -202,10 +202,29 @@ static enum err stopped(struct error *err)
     return error_set(err, ERR_CANCELED, "the job was stopped");
 }
 
+/* Names the checkpoint of this run, and loads what the last one before it that saved any has left: a
+ * run that has lost the job, and does not know yet, may go on writing its own. */
+static enum err open_checkpoint(struct training *t, struct error *err)
+{
+    const struct job_env *env = t->env;
+    char directory[PATH_BYTES];
+    enum err rc = job_directory(env->tree->root, t->space, env->id, env->attempt, directory, err);
+
+    rc = rc != ERR_OK ? rc
+                      : checkpoint_open(&t->checkpoint, directory, &t->set, t->params->predictor,
+                                        &t->options, err);
+    for (int attempt = env->attempt - 1; rc == ERR_OK && attempt >= 1; attempt--) {
+        rc = job_directory(env->tree->root, t->space, env->id, attempt, directory, err);
+        if (rc == ERR_OK && checkpoint_take_over(&t->checkpoint, directory)) {
+            break;
+        }
+    }
+    return rc;
+}
+
 static enum err fit(struct training *t, struct error *err)
 {
-    char directory[PATH_BYTES];
-    enum err rc = job_directory(t->env->tree->root, t->space, t->env->id, directory, err);
+    enum err rc = ERR_OK;
 
     t->hooks = (struct fit_hooks){.context = t, .progress = tell_fit};
     t->options = (struct fit_options){
@@ -215,9 +234,8 @@ static enum err fit(struct training *t, struct error *err)
         .held_out_share = FIT_DEFAULT_HELD_OUT,
         .hooks = &t->hooks,
     };
-    if (rc == ERR_OK && t->params->predictor->has_epochs) {
-        rc = checkpoint_open(&t->checkpoint, directory, &t->set, t->params->predictor, &t->options,
-                             err);
+    if (t->params->predictor->has_epochs) {
+        rc = open_checkpoint(t, err);
         t->hooks.save = save_state;
         t->hooks.state = t->checkpoint.state.tensors;
         t->hooks.n_state = t->checkpoint.state.n_tensors;
@@ -272,9 +290,10 @@ static enum err save(struct training *t, struct error *err)
     size_t size = 0;
     enum err rc;
 
-    (void)snprintf(t->name, sizeof t->name, "%s-job-%s", t->model.info.version, t->env->id);
-    rc = path_format(path, err, "%s/result/%s/models/%s.safetensors", t->env->tree->root,
-                     t->space->name, t->name);
+    rc = job_model_name(t->model.info.version, t->env->id, t->env->attempt, t->name, err);
+    rc = rc != ERR_OK ? rc
+                      : path_format(path, err, "%s/result/%s/models/%s.safetensors",
+                                    t->env->tree->root, t->space->name, t->name);
     rc = rc != ERR_OK ? rc : model_encode(&t->model, &bytes, &size, err);
     rc = rc != ERR_OK ? rc : result_stage(&batch, path, bytes, size, err);
     if (rc == ERR_OK && !t->env->may_commit(t->env->context)) {
@@ -286,16 +305,22 @@ static enum err save(struct training *t, struct error *err)
     return rc;
 }
 
-/* The checkpoint has served; its directory holds nothing else. */
-static void drop_checkpoint(struct training *t)
+/* The checkpoints have served, and so have all other files of the runs before this one. */
+static void drop_checkpoints(const struct training *t)
 {
+    const struct job_env *env = t->env;
     char directory[PATH_BYTES];
 
     if (t->params->predictor->has_epochs && !t->is_taken_over) {
         checkpoint_remove(&t->checkpoint);
-        if (job_directory(t->env->tree->root, t->space, t->env->id, directory, NULL) == ERR_OK) {
+        if (job_directory(env->tree->root, t->space, env->id, env->attempt, directory, NULL) ==
+            ERR_OK) {
             (void)rmdir(directory);
         }
+    }
+    if (env->attempt > 1) {
+        (void)job_files_remove_attempts(env->tree->root, t->space, env->id, 1, env->attempt - 1,
+                                        NULL);
     }
 }
 
@@ -372,6 +397,10 @@ enum err job_train_run(const struct job_env *env, const struct job_order *order,
     struct training t = {.env = env, .params = &order->params.train, .space = order->space};
     enum err rc = tell(env, "loading", 0) ? ERR_OK : stopped(err);
 
+    if (rc == ERR_OK && env->attempt > 1) { /* checkpoints stay */
+        rc = job_models_remove_attempts(env->tree->root, order->space, env->id, 1, env->attempt - 1,
+                                        err);
+    }
     if (rc == ERR_OK && t.params->library) {
         rc = load_library(env->tree, order, &t.library, NULL, err);
     }
@@ -384,7 +413,7 @@ enum err job_train_run(const struct job_env *env, const struct job_order *order,
     }
     rc = rc != ERR_OK ? rc : save(&t, err);
     if (rc == ERR_OK) {
-        drop_checkpoint(&t);
+        drop_checkpoints(&t);
         rc = activate(&t, err);
     }
     if (rc == ERR_OK) {

@@ -32,6 +32,8 @@ const struct route routes[] = {
      spaces_delete,          ROLE_OPERATOR, BODY_NONE,  ON_POOL},
     {"GET",    "/v1/spaces/{space}/architectures/{notation}",
      architectures_get,      ROLE_PREDICT,  BODY_NONE,  ON_POOL},
+    {"POST",   "/v1/spaces/{space}/accuracy",
+     accuracy_post,          ROLE_PREDICT,  BODY_JSON,  ON_POOL},
     {"GET",    "/v1/devices",
      devices_get_all,        ROLE_PREDICT,  BODY_NONE,  ON_POOL},
     {"GET",    "/v1/devices/{device}",

@@ -137,6 +137,7 @@ route_handler jobs_post, jobs_get_all, jobs_get_one, jobs_get_events, jobs_post_
 route_handler results_get_top, results_get;
 route_handler spaces_get_all, spaces_get, spaces_put, spaces_delete;
 route_handler architectures_get;
+route_handler accuracy_post;
 route_handler devices_get_all, devices_get, devices_put, devices_delete;
 route_handler suggest_post;
 route_handler measurements_get, measurements_put, measurements_delete;

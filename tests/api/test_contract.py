@@ -450,6 +450,7 @@ def reading(tmp_path_factory):
     """A daemon that is only read from."""
     path = tmp_path_factory.mktemp("reading")
     make_root(path)
+    shutil.copy(ROOT / "result" / "nasbench201" / "accuracymodel.safetensors", path / "result" / "nasbench201")
     daemon = Service(path)
     yield daemon
     assert daemon.stop()[0] == 0

@@ -6,6 +6,7 @@
  * Nothing is fitted to the phones of REFERENCE.md but each phone's own calibrations. */
 #include <time.h>
 
+#include "core/belief.h"
 #include "core/matrix.h"
 #include "core/stats.h"
 #include "core/suggest.h"
@@ -102,14 +103,13 @@ static double offset_of(const struct device_data *phone)
 static const double t_quantiles[] = {6.314, 2.920, 2.353, 2.132, 2.015,
                                      1.943, 1.895, 1.860, 1.833, 1.812};
 
-/* Of one device beside what it does in A, as belief.c has it. */
-#define OWN_SCATTER 0.045
-
-/* What core/interval.h describes, for a space, without the phone `left_out` (N_PHONES: with all).
- */
+/* What core/interval.h describes, for a space, without the phone `left_out` (N_PHONES: with all). Where
+ * `space` is NULL: for a space without phones of its own, all of them alike. */
 static double spread_between(const struct device_data *phones, const double *offsets,
                              const struct space *space, size_t left_out)
 {
+    const double own_scatter = belief_numbers.same_own_scatter *
+                               sqrt(ROBUST_FIT_DOF / (ROBUST_FIT_DOF - 2.0)); /* a t's deviation */
     double all = 0.0;
     double own = 0.0;
     size_t n_all = 0;
@@ -124,8 +124,11 @@ static double spread_between(const struct device_data *phones, const double *off
             n_own += phones[p].space == space ? 1 : 0;
         }
     }
-    square = (own + all / (double)n_all) / (double)(n_own + 1);
-    return hypot(sqrt(square) * t_quantiles[n_own] / interval_quantile(0.9), OWN_SCATTER);
+    square =
+        space != NULL ? (own + all / (double)n_all) / (double)(n_own + 1) : all / (double)n_all;
+    return hypot(sqrt(square) * t_quantiles[space != NULL ? n_own : n_all - 1] /
+                     interval_quantile(0.9),
+                 own_scatter);
 }
 
 /* Coverage, and mean width on log scale, without measurements. */
@@ -173,10 +176,12 @@ static void print_zero_intervals(const struct device_data *phones, double *width
         coverage[s][1] += shipped;
         n[s] += 1.0;
     }
-    printf("mean: nasbench201 %.3f, shipped %.3f; fbnetv3 %.3f, shipped %.3f; to ship %.3f, %.3f\n",
+    printf("mean: nasbench201 %.3f, shipped %.3f; fbnetv3 %.3f, shipped %.3f; to ship %.3f, %.3f, "
+           "elsewhere %.3f\n",
            coverage[0][0] / n[0], coverage[0][1] / n[0], coverage[1][0] / n[1],
            coverage[1][1] / n[1], spread_between(phones, offsets, &space_nasbench201, N_PHONES),
-           spread_between(phones, offsets, &space_fbnetv3, N_PHONES));
+           spread_between(phones, offsets, &space_fbnetv3, N_PHONES),
+           spread_between(phones, offsets, NULL, N_PHONES));
 }
 
 static void print_intervals(const struct device_data *phones, const struct calibration_prior *prior,

@@ -9,6 +9,7 @@
 enum { N_NETWORKS = 30, TEXT_BYTES = 8192 };
 
 #define GENES_A "3 5 5 3 5 5 5 4 2 5 3 5 3 6 16 16 24 40 72 120 184 224 2 4 5 5 6 6"
+#define GENES_B "5 5 5 3 5 5 5 4 2 5 3 5 3 6 16 16 24 40 72 120 184 224 2 4 5 5 6 6"
 #define NAS     "data/nasbench201/NAS/"
 
 static void make_tree(struct data_tree *tree)
@@ -160,6 +161,30 @@ static void the_oracle_is_asked_where_it_is(void **state)
     assert_contains(err.text, "acc.txt");
 }
 
+static void rows_of_a_space_without_numbers_are_found(void **state)
+{
+    struct data_tree tree;
+    struct accuracy_source source = {0};
+    struct error err = {0};
+    int32_t genes[3][28];
+    double told[3];
+
+    (void)state;
+    make_tree(&tree);
+    (void)write_text("data/fbnetv3/NAS/net.txt", GENES_A "\n" GENES_B "\n" GENES_A "\n");
+    (void)write_text("data/fbnetv3/NAS/acc.txt", "70\n75\n72\n");
+    assert_ok(accuracy_source_open(&tree, &space_fbnetv3, &source, &err), &err);
+    assert_ok(space_parse(&space_fbnetv3, GENES_B, strlen(GENES_B), genes[0], NULL, &err), &err);
+    assert_ok(space_parse(&space_fbnetv3, GENES_A, strlen(GENES_A), genes[1], NULL, &err), &err);
+    memcpy(genes[2], genes[1], sizeof genes[2]);
+    genes[2][27] = 9; /* no row has that */
+    assert_ok(accuracy_source_predict(&source, genes[0], 3, told, &err), &err);
+    assert_near(told[0], 75.0, 0.0);
+    assert_near(told[1], 71.0, 1e-12);
+    assert_true(isnan(told[2]));
+    accuracy_source_close(&source);
+}
+
 static void without_data_or_model_it_is_told_what_to_do(void **state)
 {
     struct data_tree tree;
@@ -246,6 +271,15 @@ static enum err open_once(void *context, struct error *err)
     return rc;
 }
 
+static enum err open_unnumbered_once(void *context, struct error *err)
+{
+    struct accuracy_source source = {0};
+    enum err rc = accuracy_source_open(context, &space_fbnetv3, &source, err);
+
+    accuracy_source_close(&source);
+    return rc;
+}
+
 static void running_out_of_memory_is_told_and_leaks_nothing(void **state)
 {
     struct data_tree tree;
@@ -255,6 +289,9 @@ static void running_out_of_memory_is_told_and_leaks_nothing(void **state)
     (void)write_text(NAS "net.txt", "4 4 4 2 4 4\n1 1 1 1 1 1\n");
     (void)write_text(NAS "acc.txt", "73\n1\n");
     fail_each_allocation(open_once, &tree);
+    (void)write_text("data/fbnetv3/NAS/net.txt", GENES_A "\n" GENES_B "\n");
+    (void)write_text("data/fbnetv3/NAS/acc.txt", "70\n75\n");
+    fail_each_allocation(open_unnumbered_once, &tree);
 }
 
 int main(void)
@@ -264,6 +301,7 @@ int main(void)
         directory_test(a_bad_row_of_networks_is_named),
         directory_test(a_bad_row_of_published_networks_is_named),
         directory_test(the_oracle_is_asked_where_it_is),
+        directory_test(rows_of_a_space_without_numbers_are_found),
         directory_test(without_data_or_model_it_is_told_what_to_do),
         directory_test(networks_of_the_user_are_learned_from),
         directory_test(the_shipped_model_is_used_where_there_is_no_data),

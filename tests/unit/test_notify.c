@@ -41,8 +41,7 @@ static void messages_reach_a_socket_in_the_file_system(void **state)
     notify_ready("serving nasbench201");
     assert_string_equal(receive(fd), "READY=1\nSTATUS=serving nasbench201");
     notify_stopping("done soon", 20500);
-    assert_string_equal(receive(fd),
-                        "STOPPING=1\nEXTEND_TIMEOUT_USEC=20500000\nSTATUS=done soon");
+    assert_string_equal(receive(fd), "STOPPING=1\nEXTEND_TIMEOUT_USEC=20500000\nSTATUS=done soon");
     notify_watchdog();
     assert_string_equal(receive(fd), "WATCHDOG=1");
     assert_true(notify_send("X_OWN=1"));

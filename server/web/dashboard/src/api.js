@@ -26,6 +26,9 @@ function askForToken(reason) {
   return asking;
 }
 
+/** Whether requests carry a token. */
+export const hasToken = () => sessionStorage.getItem(TOKEN_KEY) !== null;
+
 /** What the service refused, in its own words: `problem` is the RFC 9457 body, {} where there is none. */
 export class ApiError extends Error {
   constructor(status, problem) {

@@ -1,0 +1,192 @@
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
+import { extentOf, nearest } from "./front.js";
+import { coloursOf, corners, makePlot, padded } from "./plot.js";
+import { accuracies, bests, chooseLimit, clouds, labelOf, limitMs, limitRange, pinned, pointed } from "./store.js";
+import { msText, percentText } from "./wording.js";
+
+const REACH_PX = 24; // a pointer so near to a network points at it
+const darkness = matchMedia("(prefers-color-scheme: dark)");
+const heightPx = () => Math.max(280, Math.min(460, innerHeight * 0.55));
+
+/** What is drawn of the clouds: those that are there, from accuracy `least` on. */
+function drawnOf(all, values, least) {
+  return all.flatMap(({ latency, front }, series) =>
+    latency && front ? [{ latency, front: front.filter((i) => values[i] >= least), accuracy: values, least, series }] : [],
+  );
+}
+
+function medianOf(values) {
+  const sorted = values.filter((one) => !Number.isNaN(one)).sort();
+  return sorted.length > 0 ? sorted[sorted.length >> 1] : 0;
+}
+
+/** Where uPlot has put the plot: place in CSS pixels, and scales. */
+function layoutOf(u) {
+  const { left, top, width, height } = u.bbox;
+  const { x, y } = u.scales;
+  return {
+    left: left / devicePixelRatio, top: top / devicePixelRatio, width: width / devicePixelRatio, height: height / devicePixelRatio,
+    x: (value) => ((value - x.min) / (x.max - x.min)) * (width / devicePixelRatio),
+    y: (value) => ((y.max - value) / (y.max - y.min)) * (height / devicePixelRatio),
+    xValue: (px) => x.min + (px / (width / devicePixelRatio)) * (x.max - x.min),
+    key: [left, top, width, height, x.min, x.max, y.min, y.max].join(),
+  };
+}
+
+/** Draws into `ground` and says where; draws anew when the data, the size or the theme change. */
+function usePlot(ground, drawn, y) {
+  const [layout, setLayout] = useState(null);
+  const state = useRef(null);
+  const plot = useRef(null);
+  const x = padded(extentOf(drawn.map(({ latency }) => latency)) ?? [0, 1]);
+  state.current = { clouds: drawn, colours: state.current?.colours, x, y };
+
+  useLayoutEffect(() => {
+    const element = ground.current;
+    const recolour = () => {
+      state.current.colours = coloursOf(element);
+      plot.current?.redraw();
+    };
+    const place = (u) => setLayout((last) => { const next = layoutOf(u); return last?.key === next.key ? last : next; });
+    recolour();
+    plot.current = makePlot(element, heightPx(), () => state.current, place);
+    const sizes = new ResizeObserver(() => plot.current.setSize({ width: element.clientWidth, height: heightPx() }));
+    sizes.observe(element);
+    darkness.addEventListener("change", recolour);
+    return () => {
+      darkness.removeEventListener("change", recolour);
+      sizes.disconnect();
+      plot.current.destroy();
+      plot.current = null;
+    };
+  }, []);
+
+  useEffect(() => plot.current.setData(corners(state.current)), [drawn, y]);
+  return layout;
+}
+
+/** The line of the limit: dragged, or moved by the keys of a slider. */
+function LimitLine({ layout, limit, range }) {
+  const line = useRef(null);
+  const rounded = (ms) => Number((Math.round(Math.min(range.max, Math.max(range.min, ms)) / range.step) * range.step).toPrecision(12));
+  const drag = (event) => {
+    if (line.current.hasPointerCapture(event.pointerId)) {
+      const { left } = line.current.parentElement.getBoundingClientRect();
+      chooseLimit(rounded(layout.xValue(event.clientX - left)));
+    }
+  };
+  const moves = { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1, PageDown: -20, PageUp: 20 };
+  const press = (event) => {
+    const ends = { Home: range.min, End: range.max };
+    const to = ends[event.key] ?? (moves[event.key] && limit + moves[event.key] * range.step);
+    if (to) {
+      event.preventDefault();
+      chooseLimit(rounded(to));
+    }
+  };
+  return (
+    <div
+      ref={line}
+      class="limit-line"
+      role="slider"
+      tabIndex={0}
+      aria-label="Latency limit, on the chart"
+      aria-orientation="horizontal"
+      aria-valuemin={range.min}
+      aria-valuemax={range.max}
+      aria-valuenow={limit}
+      aria-valuetext={msText(limit)}
+      style={{ left: `${layout.x(Math.min(range.max, Math.max(range.min, limit)))}px` }}
+      onPointerDown={(event) => { event.preventDefault(); line.current.setPointerCapture(event.pointerId); line.current.focus(); }}
+      onPointerMove={drag}
+      onKeyDown={press}
+    />
+  );
+}
+
+function Mark({ layout, cloud, index, kind }) {
+  const { latency } = clouds.value[cloud] ?? {};
+  const value = accuracies.value?.values[index];
+  if (!latency || Number.isNaN(value)) {
+    return null;
+  }
+  const place = { left: `${layout.x(latency[index])}px`, top: `${layout.y(value)}px` };
+  return <div class={`mark ${kind} series-${cloud + 1}`} style={place} />;
+}
+
+/** What lies over the canvas and moves without drawing it anew. */
+function Over({ layout, drawn }) {
+  const points = useRef(null);
+  if (points.current?.layout !== layout || points.current?.drawn !== drawn) {
+    points.current = { layout, drawn, clouds: null };
+  }
+  const placed = () =>
+    (points.current.clouds ??= drawn.map(({ latency, accuracy, least }) => ({
+      xs: latency.map(layout.x),
+      ys: accuracy.map((value) => (value >= least ? layout.y(value) : NaN)),
+    })));
+  const find = (event) => {
+    const box = event.currentTarget.getBoundingClientRect();
+    const found = nearest(placed(), event.clientX - box.left, event.clientY - box.top, REACH_PX);
+    return found && { cloud: drawn[found.cloud].series, index: found.index };
+  };
+  const limit = limitMs.value;
+  const range = limitRange.value;
+  const start = layout.x(Math.min(range.max, Math.max(range.min, limit)));
+  return (
+    <div
+      class="plot-over"
+      style={{ left: `${layout.left}px`, top: `${layout.top}px`, width: `${layout.width}px`, height: `${layout.height}px` }}
+      onPointerMove={(event) => { pointed.value = event.target.role === "slider" ? null : find(event); }}
+      onPointerLeave={() => { pointed.value = null; }}
+      onClick={(event) => { if (event.target.role !== "slider") { pinned.value = find(event); } }}
+    >
+      <div class="beyond" style={{ left: `${start}px`, width: `${Math.max(0, layout.width - start)}px` }} />
+      {bests.value.map((index, cloud) => index !== null && <Mark key={cloud} layout={layout} cloud={cloud} index={index} kind="best" />)}
+      {pinned.value && <Mark layout={layout} {...pinned.value} kind="kept" />}
+      {pointed.value && <Mark layout={layout} {...pointed.value} kind="pointed" />}
+      <LimitLine layout={layout} limit={limit} range={range} />
+    </div>
+  );
+}
+
+function summaryOf(drawn, values) {
+  const [least, greatest] = extentOf([values]) ?? [0, 0];
+  const each = drawn.map(({ latency, front, series }) => {
+    const [fastest, slowest] = extentOf([latency]);
+    return `on ${labelOf(clouds.value[series].slot)} from ${msText(fastest)} to ${msText(slowest)}, ${front.length} on the front`;
+  });
+  return `${values.length.toLocaleString("en-US")} networks with accuracies of ${percentText(least)} to ${percentText(greatest)}; ${each.join("; ")}.`;
+}
+
+/** All networks as latency against accuracy, with each device's front and one limit. */
+export function Scatter() {
+  const ground = useRef(null);
+  const [isUpper, setIsUpper] = useState(false);
+  const all = clouds.value;
+  const values = accuracies.value?.values ?? null;
+  const drawing = useRef({});
+  if (drawing.current.all !== all || drawing.current.values !== values || drawing.current.isUpper !== isUpper) {
+    const least = values && isUpper ? medianOf(values) : -Infinity;
+    const [bottom, top] = (values && extentOf([values])) ?? [0, 100];
+    const drawn = values ? drawnOf(all, values, least) : [];
+    drawing.current = { all, values, isUpper, drawn, y: padded([Math.max(bottom, least), top]) };
+  }
+  const { drawn, y } = drawing.current;
+  const layout = usePlot(ground, drawn, y);
+  const summary = drawn.length > 0 ? summaryOf(drawn, values) : "nothing to draw yet";
+  return (
+    <figure class="explore-chart">
+      <div class="plot-ground">
+        <div ref={ground} role="img" aria-label={`Latency against accuracy: ${summary}`} />
+        {layout && drawn.length > 0 && limitMs.value !== null && <Over layout={layout} drawn={drawn} />}
+      </div>
+      <figcaption class="muted">
+        {summary}
+        <label class="check">
+          <input type="checkbox" checked={isUpper} onChange={(event) => setIsUpper(event.target.checked)} /> Only the more accurate half
+        </label>
+      </figcaption>
+    </figure>
+  );
+}
