@@ -60,8 +60,8 @@ def figures(latency, reply):
         "R": f"{numpy.corrcoef(measured, predicted)[0, 1]:.4f}",
         "RMSE, ms": f"{numpy.sqrt(numpy.mean((predicted - measured) ** 2)):.1f}",
         "MAE, ms": f"{numpy.mean(abs(predicted - measured)):.1f}",
-        "Mean relative error": f"{100 * numpy.mean(abs(predicted / measured - 1)):.1f} %",
-        "Inside the interval of 0.9": f"{100 * numpy.mean((low <= measured) & (measured <= high)):.1f} %",
+        "Mean relative error": f"{100 * numpy.mean(abs(predicted / measured - 1)):.1f}\u00a0%",
+        "Inside the interval of 0.9": f"{100 * numpy.mean((low <= measured) & (measured <= high)):.1f}\u00a0%",
     }
 
 
@@ -160,14 +160,14 @@ def test_measurements_are_added_replaced_and_removed_and_others_changes_are_not_
     store(page, "123451,7.5", 3)
     assert get(shared, device).json()["architectures"] == ["123451", "444244", "111111"]
     page.get_by_label("Keep what is stored").uncheck()
-    page.get_by_text("3 measured architectures are stored").wait_for()
+    page.get_by_text("Measured and stored: 3.").wait_for()
     assert told(page)[ALONE]["Points"] == "3" and HELD_OUT not in told(page)
     put_csv(shared, device, "555555,5\n")  # somebody else's
     box(page).fill(TWO_CSV)
     page.get_by_role("button", name="Store instead").click()
     page.get_by_role("alert").get_by_text("was changed meanwhile").wait_for()
     assert get(shared, device).json()["architectures"] == ["555555"]
-    page.get_by_text("1 measured architectures are stored").wait_for()
+    page.get_by_text("Measured and stored: 1.").wait_for()
     page.get_by_role("button", name="Remove all").click()
     page.get_by_role("button", name="Remove them").click()
     page.get_by_text("The measurements are removed").wait_for()

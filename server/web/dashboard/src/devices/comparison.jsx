@@ -1,7 +1,7 @@
 import { useMemo, useState } from "preact/hooks";
 import { useLoaded } from "../use_loaded.js";
 import { agreement, furthestOff } from "./agreement.js";
-import { INTERVAL, loadComparison, N_PARTS, N_POINTS_MAX } from "./comparison_data.js";
+import { INTERVAL, loadComparison, N_MEASUREMENTS_A_CALL, N_PARTS, N_POINTS_MAX } from "./comparison_data.js";
 import { Scatter } from "./scatter.jsx";
 
 const N_FURTHEST = 10;
@@ -11,7 +11,7 @@ const KINDS = [
   ["heldOut", "Calibrated, held out", "series-3"],
 ];
 const SOURCES = { measurements: "Measurements stored here", latency: "Latency file of the reference" };
-const percent = (share) => `${(100 * share).toFixed(1)} %`;
+const percent = (share) => `${(100 * share).toFixed(1)}\u00a0%`;
 const FIGURES = [
   ["Points", (a) => String(a.n)],
   ["R", (a) => (a.r === null ? "none" : a.r.toFixed(4))],
@@ -78,7 +78,7 @@ function Furthest({ title, points }) {
 function Notes({ of, source }) {
   const notes = [];
   if (of.nRows > N_POINTS_MAX) {
-    notes.push(`${of.nRows.toLocaleString("en")} rows are stored; every ${(of.nRows / N_POINTS_MAX).toFixed(1)}th of them is compared.`);
+    notes.push(`Of ${of.nRows.toLocaleString("en")} rows, ${N_POINTS_MAX.toLocaleString("en")} are compared, evenly chosen.`);
   }
   if (!of.alone) {
     notes.push("There is no data sheet to predict from: measurements alone tell what the device is.");
@@ -91,7 +91,7 @@ function Notes({ of, source }) {
     notes.push(`Calibrated predictions have learned from stored measurements, which are of ${of.nLearned} of these ${of.calibrated.length} points.`);
   }
   if (of.heldOut) {
-    notes.push(`Held out: measurements are dealt to ${N_PARTS} parts, and each is predicted by what the other ${N_PARTS - 1} teach. This is what to expect of architectures that were not measured.`);
+    notes.push(`Held out: measurements are dealt to ${N_PARTS} parts, and each is predicted by what the other ${N_PARTS - 1} teach, ${N_MEASUREMENTS_A_CALL.toLocaleString("en")} measurements of them at most. This is what to expect of architectures that were not measured.`);
   } else if (of.calibrated && source === "measurements") {
     notes.push("From ten measured architectures on there are figures of held-out measurements, too.");
   }

@@ -7,7 +7,7 @@ export const N_POINTS_MAX = 20_000;
 export const N_PARTS = 5;
 const N_HELD_OUT_MIN = 10; // architectures; below, parts would be of one
 const N_A_CALL = 4096; // what every predictor takes at once
-const N_MEASUREMENTS_A_CALL = 1000;
+export const N_MEASUREMENTS_A_CALL = 1000;
 
 async function predict(fields, rows, signal) {
   const points = [];

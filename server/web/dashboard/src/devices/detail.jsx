@@ -3,6 +3,7 @@ import { getJson, path, request } from "../api.js";
 import { ConfirmDialog } from "../confirm_dialog.jsx";
 import { Outcome } from "../outcome.jsx";
 import { useLoaded } from "../use_loaded.js";
+import { useTag } from "../use_tag.js";
 import { Comparison } from "./comparison.jsx";
 import { withSuggestions } from "./csv.js";
 import { addressOf } from "./list.jsx";
@@ -29,7 +30,9 @@ function Sheet({ loaded: { device, etag, error: malformed }, onChanged }) {
   const [outcome, setOutcome] = useState(null);
   const [isAsked, setIsAsked] = useState(false);
   const address = path`/v1/devices/${device.name}`;
-  const condition = etag ? { "If-Match": etag } : {};
+  const [nAnew, setNAnew] = useState(0); // times that what is typed was given up for what is stored
+  const tag = useTag(etag);
+  const condition = () => (tag.current ? { "If-Match": tag.current } : {});
   const attempt = async (act) => {
     setOutcome(null);
     try {
@@ -38,17 +41,19 @@ function Sheet({ loaded: { device, etag, error: malformed }, onChanged }) {
       const isStale = error.status === 412;
       setOutcome({ error: isStale ? new Error("The device was changed meanwhile, and is shown as it is now. Try again if you still want to.") : error });
       if (isStale) {
+        setNAnew((n) => n + 1);
         onChanged();
       }
     }
   };
   const save = (_, json) => attempt(async () => {
-    await request(address, { method: "PUT", json, headers: condition });
+    const reply = await request(address, { method: "PUT", json, headers: condition() });
+    tag.current = reply.headers.get("ETag");
     onChanged();
     return "The sheet is saved";
   });
   const remove = () => attempt(async () => {
-    await request(address, { method: "DELETE", headers: condition });
+    await request(address, { method: "DELETE", headers: condition() });
     const { devices } = await getJson("/v1/devices");
     if (devices.some((other) => other.name === device.name)) {
       onChanged();
@@ -62,7 +67,7 @@ function Sheet({ loaded: { device, etag, error: malformed }, onChanged }) {
       <h2 id="sheet-title">Data sheet</h2>
       {malformed && <p class="error">{malformed.message}</p>}
       {!device.hardware && !malformed && <p class="muted">There is none: the device is known by other files only.</p>}
-      <SheetForm key={etag} device={device} error={outcome?.error} onSave={save}>
+      <SheetForm key={nAnew} device={device} error={outcome?.error} onSave={save}>
         {device.hardware && <button type="button" class="plain" onClick={() => setIsAsked(true)}>Remove the sheet</button>}
       </SheetForm>
       <Outcome of={outcome} />
@@ -87,7 +92,7 @@ function InSpace({ device, space, stamp, onChanged }) {
       <Comparison device={device.name} space={space} inSpace={inSpace} stamp={stamp} />
       <div class="halves">
         <Measurements device={device.name} space={space} inSpace={inSpace} csv={csv} onCsv={setCsv} stamp={stamp} onStored={onChanged} />
-        <Suggestions device={device.name} space={space} onTake={(architectures) => setCsv((last) => withSuggestions(last, architectures))} />
+        <Suggestions key={stamp} device={device.name} space={space} onTake={(architectures) => setCsv((last) => withSuggestions(last, architectures))} />
       </div>
     </div>
   );

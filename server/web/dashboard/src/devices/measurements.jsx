@@ -3,6 +3,7 @@ import { path, request, saveAs } from "../api.js";
 import { ConfirmDialog } from "../confirm_dialog.jsx";
 import { Outcome } from "../outcome.jsx";
 import { useLoaded } from "../use_loaded.js";
+import { useTag } from "../use_tag.js";
 import { errorsByLine, fileName, HEADER, placeOfLine, withStored } from "./csv.js";
 
 const N_SHOWN_MAX = 500_000; // characters: more is sent as it is, and not shown for editing
@@ -64,6 +65,8 @@ export function Measurements({ device, space, inSpace, csv, onCsv, stamp, onStor
   const isThere = inSpace.n_measurements > 0;
   const isMalformed = Boolean(inSpace.error);
   const { value: etag, error: loadError } = useLoaded(async (signal) => (isThere && !isMalformed ? stampOf(own, signal) : null), [own, isThere, stamp]);
+  const tag = useTag(etag);
+  const isReady = !isThere || isMalformed || tag.current !== null || etag !== null;
   const [isAdded, setIsAdded] = useState(false);
   const [isDragged, setIsDragged] = useState(false);
   const [isAsked, setIsAsked] = useState(false);
@@ -94,6 +97,7 @@ export function Measurements({ device, space, inSpace, csv, onCsv, stamp, onStor
   };
   const put = async (body, condition) => {
     const reply = await request(address, { method: "PUT", body, type: "text/csv", headers: condition });
+    tag.current = reply.headers.get("ETag");
     const { n_measurements: n } = await reply.json();
     onCsv("");
     onStored();
@@ -101,7 +105,7 @@ export function Measurements({ device, space, inSpace, csv, onCsv, stamp, onStor
   };
   const store = () => attempt(async () => {
     if (!isAdded || !isThere || isMalformed) {
-      return put(csv, conditionOf(etag, isMalformed));
+      return put(csv, conditionOf(tag.current, isMalformed));
     }
     const stored = await request(own, { headers: { Accept: "text/csv" } });
     return put(withStored(csv, await stored.text()), { "If-Match": stored.headers.get("ETag") });
@@ -112,7 +116,8 @@ export function Measurements({ device, space, inSpace, csv, onCsv, stamp, onStor
     return "Downloaded";
   });
   const remove = () => attempt(async () => {
-    await request(address, { method: "DELETE", headers: etag ? { "If-Match": etag } : {} });
+    await request(address, { method: "DELETE", headers: tag.current ? { "If-Match": tag.current } : {} });
+    tag.current = null;
     onStored();
     return "The measurements are removed";
   });
@@ -127,7 +132,7 @@ export function Measurements({ device, space, inSpace, csv, onCsv, stamp, onStor
     >
       <h2 id="measurements-title">Measurements</h2>
       <p>
-        {isThere ? `${inSpace.n_measurements.toLocaleString("en")} measured architectures are stored.` : "Nothing is stored of this device in this space."}
+        {isThere ? `Measured and stored: ${inSpace.n_measurements.toLocaleString("en")}.` : "Nothing is stored of this device in this space."}
         {inSpace.has_latency && " There is a latency file of the reference, too; predictions do not learn from it."}
       </p>
       {inSpace.error && <p class="error">{inSpace.error}</p>}
@@ -143,7 +148,7 @@ export function Measurements({ device, space, inSpace, csv, onCsv, stamp, onStor
         </label>
       )}
       <div class="buttons">
-        <button type="button" disabled={csv.trim() === ""} onClick={store}>{isThere && !isAdded ? "Store instead of what is there" : "Store"}</button>
+        <button type="button" disabled={!isReady} onClick={store}>{isThere && !isAdded ? "Store instead of what is there" : "Store"}</button>
         {isThere && !isMalformed && <button type="button" class="plain" onClick={download}>Download as CSV</button>}
         {(isThere || isMalformed) && <button type="button" class="plain" onClick={() => setIsAsked(true)}>Remove all</button>}
       </div>

@@ -1,8 +1,11 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import uPlot from "uplot";
+import { thinned } from "./comparison_data.js";
 
 const HEIGHT_PX = 320;
-const DENSE = 1000; // points from which on bars are drawn fainter
+const N_BARS_MAX = 1000; // intervals that are drawn, evenly chosen: more would hide everything else
+const POINT_PX = 5;
+const POINT_OF_MANY_PX = 3;
 const darkness = matchMedia("(prefers-color-scheme: dark)");
 
 function useIsDark() {
@@ -28,26 +31,29 @@ function line(u, [x1, y1], [x2, y2]) {
   u.ctx.lineTo(u.valToPos(x2, "x", true), u.valToPos(y2, "y", true));
 }
 
-/** The intervals as bars, and the diagonal where a prediction is what was measured; below the points. */
-function drawBelow(u, points, limitMs, colours) {
+/** Strokes lines, [[x, y], [x, y]] each, inside of the axes. */
+function drawLines(u, lines, style) {
   const { ctx, bbox } = u;
   ctx.save();
   ctx.beginPath();
   ctx.rect(bbox.left, bbox.top, bbox.width, bbox.height);
   ctx.clip();
-  ctx.lineWidth = devicePixelRatio;
-  ctx.strokeStyle = colours.series;
-  ctx.globalAlpha = points.length > DENSE ? 0.1 : 0.35;
+  Object.assign(ctx, { lineWidth: devicePixelRatio, ...style });
+  ctx.setLineDash((style.dash ?? []).map((px) => px * devicePixelRatio));
   ctx.beginPath();
-  points.forEach((p) => line(u, [p.measured, p.low], [p.measured, p.high]));
-  ctx.stroke();
-  ctx.globalAlpha = 1;
-  ctx.strokeStyle = colours.text;
-  ctx.setLineDash([6 * devicePixelRatio, 4 * devicePixelRatio]);
-  ctx.beginPath();
-  line(u, [0, 0], [limitMs, limitMs]);
+  lines.forEach((ends) => line(u, ...ends));
   ctx.stroke();
   ctx.restore();
+}
+
+function drawIntervals(u, points, colours) {
+  const bars = thinned(points, N_BARS_MAX).map((p) => [[p.measured, p.low], [p.measured, p.high]]);
+  drawLines(u, bars, { strokeStyle: colours.series, globalAlpha: 0.35 });
+}
+
+/** Where a prediction is what was measured. */
+function drawDiagonal(u, limitMs, colours) {
+  drawLines(u, [[[0, 0], [limitMs, limitMs]]], { strokeStyle: colours.text, dash: [6, 4] });
 }
 
 function axis(label, size, colours) {
@@ -69,6 +75,7 @@ function makeChart(element, points, limitMs, series, onPoint) {
     text: colourOf(element, "muted"),
     line: colourOf(element, "line"),
   };
+  const size = points.length > N_BARS_MAX ? POINT_OF_MANY_PX : POINT_PX;
   const options = {
     width: element.clientWidth,
     height: HEIGHT_PX,
@@ -78,10 +85,11 @@ function makeChart(element, points, limitMs, series, onPoint) {
     axes: [axis("measured, ms", 36, colours), axis("predicted, ms", 56, colours)],
     series: [
       {},
-      { paths: () => null, points: { show: true, size: 5, stroke: colours.series, fill: colours.series } },
+      { paths: () => null, points: { show: true, size, stroke: colours.series, fill: colours.series } },
     ],
     hooks: {
-      drawAxes: [(u) => drawBelow(u, points, limitMs, colours)],
+      drawAxes: [(u) => drawIntervals(u, points, colours)],
+      draw: [(u) => drawDiagonal(u, limitMs, colours)],
       setCursor: [(u) => onPoint(u.cursor.idx === null || u.cursor.idx === undefined ? null : points[u.cursor.idx])],
     },
   };

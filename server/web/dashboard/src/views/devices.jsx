@@ -4,5 +4,5 @@ import { DeviceList } from "../devices/list.jsx";
 
 /** #/devices, #/devices/<name>, #/devices/<name>/<space> */
 export function Devices({ rest: [name, space] }) {
-  return name ? <DeviceDetail key={name} name={name} space={space} /> : <DeviceList />;
+  return <div class="devices">{name ? <DeviceDetail key={name} name={name} space={space} /> : <DeviceList />}</div>;
 }

@@ -1,5 +1,5 @@
 import "../models/models.css";
-import { useState } from "preact/hooks";
+import { useRef, useState } from "preact/hooks";
 import { getJson, path, postJson } from "../api.js";
 import { ConfirmDialog } from "../confirm_dialog.jsx";
 import { ModelCard } from "../models/model_card.jsx";
@@ -14,12 +14,14 @@ async function loadModels(signal) {
 function SpaceModels({ of, onChanged }) {
   const [asked, setAsked] = useState(null);
   const [outcome, setOutcome] = useState(null);
+  const heading = useRef(null);
   const name = of.search_space;
   const activate = async ({ version }) => {
     setOutcome(null);
     try {
       const served = await postJson(path`/v1/models/${name}/activate`, { version });
       setOutcome({ done: `${name} is served by ${served.version} now` });
+      heading.current?.focus(); // the button that had the focus is no more
     } catch (error) {
       setOutcome({ error });
     }
@@ -27,7 +29,7 @@ function SpaceModels({ of, onChanged }) {
   };
   return (
     <section class="models-space" aria-labelledby={`models-${name}`}>
-      <h2 id={`models-${name}`}>{name}</h2>
+      <h2 id={`models-${name}`} ref={heading} tabIndex={-1}>{name}</h2>
       {!of.served && <p class="muted">No model is served: predictions in this space are refused until one is activated or trained.</p>}
       <Outcome of={outcome} />
       <div class="model-cards">
@@ -59,7 +61,7 @@ function SpaceModels({ of, onChanged }) {
 export function Models() {
   const { value, error, isLoading, reload } = useLoaded(loadModels, []);
   return (
-    <>
+    <div class="models">
       <h1>Models</h1>
       <p>
         <button type="button" class="plain" onClick={reload} disabled={isLoading}>Look again</button>
@@ -67,6 +69,6 @@ export function Models() {
       {error && <p class="error" role="alert">{error.message}</p>}
       {value === null && !error && <p class="muted">Loading…</p>}
       {value?.map((of) => <SpaceModels key={of.search_space} of={of} onChanged={reload} />)}
-    </>
+    </div>
   );
 }
