@@ -1,4 +1,4 @@
-import { accuracies, architectures, bests, clouds, isSettled, labelOf, limitMs, pinned, pointed } from "./store.js";
+import { accuracies, architectures, bests, clouds, isSettled, labelOf, limitMs, pinned, pointAt } from "./store.js";
 import { msText, percentText } from "./wording.js";
 
 function fastestOf({ front, latency }) {
@@ -46,10 +46,10 @@ function Row({ cloud, place, index }) {
   const point = { cloud: place, index };
   const isBest = bests.value[place] === index;
   return (
-    <tr class={isBest ? "is-best" : undefined} onPointerEnter={() => { pointed.value = point; }} onPointerLeave={() => { pointed.value = null; }}>
+    <tr class={isBest ? "is-best" : undefined} onPointerEnter={() => pointAt(point)} onPointerLeave={() => pointAt(null)}>
       <td>
         <button
-          type="button" class="link" onFocus={() => { pointed.value = point; }} onBlur={() => { pointed.value = null; }}
+          type="button" class="link" onFocus={() => pointAt(point)} onBlur={() => pointAt(null)}
           onClick={() => { pinned.value = point; }}
         >
           <code>{architectures.value.texts[index]}</code>

@@ -1,7 +1,7 @@
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { extentOf, nearest } from "./front.js";
 import { coloursOf, corners, makePlot, padded } from "./plot.js";
-import { accuracies, bests, chooseLimit, clouds, labelOf, limitMs, limitRange, pinned, pointed } from "./store.js";
+import { accuracies, bests, chooseLimit, clouds, labelOf, limitMs, limitRange, pinned, pointAt, pointed } from "./store.js";
 import { msText, percentText } from "./wording.js";
 
 const REACH_PX = 24; // a pointer so near to a network points at it
@@ -137,8 +137,8 @@ function Over({ layout, drawn }) {
     <div
       class="plot-over"
       style={{ left: `${layout.left}px`, top: `${layout.top}px`, width: `${layout.width}px`, height: `${layout.height}px` }}
-      onPointerMove={(event) => { pointed.value = event.target.role === "slider" ? null : find(event); }}
-      onPointerLeave={() => { pointed.value = null; }}
+      onPointerMove={(event) => pointAt(event.target.role === "slider" ? null : find(event))}
+      onPointerLeave={() => pointAt(null)}
       onClick={(event) => { if (event.target.role !== "slider") { pinned.value = find(event); } }}
     >
       <div class="beyond" style={{ left: `${start}px`, width: `${Math.max(0, layout.width - start)}px` }} />

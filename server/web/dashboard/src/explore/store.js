@@ -38,7 +38,7 @@ export const architectures = computed(() => (space.value ? architecturesOf(space
 export const accuracies = computed(() => (accuracy.value?.of === architectures.value ? accuracy.value : null));
 
 const keyOf = (slot) => slot.name ?? JSON.stringify(slot.hardware);
-export const labelOf = (slot) => slot.name ?? `${slot.hardware.join(", ")}`;
+export const labelOf = (slot) => slot.name ?? `own numbers (${slot.hardware.join(", ")})`;
 /** The member of a prediction that says for which device. */
 export const targetOf = (slot) => (slot.name ? { device: slot.name } : { hardware: slot.hardware });
 
@@ -91,11 +91,13 @@ export const bests = computed(() =>
   clouds.value.map(({ front, latency }) => (front ? bestWithin(front, latency, limitMs.value) : null)),
 );
 
+const isSame = (one, other) => one?.cloud === other?.cloud && one?.index === other?.index;
+
 /** What the panel beside shows: {cloud, index, why}. */
 export const shown = computed(() => {
   const firstBest = bests.value.findIndex((index) => index !== null);
   const all = [
-    pointed.value && { ...pointed.value, why: "pointed" },
+    pointed.value && !isSame(pointed.value, pinned.value) && { ...pointed.value, why: "pointed" },
     pinned.value && { ...pinned.value, why: "pinned" },
     firstBest >= 0 && { cloud: firstBest, index: bests.value[firstBest], why: "best" },
   ];
@@ -111,6 +113,13 @@ export const isSettled = computed(
 function forgetPoints() {
   pointed.value = null;
   pinned.value = null;
+}
+
+/** What the pointer or the focus is at: {cloud, index} or null. */
+export function pointAt(point) {
+  if (!isSame(pointed.value, point)) {
+    pointed.value = point;
+  }
 }
 
 export function chooseSpace(name) {
@@ -244,7 +253,9 @@ async function askLatencies(all, slot) {
   const key = keyOf(slot);
   asked.set(key, { of: all, abort });
   try {
-    await pause(slot.hardware ? TYPING_MS : 0, abort.signal);
+    if (slot.hardware) {
+      await pause(TYPING_MS, abort.signal);
+    }
     const latency = [];
     for (const architectures of partsOf(all)) {
       const body = { search_space: all.space.name, ...targetOf(slot), architectures };

@@ -21,7 +21,16 @@ function Refused({ error, children }) {
 function Chart() {
   const told = accuracies.value;
   if (told?.error) {
-    return <Refused error={told.error}><p>Nothing tells the accuracy of networks of {space.value.name}, so there is nothing to draw.</p></Refused>;
+    const isUnknown = told.error.status === 404;
+    return (
+      <Refused error={told.error}>
+        <p>
+          {isUnknown
+            ? `Nothing tells the accuracy of networks of ${space.value.name}, so there is nothing to draw.`
+            : `The accuracies of networks of ${space.value.name} could not be read.`}
+        </p>
+      </Refused>
+    );
   }
   return (
     <>
