@@ -131,6 +131,7 @@ def test_the_view_is_accessible_and_fits(open_page, shared, dark, width):  # noq
     page.get_by_text("10 architectures, the one that teaches most first").wait_for()
     assert told(page)[ALONE]["Points"] == "12" and inked(page, ALONE) > 12
     assert fits_width(page)
+    assert page.locator(".agreement").evaluate("(table) => table.getBoundingClientRect().right < table.closest('.panel').getBoundingClientRect().right")
     check_axe(page)
     page.emulate_media(color_scheme="light" if dark else "dark")
     page.set_viewport_size({"width": 700, "height": 800})

@@ -28,7 +28,7 @@ function sentenceOf(a) {
 
 function Figures({ shown }) {
   return (
-    <table class="figures">
+    <table class="agreement">
       <caption class="muted">How far predictions agree with what was measured</caption>
       <thead>
         <tr>
