@@ -44,7 +44,7 @@ SOURCES  := $(wildcard core/*.c proto/*.c server/*.c)
 WEB      := build/web
 WEB_FILES := $(WEB)/index.html $(WEB)/app.js $(WEB)/app.css $(WEB)/icon.svg
 BUNDLE_FLAGS := --outdir=$(WEB) --bundle --minify --format=esm --legal-comments=none --log-level=warning \
-                --target=chrome110,firefox115,safari16 --jsx=automatic --jsx-import-source=preact
+                --target=chrome123,firefox120,safari17.5 --jsx=automatic --jsx-import-source=preact
 WEB_SOURCES := $(wildcard server/web/dashboard/*.* server/web/dashboard/src/*.* server/web/dashboard/src/*/*.*)
 # files that the program carries inside
 EMBEDDED := proto/openapi.yaml server/web/docs.html $(WEB_FILES)
