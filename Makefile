@@ -11,6 +11,7 @@ T       ?=
 FROM    ?=
 ACCURACY_FROM ?=
 BENCH_FLAGS ?=
+CAPACITY_FLAGS ?=
 IMAGE   ?= dgld
 BASE    ?=
 
@@ -28,7 +29,10 @@ PROTOC_C   ?= protoc-c
 PARALLEL  = $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
 pc_names  = $(foreach l,$(1),$(firstword $(subst :, ,$(l))))
 
-CFLAGS_release := -O2 -g
+# what strangers send is parsed: an overrun that got through our own checks would end the process. Results
+# that are left unused are marked (void), which the headers take no note of once they are fortified.
+CFLAGS_release := -O2 -g -D_FORTIFY_SOURCE=2 -fstack-protector-strong -Wno-unused-result
+LDFLAGS_release := -Wl,-z,relro,-z,now
 CFLAGS_asan    := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 CFLAGS_tsan    := -O1 -g -fsanitize=thread -fno-omit-frame-pointer
 WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wvla -Wstrict-prototypes $(if $(CI),-Werror)
@@ -40,7 +44,7 @@ SOURCES  := $(wildcard core/*.c proto/*.c server/*.c)
 WEB      := build/web
 WEB_FILES := $(WEB)/index.html $(WEB)/app.js $(WEB)/app.css $(WEB)/icon.svg
 BUNDLE_FLAGS := --outdir=$(WEB) --bundle --minify --format=esm --legal-comments=none --log-level=warning \
-                --target=chrome110,firefox115,safari16 --jsx=automatic --jsx-import-source=preact
+                --target=chrome123,firefox120,safari17.5 --jsx=automatic --jsx-import-source=preact
 WEB_SOURCES := $(wildcard server/web/dashboard/*.* server/web/dashboard/src/*.* server/web/dashboard/src/*/*.*)
 # files that the program carries inside
 EMBEDDED := proto/openapi.yaml server/web/docs.html $(WEB_FILES)
@@ -55,12 +59,13 @@ BINARY   := $(if $(filter release,$(MODE)),build/dgld,$(OUT)/dgld)
 
 BUILD_FLAGS = -std=c17 -D_POSIX_C_SOURCE=200809L $(WARNINGS) $(CFLAGS_$(MODE)) -I. -isystem $(GENERATED) -MMD -MP \
               $(shell pkg-config --cflags $(call pc_names,$(LIBRARIES))) $(CFLAGS)
-BUILD_LIBS  = $(shell pkg-config --libs $(call pc_names,$(LIBRARIES))) -lm -lpthread $(LDFLAGS)
+BUILD_LIBS  = $(shell pkg-config --libs $(call pc_names,$(LIBRARIES))) -lm -lpthread \
+              $(LDFLAGS_$(MODE)) $(LDFLAGS)
 
 .DEFAULT_GOAL := build
 .PHONY: help build run deps deps-test deps-lint test test-long unit-programs check-sanitizers lint format \
-        format-check bench figures hyperparameters pretrained reproduce data install uninstall deb image \
-        image-rootfs clean check-libraries check-test-libraries
+        format-check bench capacity figures hyperparameters pretrained reproduce data install uninstall deb \
+        image image-rootfs clean check-libraries check-test-libraries
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 20
@@ -193,13 +198,16 @@ format: ## format all C files
 format-check:
 	$(Q)clang-format --dry-run -Werror $(C_FILES)
 
-lint: deps-lint ## format, include arrows, documented keys, cppcheck, clang-tidy
+lint: deps-lint ## format, include arrows, documented keys, cppcheck, lintian, clang-tidy
 	$(Q)$(MAKE) --no-print-directory format-check
 	$(Q)$(PYTHON) tests/support/lint.py
 	$(Q)$(MAKE) --no-print-directory $(GENERATED)/onnx.pb-c.h
 	$(Q)cppcheck --quiet --std=c11 --language=c --error-exitcode=1 -I. -j2 \
 	    --enable=warning,performance,portability --inline-suppr --suppress=missingIncludeSystem \
 	    core proto server
+	$(Q)$(MAKE) --no-print-directory build
+	$(Q)rm -rf build/lint && deploy/build-deb.sh "$(shell deploy/version.sh)" build/lint >/dev/null
+	$(Q)lintian --no-user-dirs --fail-on error,warning build/lint/*.deb
 	$(Q)clang-tidy --quiet --warnings-as-errors='*' $(SOURCES) -- -std=c17 \
 	    -D_POSIX_C_SOURCE=200809L -I. -isystem $(GENERATED) \
 	    $(shell pkg-config --cflags $(call pc_names,$(LIBRARIES))) \
@@ -213,6 +221,13 @@ bench: ## measure speed beside nginx (a report, not a test); BENCH_FLAGS=--quick
 	$(Q)$(MAKE) $(PARALLEL) --no-print-directory $(BENCH_PROGRAMS)
 	$(Q)deploy/install-deps.sh python
 	$(Q)build/venv/bin/python tests/bench/bench.py $(BENCH_FLAGS)
+
+capacity: ## measure what one core gives, and print the tables of deploy/CAPACITY.md; CAPACITY_FLAGS=--write puts them there
+	$(Q)deploy/install-deps.sh build test bench
+	$(Q)$(MAKE) --no-print-directory build
+	$(Q)$(MAKE) --no-print-directory $(BENCH_PROGRAMS)
+	$(Q)deploy/install-deps.sh python
+	$(Q)build/venv/bin/python tests/bench/capacity.py $(CAPACITY_FLAGS)
 
 figures: ## print the figures of calibrations, libraries and intervals; some minutes
 	$(Q)$(MAKE) --no-print-directory $(OUT)/tests/bench/evaluate_calibration

@@ -34,9 +34,9 @@ struct belief_numbers {
     double other_group_weight;
     double other_scatter;
     /* Scatter is less heavy-tailed than the t that is fitted to it, whose standard deviation makes
-     * intervals too wide, the more so the more of it is fitted and the less believed: spreads are
-     * multiplied by 1 - excess_width * n / (n + excess_rows). */
-    double excess_width, excess_rows;
+     * intervals too wide by so much. */
+    double same_excess;
+    double other_excess; /* of the library's too */
 };
 
 /* Those that ship. */
@@ -58,6 +58,7 @@ struct belief {
     double base_origin; /* the middle base of the architectures in use */
     double log_weight;  /* how much it is believed beside the others */
     double noise_scale; /* of the t */
+    double sharpness;   /* 1 less the excess: a factor of spreads */
     size_t n_columns, n_groups;
     struct robust_group groups[ROBUST_FIT_MAX_GROUPS];
     double *columns; /* (n_columns, q), owned */

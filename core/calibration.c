@@ -31,6 +31,7 @@ struct posterior {
     double base_origin; /* x holds the base less that */
     double noise;       /* squared scale of the t ... */
     double scatter; /* ... of which so much is that of A, as it is at the architectures measured */
+    double sharpness; /* core/belief.h */
     size_t n_wild;
     double *mean;       /* (q): coefficients of x, owned */
     double *covariance; /* (q, q), lower triangle, in the same block */
@@ -39,7 +40,6 @@ struct posterior {
 struct calibration {
     struct residual_basis basis;
     size_t n_rows;
-    double sharpness; /* factor of all spreads */
     size_t n_posteriors;
     struct posterior posteriors[BELIEF_N_KINDS];
 };
@@ -119,6 +119,7 @@ static double predict_log(const struct posterior *belief, struct sparse *x, size
     if (variance != NULL) {
         *variance = quadratic_form(belief->covariance, q, x) +
                     noise * ROBUST_FIT_DOF / (ROBUST_FIT_DOF - 2.0);
+        *variance *= belief->sharpness * belief->sharpness;
         *variance *= belief->is_root ? 4.0 / (mean * mean) : 1.0;
     }
     return belief->offset + (belief->is_root ? 2.0 * log(mean) : base + mean);
@@ -154,7 +155,7 @@ static void predict_one(const struct calibration *c, const int32_t *genes, doubl
         variance += c->posteriors[k].weight * (variances[k] + d * d);
     }
     if (spread != NULL) {
-        *spread = fmin(c->sharpness * sqrt(variance), SPREAD_MAX);
+        *spread = fmin(sqrt(variance), SPREAD_MAX);
     }
 }
 
@@ -437,6 +438,7 @@ static enum err revise(const struct belief *belief, const struct rows *rows,
     assert(fit.p == belief->n_columns);
     posterior->kind = belief->kind;
     posterior->is_root = belief->is_root;
+    posterior->sharpness = belief->sharpness;
     posterior->offset = fill_target(belief, rows, hardware, fit.target);
     matrix_times_transposed(rows->x, rows->n, belief->columns, fit.p, rows->q, fit.phi);
     rc = robust_fit_run(&fit, &options, NULL, err);
@@ -575,8 +577,6 @@ enum err calibration_fit_believing(const struct space *space, const struct calib
         goto done;
     }
     c->n_rows = rows.n;
-    c->sharpness =
-        1.0 - numbers->excess_width * (double)rows.n / ((double)rows.n + numbers->excess_rows);
     settle_weights(c);
     *out = c;
     c = NULL; /* handed over */

@@ -19,25 +19,13 @@ static void random_codes(struct genetic *s, uint8_t *codes)
     }
 }
 
-/* Goes on from `codes` in the order of the space until there is one that is not in the archive,
- * which the caller knows to exist. */
-static void add_next_unseen(struct genetic *s, uint8_t *codes)
-{
-    while (!search_archive_add(&s->archive, codes)) {
-        size_t g = s->space->n_genes;
-        while (g > 0 && ++codes[g - 1] == s->space->genes[g - 1].n_values) {
-            codes[--g] = 0;
-        }
-    }
-}
-
 void genetic_add_random(struct genetic *s, size_t n)
 {
     uint8_t codes[SPACE_MAX_GENES];
 
     for (; n > 0 && s->archive.n < s->n_architectures; n--) {
         random_codes(s, codes);
-        add_next_unseen(s, codes);
+        genetic_add(s, codes);
     }
 }
 
@@ -166,7 +154,7 @@ static void add_child(struct genetic *s)
             promise = e;
         }
     }
-    add_next_unseen(s, children[best]);
+    genetic_add(s, children[best]);
 }
 
 void genetic_add_children(struct genetic *s, size_t n)

@@ -318,9 +318,13 @@ static bool find_range(const struct front *f, double *lowest_ms, double *highest
     return *highest_ms > 0.0;
 }
 
-static bool is_whole_space(const struct front *f)
+/* Whether nothing is left to look at. */
+static bool is_all(const struct front *f)
 {
-    return f->space->n_architectures > 0 && f->archive.n == f->space->n_architectures;
+    const size_t n_among = f->options->n_among;
+    const size_t n = n_among > 0 ? n_among : f->space->n_architectures;
+
+    return n > 0 && f->archive.n == n;
 }
 
 static enum err run_all(struct front *f, struct error *err)
@@ -334,7 +338,7 @@ static enum err run_all(struct front *f, struct error *err)
 
     n_searches = n_searches < 1 ? 1 : n_searches > SEARCHES_MAX ? SEARCHES_MAX : n_searches;
     for (size_t i = 0; rc == ERR_OK && i < n_searches; i++) {
-        if (i > 0 && (f->archive.n >= n_most || is_whole_space(f))) {
+        if (i > 0 && (f->archive.n >= n_most || is_all(f))) {
             break; /* options out of range are for the first to refuse */
         }
         f->is_for_fastest = i == 1;

@@ -129,11 +129,13 @@ static void genetic_close(struct genetic *s)
     mem_free(s->chances);
     mem_free(s->genes);
     mem_free(s->moves);
+    genetic_among_close(s);
 }
 
 static enum err genetic_init(struct genetic *s, struct error *err)
 {
     const size_t population_size = s->options->population_size;
+    enum err rc;
 
     rng_init(&s->rng, s->options->seed);
     s->archive.n_genes = s->space->n_genes;
@@ -147,7 +149,8 @@ static enum err genetic_init(struct genetic *s, struct error *err)
         s->moves == NULL) {
         return error_set(err, ERR_NOMEM, "memory is out for a population of %zu", population_size);
     }
-    return search_additive_init(&s->model, s->space, err);
+    rc = genetic_among_init(s, err);
+    return rc != ERR_OK ? rc : search_additive_init(&s->model, s->space, err);
 }
 
 void genetic_result_close(struct genetic_result *result)
@@ -178,7 +181,7 @@ static void add_seeds(struct genetic *s, size_t n)
         for (size_t g = 0; g < n_genes; g++) {
             codes[g] = (uint8_t)gene_index(&s->space->genes[g], genes[g]);
         }
-        (void)search_archive_add(&s->archive, codes);
+        (void)genetic_add_exactly(s, codes);
     }
 }
 

@@ -44,6 +44,11 @@ struct genetic_options {
      * borrowed; of equal ones the first counts, and what is more than a population does not. */
     const int32_t *seeds;
     size_t n_seeds;
+    /* Where n_among is not 0: the search looks at these alone, (n_among, n_genes), valid, borrowed, at
+     * most UINT32_MAX, as at the rows of a table. What it would have looked at otherwise stands for
+     * the nearest of them that is left, by the number of genes that differ. */
+    const int32_t *among;
+    size_t n_among;
 };
 
 #define GENETIC_DEFAULT_ACCURACY_BASE 70.0
@@ -104,7 +109,7 @@ struct genetic_result {
     size_t n_generations;               /* that took place */
 };
 
-/* Ends when the generations or the evaluations are used up or the whole space is evaluated. On
+/* Ends when the generations or the evaluations are used up or all there is to look at is evaluated. On
  * success the caller ends `out` with genetic_result_close(). ERR_INVALID names the option that is
  * out of range; ERR_NUMERIC where a value is not finite; ERR_CANCELED; ERR_NOMEM; what evaluate
  * gave. */

@@ -17,14 +17,23 @@ struct genetic_move {
     uint8_t gene[2], code[2];
 };
 
+/* Where some architectures alone may be looked at: all of them, each once, and which are left. */
+struct genetic_among {
+    struct search_archive all;
+    uint32_t *left;  /* (n_left), owned: rows of `all` that are not in the search's archive ... */
+    uint32_t *place; /* (all.n), owned: ... and where there a row stands */
+    size_t n_left;
+};
+
 struct genetic {
     const struct space *space;
     const struct genetic_options *options;
     const struct genetic_hooks *hooks;
     struct rng rng;
     struct search_archive archive;
+    struct genetic_among among;
     struct search_additive model;
-    size_t n_architectures; /* of the space; SIZE_MAX where they are more than can be counted */
+    size_t n_architectures; /* to look at; SIZE_MAX where they are more than can be counted */
 
     size_t *population; /* (2 * population_size), owned: rows, the best first */
     size_t n_population;
@@ -47,6 +56,16 @@ static inline bool genetic_row_is_feasible(const struct genetic *s, size_t row)
 
 /* Whether row i is better than row j. */
 bool genetic_row_is_better(const struct genetic *s, size_t i, size_t j);
+
+/* Reads options->among, and counts s->n_architectures by it. ERR_NOMEM; to be closed all the same. */
+enum err genetic_among_init(struct genetic *s, struct error *err);
+void genetic_among_close(struct genetic *s);
+
+/* Adds the architecture `codes`, unless it is there already or may not be looked at: then false.
+ * There is room. */
+bool genetic_add_exactly(struct genetic *s, const uint8_t *codes);
+/* Adds it, or else one that is near it; the caller knows that some are left. `codes` is scratch. */
+void genetic_add(struct genetic *s, uint8_t *codes);
 
 /* The following add up to `n` architectures to the archive, none of which was there; fewer only
  * where they know of no more. There is room. */

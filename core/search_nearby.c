@@ -19,7 +19,7 @@ static size_t add_single_changes(struct genetic *s, size_t n)
         for (int32_t v = 0; v < s->space->genes[g].n_values; v++) {
             codes[g] = (uint8_t)v;
             if (s->archive.n - before < n) {
-                (void)search_archive_add(&s->archive, codes);
+                (void)genetic_add_exactly(s, codes);
             }
         }
         codes[g] = own;
@@ -105,7 +105,7 @@ static void add_pair_changes(struct genetic *s, size_t n)
         memcpy(codes, own, s->space->n_genes);
         codes[s->moves[i].gene[0]] = s->moves[i].code[0];
         codes[s->moves[i].gene[1]] = s->moves[i].code[1];
-        (void)search_archive_add(&s->archive, codes);
+        (void)genetic_add_exactly(s, codes);
     }
 }
 

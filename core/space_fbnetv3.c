@@ -266,9 +266,9 @@ static void count_network(const int32_t *genes, struct cost *cost)
 }
 
 static const struct space_coverage coverage[SPACE_N_COVERAGES] = {
-    {0,  0.949},
-    {10, 0.877},
-    {50, 0.882}
+    {0,  0.934},
+    {10, 0.882},
+    {50, 0.901}
 };
 
 const struct space space_fbnetv3 = {
@@ -289,7 +289,7 @@ const struct space space_fbnetv3 = {
     .check_countable = check_countable,
     .count = count_network,
     .features = &fbnetv3_features,
-    .device_spread = 0.087,
+    .device_spread = 0.088,
     .coverage = coverage,
     .residuals = &fbnetv3_residuals,
     .build_graph = fbnetv3_build_graph,

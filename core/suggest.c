@@ -2,7 +2,6 @@
 
 #include <math.h>
 #include <stdbool.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "core/belief.h"
@@ -12,9 +11,9 @@
 #include "core/rng.h"
 #include "core/space_standard.h"
 
+/* By `make hyperparameters`, on stand-ins for unseen devices (tests/bench/derive_hyperparameters.c). */
 const struct suggest_numbers suggest_numbers = {
-    .same_kind_wider = 2.0,
-    .usual_share = 0.7,
+    .same_kind_misfit = 1.0,
 };
 
 #define NOISE_MIN        0.003 /* scale of a measurement, as calibrations have it */
@@ -190,7 +189,6 @@ struct work {
     double *rows;   /* (most of a pool, p of the widest belief) */
     double *noise;  /* (most of a pool) */
     double *square; /* (2, p, p) */
-    double *gain;   /* (N) */
     double *sum;    /* (N) */
     bool *is_taken; /* (N) */
     struct view views[BELIEF_N_KINDS];
@@ -214,12 +212,14 @@ static void fill_rows(struct work *work, const struct belief *belief, const stru
     }
     matrix_times_transposed(work->x, pool->n, belief->columns, p, basis->q, phi);
     for (size_t g = 0; g < belief->n_groups; g++) {
-        const bool is_wider = belief->kind == BELIEF_SAME_KIND && belief->groups[g].size > 1;
-        const double root =
-            sqrt(belief->groups[g].variance) * (is_wider ? work->numbers->same_kind_wider : 1.0);
+        const bool may_misfit = belief->kind == BELIEF_SAME_KIND && belief->groups[g].size > 1;
+        const double misfit = may_misfit ? work->numbers->same_kind_misfit : 0.0;
+        const double root = sqrt(belief->groups[g].variance);
         for (size_t end = column + belief->groups[g].size; column < end; column++) {
             for (size_t i = 0; i < pool->n; i++) {
-                phi[i * p + column] *= root;
+                double *value = &phi[i * p + column];
+                *value *= root;
+                noise[i] += misfit * *value * *value;
             }
         }
     }
@@ -394,48 +394,6 @@ static enum err make_views(struct work *work, struct error *err)
 
 /* ---- choosing -------------------------------------------------------------------------------- */
 
-static int compare_doubles(const void *a, const void *b)
-{
-    double x = *(const double *)a;
-    double y = *(const double *)b;
-
-    return (x > y) - (x < y);
-}
-
-/* Takes out the unusual: those whose latency, the level aside, is least certain before anything is
- * measured. At least `n` that are not taken yet stay. */
-static void leave_unusual(struct work *work, size_t n)
-{
-    const size_t n_candidates = work->candidates.n;
-    const size_t share = (size_t)(work->numbers->usual_share * (double)n_candidates);
-    size_t n_open = 0;
-    size_t n_usual;
-    double bound;
-
-    memset(work->sum, 0, n_candidates * sizeof *work->sum);
-    for (int kind = 0; kind < BELIEF_N_KINDS; kind++) {
-        const struct view *view = &work->views[kind];
-        for (size_t i = 0; view->phi != NULL && i < n_candidates; i++) {
-            for (size_t j = 1; j < view->p; j++) {
-                double value = view->phi[i * view->p + j];
-                work->sum[i] += view->weight / view->total * value * value;
-            }
-        }
-    }
-    for (size_t i = 0; i < n_candidates; i++) {
-        if (!work->is_taken[i]) {
-            work->gain[n_open++] = work->sum[i];
-        }
-    }
-    n_usual = share > n ? share : n;
-    n_usual = n_usual < n_open ? n_usual : n_open;
-    qsort(work->gain, n_open, sizeof *work->gain, compare_doubles);
-    bound = work->gain[n_usual - 1];
-    for (size_t i = 0; i < n_candidates; i++) {
-        work->is_taken[i] = work->is_taken[i] || work->sum[i] > bound;
-    }
-}
-
 /* After a measurement of candidate `at` everything changes by what has rank one. With d = covariance
  * * phi, v the variance of what is measured and i any candidate: covariance -= d d' / v, so that
  * variance_i -= (phi_i . d)^2 / v and so on. */
@@ -530,7 +488,7 @@ static enum err work_alloc(struct work *work, struct error *err)
     const size_t q = work->basis.q;
     const size_t p = RESIDUAL_FIRST + work->basis.p + (prior != NULL ? prior->n_devices : 0);
 
-    work->block = mem_calloc(most * (q + p + 1) + 2 * p * p + 2 * n, sizeof *work->block);
+    work->block = mem_calloc(most * (q + p + 1) + 2 * p * p + n, sizeof *work->block);
     if (work->block == NULL) {
         return error_set(err, ERR_NOMEM, "no memory to choose among %zu architectures", n);
     }
@@ -538,8 +496,7 @@ static enum err work_alloc(struct work *work, struct error *err)
     work->rows = work->x + most * q;
     work->noise = work->rows + most * p;
     work->square = work->noise + most;
-    work->gain = work->square + 2 * p * p;
-    work->sum = work->gain + n;
+    work->sum = work->square + 2 * p * p;
     return ERR_OK;
 }
 
@@ -586,7 +543,6 @@ enum err calibration_suggest_next(const struct suggest_request *request, size_t 
     rc = rc != ERR_OK ? rc : work_alloc(&work, err);
     rc = rc != ERR_OK ? rc : make_views(&work, err);
     if (rc == ERR_OK) {
-        leave_unusual(&work, n);
         rc = choose_all(&work, n, hooks, rows, err);
     }
     for (size_t i = 0; rc == ERR_OK && i < n; i++) {

@@ -5,8 +5,8 @@
  * prior one where nothing is measured yet, and else what the architectures measured leave of it. The n
  * architectures are chosen one after the other, each taking away the most of the expected squared
  * error in milliseconds, summed over the candidates (Cohn, Ghahramani and Jordan, JAIR 4, 1996); a
- * belief counts by its weight, which is the calibration's where there are measurements, and the most
- * unusual architectures are left alone. Deterministic. Thread-safe. */
+ * belief counts by its weight, which is the calibration's where there are measurements. Deterministic.
+ * Thread-safe. */
 #ifndef DGLD_CORE_SUGGEST_H
 #define DGLD_CORE_SUGGEST_H
 
@@ -42,13 +42,13 @@ enum err calibration_suggest(const struct space *space, const struct calibration
                              size_t n, const struct fit_hooks *hooks, size_t *rows,
                              struct error *err);
 
-/* How it is chosen. `make hyperparameters` derives these. */
+/* How it is chosen. `make hyperparameters` derives it. */
 struct suggest_numbers {
     double
-        same_kind_wider; /* features of the same kind are taken to differ by so many times as much
-                               as phones do: a set then serves devices that are not as believed */
-    double usual_share;  /* of the candidates; the others, which would tell most if latency were
-                               linear, are left alone */
+        same_kind_misfit; /* what features of the same kind explain of an architecture's latency, its
+                                measurement is believed to miss by so many times as much (as a
+                                variance): unusual ones, which would tell most if latency were linear,
+                                tell less */
 };
 
 /* Those that ship. */

@@ -12,7 +12,7 @@ packages_of() {
                 "libsqlite3-dev libcurl4-gnutls-dev libprotobuf-c-dev protobuf-c-compiler libonnx-dev" \
                 "libzip-dev libpq-dev" ;;
     test) echo "libcmocka-dev python3 python3-venv python3-torch curl openssl systemd dpkg-dev man-db postgresql chromium" ;;
-    lint) echo "clang-format clang-tidy cppcheck" ;;
+    lint) echo "clang-format clang-tidy cppcheck dpkg-dev lintian" ;;
     bench) echo "nginx-light wrk" ;;
     package) echo "dpkg-dev binutils" ;;
     *) echo "install-deps.sh: there is no group $1" >&2; exit 2 ;;
@@ -33,8 +33,25 @@ install_packages() {
     fi
     echo "installing$missing"
     $as_root apt-get update -qq
+    case "$missing " in
+    *" postgresql "*) install_postgresql ;;
+    esac
     # shellcheck disable=SC2086  # the list is meant to be split
-    DEBIAN_FRONTEND=noninteractive $as_root apt-get install -y -qq --no-install-recommends $missing >/dev/null
+    apt_install $missing
+}
+
+apt_install() {
+    DEBIAN_FRONTEND=noninteractive $as_root apt-get install -y -qq --no-install-recommends "$@" >/dev/null
+}
+
+# The programs alone: Debian's package would make a server of the machine's besides, and start it.
+install_postgresql() {
+    settings=/etc/postgresql-common/createcluster.conf
+    apt_install postgresql-common
+    $as_root sed -i '$a create_main_cluster = false' "$settings"
+    apt_install postgresql || failed=yes
+    $as_root sed -i '$d' "$settings"
+    [ -z "${failed:-}" ] || exit 1
 }
 
 # Packages of which programs are wanted, but not that they are installed: one would start a service, the

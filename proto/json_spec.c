@@ -1,6 +1,7 @@
 #include "proto/json_spec.h"
 
 #include <assert.h>
+#include <inttypes.h>
 #include <string.h>
 
 #include "core/utf8.h"
@@ -138,4 +139,20 @@ void json_spec_read_open(struct json_view object, const struct json_field *field
     const struct spec spec = {fields, n_fields, true};
 
     read_object(object, &spec, pointer, out, errors);
+}
+
+bool json_read_whole(const struct json_reader *reader, struct json_view value, int64_t min,
+                     int64_t max, int64_t *out)
+{
+    int64_t whole;
+
+    /* a number that is too large arrives cut to the largest there is, and would pass for it */
+    if (!json_view_whole(value, &whole) || whole < min || whole > max ||
+        (whole == INT64_MAX && json_view_number(value) > 0x1p63)) {
+        field_errors_add(reader->errors, 0, reader->pointer,
+                         "must be a whole number from %" PRId64 " to %" PRId64, min, max);
+        return false;
+    }
+    *out = whole;
+    return true;
 }

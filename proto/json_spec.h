@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "proto/field_error.h"
 #include "proto/json_view.h"
@@ -35,5 +36,10 @@ void json_spec_read(struct json_view object, const struct json_field *fields, si
 /* The same for an object that may have fields of others besides, which are passed over. */
 void json_spec_read_open(struct json_view object, const struct json_field *fields, size_t n_fields,
                          const char *pointer, void *out, struct field_errors *errors);
+
+/* Reads a whole number of that range. What is wrong with it is added to the reader's errors, and then
+ * false is returned and `out` left as it was. */
+bool json_read_whole(const struct json_reader *reader, struct json_view value, int64_t min,
+                     int64_t max, int64_t *out);
 
 #endif

@@ -20,22 +20,6 @@
 
 /* ---- values ---------------------------------------------------------------------------------- */
 
-bool job_read_whole(const struct json_reader *reader, struct json_view value, int64_t min,
-                    int64_t max, int64_t *out)
-{
-    int64_t whole;
-
-    /* a number that is too large arrives cut to the largest there is, and would pass for it */
-    if (!json_view_whole(value, &whole) || whole < min || whole > max ||
-        (whole == INT64_MAX && json_view_number(value) > 0x1p63)) {
-        field_errors_add(reader->errors, 0, reader->pointer,
-                         "must be a whole number from %" PRId64 " to %" PRId64, min, max);
-        return false;
-    }
-    *out = whole;
-    return true;
-}
-
 bool job_read_boolean(const struct json_reader *reader, struct json_view value, bool *out)
 {
     if (json_view_kind(value) != JSON_KIND_BOOLEAN) {
@@ -192,7 +176,7 @@ static void claim_mlp(const struct json_reader *reader)
 
 static void train_epoch(const struct json_reader *reader, struct json_view value)
 {
-    if (job_read_whole(reader, value, 1, EPOCHS_MAX, &TRAIN(reader)->epoch)) {
+    if (json_read_whole(reader, value, 1, EPOCHS_MAX, &TRAIN(reader)->epoch)) {
         claim_mlp(reader);
     }
 }
@@ -206,7 +190,7 @@ static void train_lr(const struct json_reader *reader, struct json_view value)
 
 static void train_seed(const struct json_reader *reader, struct json_view value)
 {
-    (void)job_read_whole(reader, value, 0, INT64_MAX, &TRAIN(reader)->seed);
+    (void)json_read_whole(reader, value, 0, INT64_MAX, &TRAIN(reader)->seed);
 }
 
 static void train_activate(const struct json_reader *reader, struct json_view value)
@@ -266,7 +250,7 @@ static void train_batch(const struct json_reader *reader, struct json_view value
 {
     int64_t batch;
 
-    if (job_read_whole(reader, value, 1, SPACE_MAX_BATCH, &batch)) {
+    if (json_read_whole(reader, value, 1, SPACE_MAX_BATCH, &batch)) {
         TRAIN(reader)->conditions.batch = (int)batch;
     }
 }
@@ -309,7 +293,7 @@ static void test_calibrate(const struct json_reader *reader, struct json_view va
                          "has no part in \"holdout\": \"devices\"");
         return;
     }
-    (void)job_read_whole(reader, value, 1, CALIBRATE_MAX, &TEST(reader)->calibrate);
+    (void)json_read_whole(reader, value, 1, CALIBRATE_MAX, &TEST(reader)->calibrate);
 }
 
 static void test_version(const struct json_reader *reader, struct json_view value)
@@ -342,7 +326,7 @@ static void test_predictor(const struct json_reader *reader, struct json_view va
 static void test_seed(const struct json_reader *reader, struct json_view value)
 {
     if (TEST(reader)->holdout_devices || TEST(reader)->calibrate > 0 || check_holdout(reader)) {
-        (void)job_read_whole(reader, value, 0, INT64_MAX, &TEST(reader)->seed);
+        (void)json_read_whole(reader, value, 0, INT64_MAX, &TEST(reader)->seed);
     }
 }
 
@@ -575,14 +559,14 @@ static void read_priority(const struct json_reader *reader, struct json_view val
 {
     int64_t priority;
 
-    if (job_read_whole(reader, value, -JOB_PRIORITY_MAX, JOB_PRIORITY_MAX, &priority)) {
+    if (json_read_whole(reader, value, -JOB_PRIORITY_MAX, JOB_PRIORITY_MAX, &priority)) {
         SUBMISSION(reader)->order->priority = (int)priority;
     }
 }
 
 static void read_deadline(const struct json_reader *reader, struct json_view value)
 {
-    (void)job_read_whole(reader, value, 1, DEADLINE_MAX_S, &SUBMISSION(reader)->order->deadline_s);
+    (void)json_read_whole(reader, value, 1, DEADLINE_MAX_S, &SUBMISSION(reader)->order->deadline_s);
 }
 
 /* Where params are left out. */

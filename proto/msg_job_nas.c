@@ -220,15 +220,15 @@ static void claim_genetic(const struct json_reader *reader, const char *name)
 static void nas_population(const struct json_reader *reader, struct json_view value)
 {
     claim_genetic(reader, "population_size");
-    (void)job_read_whole(reader, value, 1, (int64_t)GENETIC_MAX_POPULATION,
-                         &NAS(reader)->population_size);
+    (void)json_read_whole(reader, value, 1, (int64_t)GENETIC_MAX_POPULATION,
+                          &NAS(reader)->population_size);
 }
 
 static void nas_generations(const struct json_reader *reader, struct json_view value)
 {
     claim_genetic(reader, "generations");
-    (void)job_read_whole(reader, value, 1, (int64_t)GENETIC_MAX_GENERATIONS,
-                         &NAS(reader)->generations);
+    (void)json_read_whole(reader, value, 1, (int64_t)GENETIC_MAX_GENERATIONS,
+                          &NAS(reader)->generations);
 }
 
 /* A number of 0 and above, at most `max`. */
@@ -258,14 +258,14 @@ static void nas_mutation(const struct json_reader *reader, struct json_view valu
 
 static void nas_seed(const struct json_reader *reader, struct json_view value)
 {
-    (void)job_read_whole(reader, value, 0, INT64_MAX, &NAS(reader)->seed);
+    (void)json_read_whole(reader, value, 0, INT64_MAX, &NAS(reader)->seed);
 }
 
 static void read_count(const struct json_reader *reader, struct json_view value, double *out)
 {
     int64_t count;
 
-    if (job_read_whole(reader, value, 1, COUNT_MAX, &count)) {
+    if (json_read_whole(reader, value, 1, COUNT_MAX, &count)) {
         *out = (double)count;
     }
 }

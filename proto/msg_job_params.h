@@ -31,8 +31,6 @@ extern const struct job_params_kind job_params_nas;
 
 /* Each reads a value; what is wrong with it is added to the reader's errors, and then false is
  * returned and `out` left as it was. */
-bool job_read_whole(const struct json_reader *reader, struct json_view value, int64_t min,
-                    int64_t max, int64_t *out);
 bool job_read_boolean(const struct json_reader *reader, struct json_view value, bool *out);
 bool job_read_positive(const struct json_reader *reader, struct json_view value, double *out);
 /* The name or version of a model, by the param of that name. A second one is an error. */

@@ -1,6 +1,5 @@
 #include "proto/msg_suggest.h"
 
-#include <inttypes.h>
 #include <string.h>
 
 #include "core/mem.h"
@@ -16,33 +15,18 @@ static void read_search_space(const struct json_reader *reader, struct json_view
     request->space = msg_space_read(reader, value);
 }
 
-static void read_whole(const struct json_reader *reader, struct json_view value, int64_t min,
-                       int64_t max, int64_t *out)
-{
-    int64_t whole;
-
-    /* a number that is too large arrives cut to the largest there is, and would pass for it */
-    if (json_view_whole(value, &whole) && whole >= min && whole <= max &&
-        !(whole == INT64_MAX && json_view_number(value) > 0x1p63)) {
-        *out = whole;
-        return;
-    }
-    field_errors_add(reader->errors, 0, reader->pointer,
-                     "must be a whole number from %" PRId64 " to %" PRId64, min, max);
-}
-
 static void read_n(const struct json_reader *reader, struct json_view value)
 {
     struct suggest_request *request = reader->out;
 
-    read_whole(reader, value, 1, SUGGEST_MAX_N, &request->n);
+    (void)json_read_whole(reader, value, 1, SUGGEST_MAX_N, &request->n);
 }
 
 static void read_seed(const struct json_reader *reader, struct json_view value)
 {
     struct suggest_request *request = reader->out;
 
-    read_whole(reader, value, 0, INT64_MAX, &request->seed);
+    (void)json_read_whole(reader, value, 0, INT64_MAX, &request->seed);
 }
 
 static void read_architectures(const struct json_reader *reader, struct json_view value)

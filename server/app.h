@@ -30,8 +30,8 @@ struct app {
     struct config config;
     struct config_source config_source; /* for a reload */
     struct data_tree tree;
-    pthread_mutex_t data_lock; /* held by who writes into the data tree, from looking at what is
-                                  there until it is replaced; no other lock is taken meanwhile */
+    pthread_mutex_t data_lock; /* of data_write_begin(), which takes the tree's lock after it; no
+                                  other one is taken meanwhile */
     struct space_tree spaces;  /* those that are declared in files */
     struct device_cache devices;
     struct calibration_cache calibrations;

@@ -278,13 +278,16 @@ static enum err copy_directory(struct copy *copy, int from, const char *name, co
 /* Whether a path leads out of where it begins, or might. */
 static bool is_elsewhere(const char *path)
 {
-    for (const char *part = path; part != NULL; part = strchr(part, '/')) {
-        part += *part == '/';
-        if (strncmp(part, "..", 2) == 0 && (part[2] == '/' || part[2] == '\0')) {
-            return true;
+    const char *part = path;
+
+    while (strncmp(part, "..", 2) != 0 || (part[2] != '/' && part[2] != '\0')) {
+        part = strchr(part, '/');
+        if (part == NULL) {
+            return path[0] == '/';
         }
+        part++;
     }
-    return path[0] == '/';
+    return true;
 }
 
 /* Where the store is, if there is one, and where it will be in the copy. */

@@ -23,26 +23,48 @@ static void make_key(const struct training_set *set, const struct predictor_kind
     digest_hex(&part, 1, key);
 }
 
+/* Absent, unreadable or damaged: the training begins at its beginning. */
+static void load_state(struct checkpoint *checkpoint, const char *path)
+{
+    char *bytes = NULL;
+    size_t size;
+
+    if (file_read(path, SAFETENSORS_MAX_FILE_BYTES, &bytes, &size, NULL) != ERR_OK) {
+        return;
+    }
+    if (safetensors_parse(bytes, size, &checkpoint->state, NULL) == ERR_OK) {
+        checkpoint->bytes = bytes;
+    } else {
+        memset(&checkpoint->state, 0, sizeof checkpoint->state);
+        mem_free(bytes);
+    }
+}
+
 enum err checkpoint_open(struct checkpoint *checkpoint, const char *directory,
                          const struct training_set *set, const struct predictor_kind *kind,
                          const struct fit_options *options, struct error *err)
 {
     char key[DIGEST_HEX_BYTES];
-    size_t size;
     enum err rc;
 
     memset(checkpoint, 0, sizeof *checkpoint);
     make_key(set, kind, options, key);
     rc = path_format(checkpoint->path, err, "%s/training-%.16s.checkpoint", directory, key);
-    if (rc != ERR_OK) {
-        return rc;
+    if (rc == ERR_OK) {
+        load_state(checkpoint, checkpoint->path);
     }
-    /* absent, unreadable or damaged: the training begins at its beginning */
-    if (file_read(checkpoint->path, SAFETENSORS_MAX_FILE_BYTES, &checkpoint->bytes, &size, NULL) ==
-        ERR_OK) {
-        (void)safetensors_parse(checkpoint->bytes, size, &checkpoint->state, NULL);
+    return rc;
+}
+
+bool checkpoint_take_over(struct checkpoint *checkpoint, const char *directory)
+{
+    char path[PATH_BYTES];
+
+    if (checkpoint->state.n_tensors == 0 &&
+        path_format(path, NULL, "%s/%s", directory, strrchr(checkpoint->path, '/') + 1) == ERR_OK) {
+        load_state(checkpoint, path);
     }
-    return ERR_OK;
+    return checkpoint->state.n_tensors > 0;
 }
 
 enum err checkpoint_save(const struct checkpoint *checkpoint, const struct tensor *state, size_t n,

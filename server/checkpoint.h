@@ -5,6 +5,8 @@
 #ifndef DGLD_SERVER_CHECKPOINT_H
 #define DGLD_SERVER_CHECKPOINT_H
 
+#include <stdbool.h>
+
 #include "core/error.h"
 #include "core/predictor.h"
 #include "proto/digest.h"
@@ -23,6 +25,10 @@ struct checkpoint {
 enum err checkpoint_open(struct checkpoint *checkpoint, const char *directory,
                          const struct training_set *set, const struct predictor_kind *kind,
                          const struct fit_options *options, struct error *err);
+
+/* Loads what was saved of the same training in another directory, where nothing was in its own. True
+ * where there is a state to go on from now. */
+bool checkpoint_take_over(struct checkpoint *checkpoint, const char *directory);
 
 /* Writes the state, whole or not at all. */
 enum err checkpoint_save(const struct checkpoint *checkpoint, const struct tensor *state, size_t n,

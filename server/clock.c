@@ -1,3 +1,4 @@
+#define _GNU_SOURCE /* CLOCK_BOOTTIME */ // NOLINT(bugprone-reserved-identifier)
 #include "server/clock.h"
 
 #include <time.h>
@@ -26,6 +27,11 @@ int64_t realtime_ms(void)
 int64_t monotonic_ms(void)
 {
     return milliseconds(CLOCK_MONOTONIC);
+}
+
+int64_t boottime_ms(void)
+{
+    return milliseconds(CLOCK_BOOTTIME);
 }
 
 void pause_ms(int64_t ms)

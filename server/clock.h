@@ -13,6 +13,10 @@ int64_t realtime_ms(void);
 /* Milliseconds of the clock of monotonic_seconds(). */
 int64_t monotonic_ms(void);
 
+/* Milliseconds of a clock that goes on while the machine sleeps, from an arbitrary beginning: for
+ * how long something may have been stopped. */
+int64_t boottime_ms(void);
+
 /* Sleeps. */
 void pause_ms(int64_t ms);
 

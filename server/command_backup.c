@@ -1,11 +1,11 @@
 /* dgld backup: a copy of a root that may be served meanwhile. */
 #include <inttypes.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "server/backup.h"
 #include "server/command.h"
 #include "server/config_source.h"
+#include "server/job_store.h"
 
 static enum err print(const struct options *options, const char *to,
                       const struct backup_report *report, struct error *err)
@@ -41,7 +41,7 @@ static enum err make(const struct options *options, const struct config *config,
     struct backup_report report;
     enum err rc;
 
-    if (strstr(config->job_store, "://") != NULL) {
+    if (job_store_is_at_server(config->job_store)) {
         plan.job_store = "";
         (void)fprintf(stderr, "dgld: the jobs are in a database of their own; copy it with its own "
                               "tool, before this is run: pg_dump\n");

@@ -94,12 +94,7 @@ static enum err find_hardware(struct asked *asked, struct error *err)
         asked->target.hardware = sheet.hardware;
         asked->target.lacks_hardware = false;
     } else if (rc == ERR_NOT_FOUND && !options->is_uncalibrated) {
-        char path[PATH_BYTES];
-        struct error ignored;
-        rc = data_find_measurements(&asked->tree, asked->space, options->device, path, NULL,
-                                    &ignored) == ERR_OK
-                 ? ERR_OK
-                 : rc;
+        rc = data_is_measured(&asked->tree, asked->space, options->device, NULL, err);
     }
     return rc;
 }

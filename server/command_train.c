@@ -46,7 +46,8 @@ static void print_report(const struct train_report *report)
                  info->version);
     (void)printf("learned from      %s, %zu rows (%s)\n",
                  strcmp(info->source, "latency") == 0 ? "latency/ of the training devices"
-                                                      : "a.txt",
+                 : strcmp(info->source, TRAINING_OF_LIBRARY) == 0 ? "the library alone"
+                                                                  : "a.txt",
                  info->n_rows, report->reason);
     print_rows(&report->fit);
     if (report->is_validated) {
@@ -221,16 +222,21 @@ static enum err load_library(struct training *t, struct error *err)
 }
 
 /* What a predictor learns from; where there is nothing, and a library is learned from, the served
- * one is taken over. */
+ * one is taken over, or else the library teaches it, too. */
 static enum err load_set(struct training *t, struct error *err)
 {
-    enum err rc = training_set_load(&t->tree, t->space, &t->devices, &t->set, err);
+    enum err rc = read_devices(t->options, &t->tree, t->space, &t->devices, err);
 
+    rc = rc != ERR_OK ? rc : training_set_load(&t->tree, t->space, &t->devices, &t->set, err);
     if (rc == ERR_NOT_FOUND && t->has_library && t->options->train_devices == NULL) {
         const struct error why = *err;
         rc = run_library_take_over(t->options->root, t->space, t->kind, &why, t->reason, &t->model,
                                    &t->report, err);
         t->is_taken_over = rc == ERR_OK;
+        if (rc == ERR_NOT_FOUND) {
+            rc =
+                training_set_of_library(&t->library, t->space, t->kind->fit_rows_max, &t->set, err);
+        }
     }
     return rc;
 }
@@ -306,7 +312,6 @@ enum err command_train(const struct options *options, struct error *err)
     rc = rc != ERR_OK ? rc : read_conditions(&t, err);
     rc = rc != ERR_OK ? rc : matrix_init(err);
     rc = rc != ERR_OK ? rc : data_tree_init(&t.tree, options->root, options->data_path, err);
-    rc = rc != ERR_OK ? rc : read_devices(options, &t.tree, t.space, &t.devices, err);
     if (rc == ERR_OK && command_wants_library(options)) {
         rc = load_library(&t, err);
     }

@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 void data_respond_error(const struct app *app, const struct request *request, struct reply *reply,
                         struct error *err)
@@ -21,6 +22,33 @@ void data_respond_error(const struct app *app, const struct request *request, st
     default:
         respond_error(reply, request, err, NULL);
     }
+}
+
+bool data_write_begin(struct app *app, const struct request *request, struct reply *reply,
+                      struct tree_lock *lock)
+{
+    struct timespec until;
+    struct error err;
+
+    (void)clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += TREE_LOCK_WAIT_MS / 1000;
+    if (pthread_mutex_timedlock(&app->data_lock, &until) != 0) {
+        respond_problem(reply, request, 503, "others have been writing into data/ for too long",
+                        NULL);
+        return false;
+    }
+    if (tree_lock_take(app->tree.root, TREE_LOCK_DATA, "", lock, &err) != ERR_OK) {
+        (void)pthread_mutex_unlock(&app->data_lock);
+        respond_error(reply, request, &err, NULL);
+        return false;
+    }
+    return true;
+}
+
+void data_write_end(struct app *app, struct tree_lock *lock)
+{
+    tree_lock_release(lock);
+    (void)pthread_mutex_unlock(&app->data_lock);
 }
 
 bool data_check_name(const struct request *request, struct reply *reply, bool is_write)

@@ -10,6 +10,7 @@
 #include "server/app.h"
 #include "server/device_index.h"
 #include "server/respond.h"
+#include "server/tree_lock.h"
 
 /* The reply to an error that a file of the tree gave: 404 for what is not there, 409 for what is
  * malformed, 503 else. Paths in it are made relative. */
@@ -23,6 +24,13 @@ bool data_check_name(const struct request *request, struct reply *reply, bool is
 /* The search space of a name in the path; NULL where there is none: then the reply is made. */
 const struct space *data_find_space(const struct request *request, const char *name,
                                     struct reply *reply);
+
+/* Begins to write into the data tree, from looking at what is there until it is replaced: no other
+ * request does so meanwhile, of this process or of another one on the tree. False where another one
+ * does so for too long: then the reply is made. */
+bool data_write_begin(struct app *app, const struct request *request, struct reply *reply,
+                      struct tree_lock *lock);
+void data_write_end(struct app *app, struct tree_lock *lock);
 
 /* Sets Location to the formatted path, percent-encoded. */
 void data_respond_location(struct reply *reply, const char *format, ...)

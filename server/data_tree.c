@@ -323,6 +323,19 @@ enum err data_find_measurements(const struct data_tree *tree, const struct space
                                     name, space->name);
 }
 
+enum err data_is_measured(const struct data_tree *tree, const struct space *space, const char *name,
+                          char spelled[DEVICE_NAME_BYTES], struct error *err)
+{
+    char path[PATH_BYTES];
+    struct error found = {0};
+    enum err rc = data_find_measurements(tree, space, name, path, spelled, &found);
+
+    if (rc != ERR_OK && rc != ERR_NOT_FOUND && err != NULL) {
+        *err = found;
+    }
+    return rc;
+}
+
 enum err data_list_measured(const struct data_tree *tree, const struct space *space,
                             struct names *out, struct error *err)
 {

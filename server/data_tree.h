@@ -91,6 +91,11 @@ enum err data_find_measurements(const struct data_tree *tree, const struct space
                                 const char *name, char *path, char spelled[DEVICE_NAME_BYTES],
                                 struct error *err);
 
+/* Whether a device of which no sheet was found is known by measurements: ERR_OK. ERR_NOT_FOUND leaves
+ * `err` with what it says of the sheet; other errors as above. */
+enum err data_is_measured(const struct data_tree *tree, const struct space *space, const char *name,
+                          char spelled[DEVICE_NAME_BYTES], struct error *err);
+
 /* Names of the devices that have a latency file for the space, sorted. None is no error. */
 enum err data_list_measured(const struct data_tree *tree, const struct space *space,
                             struct names *out, struct error *err);

@@ -194,6 +194,7 @@ void devices_put(struct app *app, const struct request *request, struct reply *r
 {
     struct device_sheet sheet = {0};
     struct field_errors errors = {0};
+    struct tree_lock lock;
     struct error err;
 
     if (!data_check_name(request, reply, true)) {
@@ -202,10 +203,9 @@ void devices_put(struct app *app, const struct request *request, struct reply *r
     if (msg_device_decode_body(request->body, request->body_size, &sheet, &errors, &err) !=
         ERR_OK) {
         respond_error(reply, request, &err, &errors);
-    } else {
-        (void)pthread_mutex_lock(&app->data_lock);
+    } else if (data_write_begin(app, request, reply, &lock)) {
         put_sheet(app, request, &sheet, reply);
-        (void)pthread_mutex_unlock(&app->data_lock);
+        data_write_end(app, &lock);
     }
     field_errors_close(&errors);
 }
@@ -252,10 +252,10 @@ static void delete_sheet(struct app *app, const struct request *request, struct 
 
 void devices_delete(struct app *app, const struct request *request, struct reply *reply)
 {
-    if (!data_check_name(request, reply, false)) {
-        return;
+    struct tree_lock lock;
+
+    if (data_check_name(request, reply, false) && data_write_begin(app, request, reply, &lock)) {
+        delete_sheet(app, request, reply);
+        data_write_end(app, &lock);
     }
-    (void)pthread_mutex_lock(&app->data_lock);
-    delete_sheet(app, request, reply);
-    (void)pthread_mutex_unlock(&app->data_lock);
 }

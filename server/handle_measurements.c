@@ -287,6 +287,7 @@ void measurements_put(struct app *app, const struct request *request, struct rep
     struct measurements rows = {0};
     struct field_errors errors = {0};
     struct text csv = {0};
+    struct tree_lock lock;
     struct error err;
     enum err rc;
 
@@ -308,10 +309,9 @@ void measurements_put(struct app *app, const struct request *request, struct rep
     }
     if (rc != ERR_OK) {
         respond_error(reply, request, &err, &errors);
-    } else {
-        (void)pthread_mutex_lock(&app->data_lock);
+    } else if (data_write_begin(app, request, reply, &lock)) {
         put_rows(app, request, space, rows.n_rows, &csv, reply);
-        (void)pthread_mutex_unlock(&app->data_lock);
+        data_write_end(app, &lock);
     }
     text_close(&csv);
     field_errors_close(&errors);
@@ -353,6 +353,7 @@ static void delete_rows(struct app *app, const struct request *request, const st
 void measurements_delete(struct app *app, const struct request *request, struct reply *reply)
 {
     const struct space *space;
+    struct tree_lock lock;
 
     if (!data_check_name(request, reply, false)) {
         return;
@@ -361,7 +362,8 @@ void measurements_delete(struct app *app, const struct request *request, struct 
     if (space == NULL) {
         return;
     }
-    (void)pthread_mutex_lock(&app->data_lock);
-    delete_rows(app, request, space, reply);
-    (void)pthread_mutex_unlock(&app->data_lock);
+    if (data_write_begin(app, request, reply, &lock)) {
+        delete_rows(app, request, space, reply);
+        data_write_end(app, &lock);
+    }
 }

@@ -7,15 +7,21 @@
 #include "server/asked_model.h"
 #include "server/respond.h"
 
-/* Whether a device without data sheet is known by its measurements. */
-static bool is_measured(const struct app *app, const struct predict_request *predict,
-                        const char *name)
+/* Takes in what became of the i-th target: what is wrong with the request goes to its errors by
+ * pointer, and what is wrong here is given back. */
+static enum err note_target(const struct app *app, struct predict_request *predict, size_t i,
+                            const char *pointer, enum err rc, struct error *err)
 {
-    char path[PATH_BYTES];
-    struct error ignored;
-
-    return !predict->is_uncalibrated &&
-           data_find_measurements(&app->tree, predict->space, name, path, NULL, &ignored) == ERR_OK;
+    if (rc == ERR_OK) {
+        return ERR_OK;
+    }
+    data_localize(&app->tree, err);
+    if (rc == ERR_NOT_FOUND || rc == ERR_INVALID || rc == ERR_SYNTAX || rc == ERR_LIMIT ||
+        rc == ERR_NUMERIC) {
+        field_errors_add(&predict->errors, i, pointer, "%s", err->text);
+        return ERR_OK;
+    }
+    return rc;
 }
 
 /* Looks up the devices that were named. What is wrong goes to the request's errors by pointer. */
@@ -29,21 +35,16 @@ static enum err find_targets(struct app *app, struct predict_request *predict, s
         }
         rc = device_cache_find(&app->devices, &app->tree, predict->space, target->name,
                                &target->hardware, err);
-        if (rc == ERR_NOT_FOUND && is_measured(app, predict, target->name)) {
-            target->lacks_hardware = true;
-        } else if (rc == ERR_NOT_FOUND || rc == ERR_INVALID || rc == ERR_SYNTAX ||
-                   rc == ERR_LIMIT) {
-            data_localize(&app->tree, err);
-            field_errors_add(&predict->errors, i, target->pointer, "%s", err->text);
-        } else if (rc != ERR_OK) {
-            data_localize(&app->tree, err);
+        if (rc == ERR_NOT_FOUND && !predict->is_uncalibrated) {
+            rc = data_is_measured(&app->tree, predict->space, target->name, NULL, err);
+            target->lacks_hardware = rc == ERR_OK;
+        }
+        rc = note_target(app, predict, i, target->pointer, rc, err);
+        if (rc != ERR_OK) {
             return rc;
         }
     }
-    return predict->errors.n == 0
-               ? ERR_OK
-               : error_set(err, ERR_INVALID, "%s: %s", predict->errors.items[0].pointer,
-                           predict->errors.items[0].detail);
+    return field_errors_conclude(&predict->errors, "the request", err);
 }
 
 /* Whether the model can answer so many in one call; what is wrong goes to the request's errors. */
@@ -151,19 +152,12 @@ static enum err fit_calibrations(struct app *app, const struct model *model,
         const char *pointer =
             predict->n_measured > 0 ? "/measurements" : predict->targets[i].pointer;
         enum err rc = fit_target(app, model, predict, i, &fitted[i], err);
-        if (rc == ERR_NOT_FOUND || rc == ERR_INVALID || rc == ERR_SYNTAX || rc == ERR_LIMIT ||
-            rc == ERR_NUMERIC) {
-            data_localize(&app->tree, err);
-            field_errors_add(&predict->errors, i, pointer, "%s", err->text);
-        } else if (rc != ERR_OK) {
-            data_localize(&app->tree, err);
+        rc = note_target(app, predict, i, pointer, rc, err);
+        if (rc != ERR_OK) {
             return rc;
         }
     }
-    return predict->errors.n == 0
-               ? ERR_OK
-               : error_set(err, ERR_INVALID, "%s: %s", predict->errors.items[0].pointer,
-                           predict->errors.items[0].detail);
+    return field_errors_conclude(&predict->errors, "the request", err);
 }
 
 /* Predicts with a model that is held for the call, and makes the reply; or defers it, where that

@@ -219,13 +219,27 @@ static void answer_tree_error(const struct app *app, const struct request *reque
     }
 }
 
-/* A file that was dropped in since the last look is no file to be written over unseen. */
-static void lock_tree(struct app *app)
+/* Keeps other writers out, of this process and of others. A file that was written since the last
+ * look is no file to be written over unseen. False where another process writes for too long: then
+ * the reply is made. */
+static bool lock_tree(struct app *app, const struct request *request, struct reply *reply,
+                      struct tree_lock *lock)
 {
     struct error err;
 
+    if (tree_lock_take(app->tree.root, TREE_LOCK_SPACES, "", lock, &err) != ERR_OK) {
+        respond_error(reply, request, &err, NULL);
+        return false;
+    }
     (void)space_tree_refresh(&app->spaces, &err); /* it has logged what it could not do */
     space_tree_lock(&app->spaces);
+    return true;
+}
+
+static void unlock_tree(struct app *app, struct tree_lock *lock)
+{
+    space_tree_unlock(&app->spaces);
+    tree_lock_release(lock);
 }
 
 /* Whether predictors of a declaration go on: words may change without. */
@@ -265,6 +279,7 @@ void spaces_put(struct app *app, const struct request *request, struct reply *re
 {
     struct space_declaration *declaration = NULL;
     struct field_errors errors = {0};
+    struct tree_lock lock;
     struct error err;
 
     if (!check_name(request, reply)) {
@@ -273,10 +288,9 @@ void spaces_put(struct app *app, const struct request *request, struct reply *re
     if (msg_space_declaration_decode(request->body, request->body_size, request->params[0],
                                      &declaration, &errors, &err) != ERR_OK) {
         respond_error(reply, request, &err, &errors);
-    } else {
-        lock_tree(app);
+    } else if (lock_tree(app, request, reply, &lock)) {
         put_declaration(app, request, declaration, reply);
-        space_tree_unlock(&app->spaces);
+        unlock_tree(app, &lock);
     }
     mem_free(declaration);
     field_errors_close(&errors);
@@ -307,6 +321,8 @@ static void delete_declaration(struct app *app, const struct request *request, s
 
 void spaces_delete(struct app *app, const struct request *request, struct reply *reply)
 {
+    struct tree_lock lock;
+
     if (space_find(request->params[0]) == NULL &&
         space_name_validate(request->params[0], NULL) != ERR_OK) {
         answer_unknown(request, reply);
@@ -315,7 +331,8 @@ void spaces_delete(struct app *app, const struct request *request, struct reply 
     if (!check_name(request, reply)) {
         return;
     }
-    lock_tree(app);
-    delete_declaration(app, request, reply);
-    space_tree_unlock(&app->spaces);
+    if (lock_tree(app, request, reply, &lock)) {
+        delete_declaration(app, request, reply);
+        unlock_tree(app, &lock);
+    }
 }

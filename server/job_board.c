@@ -29,6 +29,7 @@ struct job_run {
     pthread_t runner; /* the thread that runs it, where it has one */
     int64_t ahead_ms; /* the clock of its deadline */
     int64_t revision; /* the last that was published */
+    int64_t held_until_ms;
     struct event events[BOARD_EVENTS];
     size_t n_events; /* ever published; event i is at i % BOARD_EVENTS */
     /* of the thread that runs it */
@@ -348,6 +349,28 @@ bool job_run_report(struct job_run *run, const struct job_progress *progress)
     return !run->is_told_to_stop;
 }
 
+void job_board_hold(struct job_board *board, const char *id, int attempt, int64_t until_ms)
+{
+    struct job_run *run;
+
+    lock(board);
+    run = find_run(board, id);
+    if (run != NULL && run->job.attempt == attempt && until_ms > run->held_until_ms) {
+        run->held_until_ms = until_ms;
+    }
+    unlock(board);
+}
+
+int64_t job_run_held_until(struct job_run *run)
+{
+    int64_t until_ms;
+
+    lock(run->board);
+    until_ms = run->held_until_ms;
+    unlock(run->board);
+    return until_ms;
+}
+
 bool job_run_may_commit(struct job_run *run)
 {
     lock(run->board);
@@ -418,33 +441,52 @@ size_t job_board_reports(struct job_board *board, struct board_report *reports, 
     return n;
 }
 
-enum err job_board_overlay(struct job_board *board, struct job *job, struct error *err)
+/* An end that is not all in place yet. */
+static void take_back_end(const struct job_run *run, struct job *job)
 {
-    const struct job_run *run;
-    char *progress = NULL;
-    bool is_newer = false;
+    mem_free(job->result);
+    mem_free(job->error);
+    job->result = job->error = NULL;
+    job->state = JOB_RUNNING;
+    job->ended_ms = 0;
+    job->revision = run->revision < job->revision ? run->revision : job->revision - 1;
+}
 
-    if (job->state != JOB_RUNNING) {
+/* The latest progress, where it is newer than what the store has. */
+static enum err overlay_progress(const struct job_run *run, struct job *job, struct error *err)
+{
+    char *progress;
+
+    if (run->revision <= job->revision || latest(run) == NULL) {
         return ERR_OK;
     }
-    lock(board);
-    run = find_run(board, job->id);
-    if (run != NULL && run->job.attempt == job->attempt && run->revision > job->revision &&
-        latest(run) != NULL) {
-        is_newer = true;
-        job->revision = run->revision;
-        progress = mem_strdup(latest(run));
-    }
-    unlock(board);
-    if (!is_newer) {
-        return ERR_OK;
-    }
+    progress = mem_strdup(latest(run));
     if (progress == NULL) {
         return error_set(err, ERR_NOMEM, "no memory for the progress of a job");
     }
     mem_free(job->progress);
     job->progress = progress;
+    job->revision = run->revision;
     return ERR_OK;
+}
+
+enum err job_board_overlay(struct job_board *board, struct job *job, struct error *err)
+{
+    const struct job_run *run;
+    enum err rc = ERR_OK;
+
+    if (job->state == JOB_QUEUED) {
+        return ERR_OK;
+    }
+    lock(board);
+    run = find_run(board, job->id);
+    if (run != NULL && run->job.attempt == job->attempt && job_has_ended(job->state)) {
+        take_back_end(run, job);
+    } else if (run != NULL && run->job.attempt == job->attempt) {
+        rc = overlay_progress(run, job, err);
+    }
+    unlock(board);
+    return rc;
 }
 
 /* ---- events ---------------------------------------------------------------------------------- */

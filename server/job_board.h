@@ -55,6 +55,11 @@ void job_board_end(struct job_board *board, struct job_run *run, bool has_ended)
  * that runs it. */
 bool job_run_report(struct job_run *run, const struct job_progress *progress);
 
+/* The lease of the run is known to last until then (boottime_ms()); 0 at first. A run of that id and
+ * attempt that is gone is none. */
+void job_board_hold(struct job_board *board, const char *id, int attempt, int64_t until_ms);
+int64_t job_run_held_until(struct job_run *run);
+
 /* Whether the run may put its results in place; from a true on nothing stops it. */
 bool job_run_may_commit(struct job_run *run);
 
@@ -83,7 +88,9 @@ struct board_report {
 };
 size_t job_board_reports(struct job_board *board, struct board_report *reports, size_t max);
 
-/* Puts what the board knows of a running job over what the store said. ERR_NOMEM. */
+/* Puts what the board knows of a running job over what the store said: its latest progress, and that
+ * it runs still where its end is stored while something of it (the model that it activates) is not
+ * in place. ERR_NOMEM. */
 enum err job_board_overlay(struct job_board *board, struct job *job, struct error *err);
 
 /* Appends the events of a run after a revision as jobs_put_events() does. False where no such job

@@ -1,12 +1,7 @@
 #include "server/job_kinds.h"
 
-#include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <math.h>
 #include <stdio.h>
-#include <string.h>
-#include <unistd.h>
 
 #include "server/path.h"
 #include "server/training_set.h"
@@ -82,6 +77,17 @@ struct fit_hooks job_fit_hooks(const struct job_env **env)
     return (struct fit_hooks){.context = env, .progress = report_fit};
 }
 
+enum err job_begin(const struct job_env *env, const struct space *space, struct error *err)
+{
+    return job_files_remove_attempts(env->tree->root, space, env->id, 1, env->attempt, err);
+}
+
+void job_give_up(const struct job_env *env, const struct space *space)
+{
+    (void)job_files_remove_attempts(env->tree->root, space, env->id, env->attempt, env->attempt,
+                                    NULL);
+}
+
 enum err job_commit(const struct job_env *env, struct result_batch *batch, struct error *err)
 {
     if (!env->may_commit(env->context)) {
@@ -93,67 +99,12 @@ enum err job_commit(const struct job_env *env, struct result_batch *batch, struc
 void job_put_file(const struct job_env *env, const struct space *space, const char *name,
                   bool is_first, struct text *out)
 {
+    char directory[PATH_BYTES];
     char path[PATH_BYTES];
 
-    if (path_format(path, NULL, "%s/jobs/%s/%s", space->name, env->id, name) == ERR_OK) {
+    if (job_directory("", space, env->id, env->attempt, directory, NULL) == ERR_OK &&
+        path_format(path, NULL, "%s/%s", directory + sizeof "/result/" - 1, name) == ERR_OK) {
         text_puts(out, is_first ? "" : ",");
         text_put_json_string(out, path);
     }
-}
-
-/* ---- files ----------------------------------------------------------------------------------- */
-
-enum err job_directory(const char *root, const struct space *space, const char *id, char *out,
-                       struct error *err)
-{
-    return path_format(out, err, "%s/result/%s/jobs/%s", root, space->name, id);
-}
-
-/* Removes the files of a directory whose names end so, and makes that last. A directory that is not
- * there has none. */
-static enum err remove_files(const char *directory, const char *ending, struct error *err)
-{
-    const struct dirent *entry;
-    DIR *dir = opendir(directory);
-    size_t n_removed = 0;
-    int failed = 0;
-
-    if (dir == NULL) {
-        return errno == ENOENT ? ERR_OK : error_sys(err, errno, "cannot list %s", directory);
-    }
-    while (failed == 0 && (entry = readdir(dir)) != NULL) {
-        size_t length = strlen(entry->d_name);
-        size_t n = strlen(ending);
-        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 || length < n ||
-            strcmp(entry->d_name + length - n, ending) != 0) {
-            continue;
-        }
-        failed = unlinkat(dirfd(dir), entry->d_name, 0) != 0 && errno != ENOENT ? errno : 0;
-        n_removed++;
-    }
-    if (n_removed > 0) {
-        (void)fsync(dirfd(dir));
-    }
-    (void)closedir(dir);
-    return failed == 0 ? ERR_OK : error_sys(err, failed, "cannot remove a file of %s", directory);
-}
-
-enum err job_files_remove(const char *root, const struct space *space, const char *id,
-                          struct error *err)
-{
-    char ending[sizeof "-job-.safetensors" + JOB_ID_BYTES];
-    char path[PATH_BYTES];
-    enum err rc;
-
-    if (!job_id_is_valid(id)) {
-        return error_set(err, ERR_INVALID, "\"%.64s\" is no job's id", id);
-    }
-    rc = job_directory(root, space, id, path, err);
-    rc = rc != ERR_OK ? rc : remove_files(path, "", err);
-    if (rc == ERR_OK && rmdir(path) != 0 && errno != ENOENT) {
-        rc = error_sys(err, errno, "cannot remove %s", path);
-    }
-    (void)snprintf(ending, sizeof ending, "-job-%s.safetensors", id);
-    rc = rc != ERR_OK ? rc : path_format(path, err, "%s/result/%s/models", root, space->name);
-    return rc != ERR_OK ? rc : remove_files(path, ending, err);
 }

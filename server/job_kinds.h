@@ -9,13 +9,15 @@
 #include "proto/job.h"
 #include "server/accuracy_cache.h"
 #include "server/data_tree.h"
+#include "server/job_files.h"
 #include "server/names.h"
 #include "server/result_tree.h"
 
 /* What a run may use. Everything is borrowed. */
 struct job_env {
     const struct data_tree *tree; /* its root is where results go, too */
-    const char *id;               /* of the job: its files are named after it */
+    const char *id;               /* of the job: its files are named after it ... */
+    int attempt;                  /* ... and after the attempt, from 1 (server/job_files.h) */
     void *context;                /* of the functions */
     /* Tells how far it is. False: stop at once, with ERR_CANCELED. To be called every 20 ms at
      * least; it costs some tens of nanoseconds. */
@@ -29,7 +31,7 @@ struct job_env {
     void (*release_served)(void *context, const struct model *model);
     /* Accuracies that were opened before; may be NULL. */
     struct accuracy_cache *accuracies;
-    /* Serves a model, by version or name. */
+    /* Has a model served, by version or name, once the job has ended well. */
     enum err (*activate)(void *context, const struct space *space, const char *name,
                          struct error *err);
 };
@@ -44,8 +46,7 @@ struct job_kind_entry {
     /* Runs it, and writes its result, one JSON object. ERR_CANCELED where it was told to stop; then
      * none of its results is there. The same order on the same data gives the same files, and may be
      * run again after a run that was killed or stopped at any point: what such a run leaves, a
-     * checkpoint, the next one goes on from. Whoever does not run it again calls
-     * job_files_remove(). */
+     * checkpoint, the next one goes on from. Whoever does not run it again removes its files. */
     enum err (*run)(const struct job_env *env, const struct job_order *order, struct text *result,
                     struct error *err);
 };
@@ -66,11 +67,7 @@ enum err job_nas_check(const struct job_env *env, const struct job_order *order,
 enum err job_nas_run(const struct job_env *env, const struct job_order *order, struct text *result,
                      struct error *err);
 
-/* For those: <root>/result/<space>/jobs/<id> into `out` (PATH_BYTES). */
-enum err job_directory(const char *root, const struct space *space, const char *id, char *out,
-                       struct error *err);
-
-/* Adds what an error says to the field errors where it is one of the order, which names something
+/* For those. Adds what an error says to the field errors where it is one of the order, which names something
  * that is missing or wrong; ERR_OK then. Else gives the error back. */
 enum err job_check_blame(const struct data_tree *tree, const char *pointer,
                          struct field_errors *errors, struct error *err);
@@ -87,17 +84,17 @@ const char *job_model_pointer(const struct job_model *model, char out[64]);
 /* Hooks that report to *env; percents are of the job. Borrows env. */
 struct fit_hooks job_fit_hooks(const struct job_env **env);
 
+/* Removes what runs before this one, which were killed, say, have left. */
+enum err job_begin(const struct job_env *env, const struct space *space, struct error *err);
+
+/* Removes what this run has left. */
+void job_give_up(const struct job_env *env, const struct space *space);
+
 /* Commits what was staged where the job may still do so. ERR_CANCELED where it was told to stop. */
 enum err job_commit(const struct job_env *env, struct result_batch *batch, struct error *err);
 
 /* Appends a file of the job's to a list, by its path below result/. */
 void job_put_file(const struct job_env *env, const struct space *space, const char *name,
                   bool is_first, struct text *out);
-
-/* Removes whatever files a job has, or has left: result/<space>/jobs/<id>/, the model
- * result/<space>/models/<version>-job-<id>.safetensors, and the checkpoint where its name is the
- * job's alone. What is not there is no error. */
-enum err job_files_remove(const char *root, const struct space *space, const char *id,
-                          struct error *err);
 
 #endif

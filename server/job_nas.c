@@ -180,7 +180,8 @@ static enum err stage(const struct job_env *env, const struct search_report *rep
         .torchscript = (formats & SEARCH_EXPORT_TORCHSCRIPT) != 0 ? torchscript : NULL,
     };
     const struct nas_hooks hooks = {(void *)env, report_search};
-    enum err rc = job_directory(env->tree->root, report->space, env->id, directory, err);
+    enum err rc =
+        job_directory(env->tree->root, report->space, env->id, env->attempt, directory, err);
 
     rc = rc != ERR_OK ? rc : path_format(path, err, "%s/" RESULT_FILE, directory);
     rc = rc != ERR_OK ? rc : path_format(onnx, err, "%s/" ONNX_FILE, directory);
@@ -254,15 +255,14 @@ enum err job_nas_run(const struct job_env *env, const struct job_order *order, s
     struct field_errors errors = {0};
     enum err rc = tell(env, "loading", 0.0, err);
 
-    /* what a run that was killed has left */
-    rc = rc != ERR_OK ? rc : job_files_remove(env->tree->root, order->space, env->id, err);
+    rc = rc != ERR_OK ? rc : job_begin(env, order->space, err);
     rc = rc != ERR_OK ? rc : prepare(&s, &errors, err);
     rc = rc != ERR_OK
              ? rc
              : accuracy_cache_acquire(env->accuracies, env->tree, order->space, &s.accuracy, err);
     rc = rc != ERR_OK ? rc : search_and_save(&s, result, err);
     if (rc != ERR_OK) {
-        (void)job_files_remove(env->tree->root, order->space, env->id, NULL);
+        job_give_up(env, order->space);
     }
     field_errors_close(&errors);
     search_close(&s);

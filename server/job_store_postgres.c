@@ -201,7 +201,7 @@ static void rollback(struct job_store *base)
     struct pg_job_store *store = (struct pg_job_store *)base;
 
     postgres_rollback(&store->writer);
-    if (!postgres_is_open(&store->writer)) {
+    if (!postgres_is_open(&store->writer) && pg_job_is_there(store, NULL)) {
         struct error why = {0};
         error_describe(&why, ERR_IO,
                        "the job store in PostgreSQL cannot be used: the connection was lost");

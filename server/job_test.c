@@ -259,7 +259,9 @@ static enum err save(const struct job_env *env, const struct test_report *report
     char directory[PATH_BYTES];
     enum err rc = fit_tell(hooks, &writing, err);
 
-    rc = rc != ERR_OK ? rc : job_directory(env->tree->root, report->space, env->id, directory, err);
+    rc = rc != ERR_OK
+             ? rc
+             : job_directory(env->tree->root, report->space, env->id, env->attempt, directory, err);
     rc = rc != ERR_OK ? rc : run_test_stage(directory, report, &batch, err);
     rc = rc != ERR_OK ? rc : job_commit(env, &batch, err);
     result_close(&batch);
@@ -326,8 +328,7 @@ enum err job_test_run(const struct job_env *env, const struct job_order *order, 
     struct field_errors errors = {0};
     enum err rc = fit_tell(&hooks, &loading, err);
 
-    /* what a run that was killed has left */
-    rc = rc != ERR_OK ? rc : job_files_remove(env->tree->root, order->space, env->id, err);
+    rc = rc != ERR_OK ? rc : job_begin(env, order->space, err);
     rc = rc != ERR_OK ? rc : prepare(env->tree, order, &subject, &errors, err);
     if (rc == ERR_OK) {
         rc = order->params.test.holdout_devices
@@ -335,7 +336,7 @@ enum err job_test_run(const struct job_env *env, const struct job_order *order, 
                  : test(env, order, &subject, &hooks, result, err);
     }
     if (rc != ERR_OK) {
-        (void)job_files_remove(env->tree->root, order->space, env->id, NULL);
+        job_give_up(env, order->space);
     }
     field_errors_close(&errors);
     test_subject_close(&subject);

@@ -41,8 +41,8 @@ static enum err load_library(const struct data_tree *tree, const struct job_orde
     return device_library_load(tree, order->space, NULL, only.n > 0 ? &only : NULL, out, bad, err);
 }
 
-/* Whether the served predictor may be taken over where there are no data to train on. */
-static bool may_take_over(const struct job_train_params *params)
+/* Whether the library, or what is served, may make up for data that are not there. */
+static bool may_lack_data(const struct job_train_params *params)
 {
     return params->library && params->n_train_devices == 0;
 }
@@ -98,38 +98,22 @@ static enum err check_library(const struct data_tree *tree, const struct job_ord
     return rc != ERR_OK ? job_check_blame(tree, pointer, errors, err) : ERR_OK;
 }
 
-/* Whether there is a served predictor that would do. */
-static bool can_take_over(const struct data_tree *tree, const struct job_order *order)
-{
-    const struct error why = {.code = ERR_NOT_FOUND};
-    struct model model = {0};
-    struct train_report report = {0};
-    char reason[256];
-    const bool is_there =
-        run_library_take_over(tree->root, order->space, order->params.train.predictor, &why, reason,
-                              &model, &report, NULL) == ERR_OK;
-
-    model_close(&model);
-    return is_there;
-}
-
-/* The same as check_data(), where data that are not there may be made up for by what is served. */
-static enum err check_data_or_served(const struct data_tree *tree, const struct job_order *order,
-                                     struct field_errors *errors, struct error *err)
+/* The same as check_data(), where data that are not there may be made up for. */
+static enum err check_data_or_library(const struct data_tree *tree, const struct job_order *order,
+                                      struct field_errors *errors, struct error *err)
 {
     struct names devices = {0};
     struct training_set set = {0};
     enum err rc;
 
-    if (!may_take_over(&order->params.train)) {
+    if (!may_lack_data(&order->params.train)) {
         return check_data(tree, order, errors, err);
     }
     rc = list_devices(tree, order, &devices, err);
     rc = rc != ERR_OK ? rc : training_set_load(tree, order->space, &devices, &set, err);
     training_set_close(&set);
     names_close(&devices);
-    return rc == ERR_NOT_FOUND && can_take_over(tree, order) ? ERR_OK
-                                                             : check_data(tree, order, errors, err);
+    return rc == ERR_NOT_FOUND ? ERR_OK : check_data(tree, order, errors, err);
 }
 
 enum err job_train_check(const struct job_env *env, const struct job_order *order,
@@ -138,7 +122,7 @@ enum err job_train_check(const struct job_env *env, const struct job_order *orde
     enum err rc = check_devices(env->tree, order, errors, err);
 
     if (rc == ERR_OK && errors->n == 0) {
-        rc = check_data_or_served(env->tree, order, errors, err);
+        rc = check_data_or_library(env->tree, order, errors, err);
     }
     if (rc == ERR_OK && order->params.train.library) {
         rc = check_library(env->tree, order, errors, err);
@@ -218,10 +202,29 @@ static enum err stopped(struct error *err)
     return error_set(err, ERR_CANCELED, "the job was stopped");
 }
 
+/* Names the checkpoint of this run, and loads what the last one before it that saved any has left: a
+ * run that has lost the job, and does not know yet, may go on writing its own. */
+static enum err open_checkpoint(struct training *t, struct error *err)
+{
+    const struct job_env *env = t->env;
+    char directory[PATH_BYTES];
+    enum err rc = job_directory(env->tree->root, t->space, env->id, env->attempt, directory, err);
+
+    rc = rc != ERR_OK ? rc
+                      : checkpoint_open(&t->checkpoint, directory, &t->set, t->params->predictor,
+                                        &t->options, err);
+    for (int attempt = env->attempt - 1; rc == ERR_OK && attempt >= 1; attempt--) {
+        rc = job_directory(env->tree->root, t->space, env->id, attempt, directory, err);
+        if (rc == ERR_OK && checkpoint_take_over(&t->checkpoint, directory)) {
+            break;
+        }
+    }
+    return rc;
+}
+
 static enum err fit(struct training *t, struct error *err)
 {
-    char directory[PATH_BYTES];
-    enum err rc = job_directory(t->env->tree->root, t->space, t->env->id, directory, err);
+    enum err rc = ERR_OK;
 
     t->hooks = (struct fit_hooks){.context = t, .progress = tell_fit};
     t->options = (struct fit_options){
@@ -231,9 +234,8 @@ static enum err fit(struct training *t, struct error *err)
         .held_out_share = FIT_DEFAULT_HELD_OUT,
         .hooks = &t->hooks,
     };
-    if (rc == ERR_OK && t->params->predictor->has_epochs) {
-        rc = checkpoint_open(&t->checkpoint, directory, &t->set, t->params->predictor, &t->options,
-                             err);
+    if (t->params->predictor->has_epochs) {
+        rc = open_checkpoint(t, err);
         t->hooks.save = save_state;
         t->hooks.state = t->checkpoint.state.tensors;
         t->hooks.n_state = t->checkpoint.state.n_tensors;
@@ -243,26 +245,29 @@ static enum err fit(struct training *t, struct error *err)
                : run_train(&t->set, t->params->predictor, &t->options, &t->model, &t->report, err);
 }
 
-/* The predictor: trained, or taken over. */
-static enum err make_predictor(struct training *t, const struct job_order *order, struct error *err)
+/* The data to train on, or what makes up for them: a predictor that is taken over, or the library. */
+static enum err load_data(struct training *t, const struct job_order *order, struct error *err)
 {
     struct names devices = {0};
     enum err rc = list_devices(t->env->tree, order, &devices, err);
 
     rc = rc != ERR_OK ? rc : training_set_load(t->env->tree, order->space, &devices, &t->set, err);
     names_close(&devices);
-    if (rc == ERR_NOT_FOUND && may_take_over(t->params)) {
+    if (rc == ERR_NOT_FOUND && may_lack_data(t->params)) {
         const struct error why = *err;
         rc = run_library_take_over(t->env->tree->root, order->space, t->params->predictor, &why,
                                    t->reason, &t->model, &t->report, err);
         t->is_taken_over = rc == ERR_OK;
-        return rc;
+        if (rc == ERR_NOT_FOUND) {
+            rc = training_set_of_library(&t->library, order->space,
+                                         t->params->predictor->fit_rows_max, &t->set, err);
+        }
     }
-    return rc != ERR_OK ? rc : fit(t, err);
+    return rc;
 }
 
 /* What the library of the order teaches, where one is asked for. */
-static enum err learn_library(struct training *t, const struct job_order *order, struct error *err)
+static enum err learn_library(struct training *t, struct error *err)
 {
     const struct fit_hooks hooks = {.context = t, .progress = tell_learned};
     enum err rc;
@@ -270,10 +275,8 @@ static enum err learn_library(struct training *t, const struct job_order *order,
     if (!t->params->library) {
         return ERR_OK;
     }
-    rc = load_library(t->env->tree, order, &t->library, NULL, err);
-    rc = rc != ERR_OK ? rc
-                      : run_library_learn(&t->library, (uint64_t)t->params->seed, &hooks, &t->model,
-                                          &t->library_report, err);
+    rc = run_library_learn(&t->library, (uint64_t)t->params->seed, &hooks, &t->model,
+                           &t->library_report, err);
     t->report.library = &t->library_report;
     return rc;
 }
@@ -287,9 +290,10 @@ static enum err save(struct training *t, struct error *err)
     size_t size = 0;
     enum err rc;
 
-    (void)snprintf(t->name, sizeof t->name, "%s-job-%s", t->model.info.version, t->env->id);
-    rc = path_format(path, err, "%s/result/%s/models/%s.safetensors", t->env->tree->root,
-                     t->space->name, t->name);
+    rc = job_model_name(t->model.info.version, t->env->id, t->env->attempt, t->name, err);
+    rc = rc != ERR_OK ? rc
+                      : path_format(path, err, "%s/result/%s/models/%s.safetensors",
+                                    t->env->tree->root, t->space->name, t->name);
     rc = rc != ERR_OK ? rc : model_encode(&t->model, &bytes, &size, err);
     rc = rc != ERR_OK ? rc : result_stage(&batch, path, bytes, size, err);
     if (rc == ERR_OK && !t->env->may_commit(t->env->context)) {
@@ -301,16 +305,22 @@ static enum err save(struct training *t, struct error *err)
     return rc;
 }
 
-/* The checkpoint has served; its directory holds nothing else. */
-static void drop_checkpoint(struct training *t)
+/* The checkpoints have served, and so have all other files of the runs before this one. */
+static void drop_checkpoints(const struct training *t)
 {
+    const struct job_env *env = t->env;
     char directory[PATH_BYTES];
 
     if (t->params->predictor->has_epochs && !t->is_taken_over) {
         checkpoint_remove(&t->checkpoint);
-        if (job_directory(t->env->tree->root, t->space, t->env->id, directory, NULL) == ERR_OK) {
+        if (job_directory(env->tree->root, t->space, env->id, env->attempt, directory, NULL) ==
+            ERR_OK) {
             (void)rmdir(directory);
         }
+    }
+    if (env->attempt > 1) {
+        (void)job_files_remove_attempts(env->tree->root, t->space, env->id, 1, env->attempt - 1,
+                                        NULL);
     }
 }
 
@@ -387,15 +397,23 @@ enum err job_train_run(const struct job_env *env, const struct job_order *order,
     struct training t = {.env = env, .params = &order->params.train, .space = order->space};
     enum err rc = tell(env, "loading", 0) ? ERR_OK : stopped(err);
 
-    rc = rc != ERR_OK ? rc : make_predictor(&t, order, err);
-    rc = rc != ERR_OK ? rc : learn_library(&t, order, err);
+    if (rc == ERR_OK && env->attempt > 1) { /* checkpoints stay */
+        rc = job_models_remove_attempts(env->tree->root, order->space, env->id, 1, env->attempt - 1,
+                                        err);
+    }
+    if (rc == ERR_OK && t.params->library) {
+        rc = load_library(env->tree, order, &t.library, NULL, err);
+    }
+    rc = rc != ERR_OK ? rc : load_data(&t, order, err);
+    rc = rc != ERR_OK || t.is_taken_over ? rc : fit(&t, err);
+    rc = rc != ERR_OK ? rc : learn_library(&t, err);
     run_train_set_conditions(&t.params->conditions, &t.model);
     if (rc == ERR_OK && !tell(env, "writing", FIT_PERCENT)) {
         rc = stopped(err);
     }
     rc = rc != ERR_OK ? rc : save(&t, err);
     if (rc == ERR_OK) {
-        drop_checkpoint(&t);
+        drop_checkpoints(&t);
         rc = activate(&t, err);
     }
     if (rc == ERR_OK) {

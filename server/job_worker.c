@@ -14,6 +14,7 @@
 #include "core/mem.h"
 #include "server/app.h"
 #include "server/clock.h"
+#include "server/job_activation.h"
 #include "server/job_kinds.h"
 #include "server/log.h"
 
@@ -120,6 +121,7 @@ struct work {
     struct text result;
     struct error err;
     double begun_s;
+    bool asks_for_activation;
 };
 
 static bool env_report(void *context, const struct job_progress *progress)
@@ -129,17 +131,88 @@ static bool env_report(void *context, const struct job_progress *progress)
     return job_run_report(work->run, progress);
 }
 
+/* False where there is no time left: the workers are being stopped. */
+static bool pause_until_retry(struct job_workers *workers)
+{
+    bool is_stopping;
+
+    (void)pthread_mutex_lock(&workers->lock);
+    is_stopping = workers->is_stopping;
+    (void)pthread_mutex_unlock(&workers->lock);
+    if (!is_stopping) {
+        pause_ms(RETRY_MS);
+    }
+    return !is_stopping;
+}
+
+static struct job_report report_of(const struct work *work, int64_t revision)
+{
+    return (struct job_report){
+        .id = work->job.id,
+        .owner = work->place->owner,
+        .attempt = work->job.attempt,
+        .revision = revision,
+    };
+}
+
+struct hold_write {
+    struct job_write write;
+    struct job_report report;
+    int64_t lease_ms;
+    bool is_held, is_cancel_requested;
+};
+
+static enum err write_hold(struct job_write *write, struct job_store *store, struct error *err)
+{
+    struct hold_write *w = (struct hold_write *)write;
+
+    return job_store_renew(store, &w->report, job_store_now_ms(store) + w->lease_ms, &w->is_held,
+                           &w->is_cancel_requested, err);
+}
+
+/* Whether the job is this run's still. Where its lease may have run out, for the process was stopped
+ * or the store could not be written, the store has to say so, however long that takes. False also
+ * where the service ends meanwhile. */
+static bool is_held(struct work *work)
+{
+    const int64_t lease_ms = work->place->app->config.job_lease_ms;
+    struct error err;
+
+    while (boottime_ms() >= job_run_held_until(work->run)) {
+        const int64_t asked_ms = boottime_ms();
+        struct hold_write w = {
+            .write = {.run = write_hold},
+            .report = report_of(work, work->job.revision),
+            .lease_ms = lease_ms,
+        };
+        if (job_writer_run(work->place->writer, &w.write, &err) != ERR_OK) {
+            if (!pause_until_retry(work->workers)) {
+                return false;
+            }
+        } else if (w.is_held) {
+            job_board_hold(work->place->board, work->job.id, work->job.attempt,
+                           asked_ms + lease_ms);
+        } else {
+            job_board_stop(work->place->board, work->job.id, STOP_LOST);
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool env_may_commit(void *context)
 {
     struct work *work = context;
 
-    return job_run_may_commit(work->run);
+    return is_held(work) && job_run_may_commit(work->run);
 }
 
+/* As it is served by now, whichever process activated it. */
 static const struct model *env_acquire_served(void *context, const struct space *space)
 {
     struct work *work = context;
 
+    serving_refresh(work->place->app);
     return model_registry_acquire(&work->place->app->models, space);
 }
 
@@ -150,18 +223,15 @@ static void env_release_served(void *context, const struct model *model)
     model_registry_release(&work->place->app->models, model);
 }
 
+/* Done by activate(), when the job has ended. */
 static enum err env_activate(void *context, const struct space *space, const char *name,
                              struct error *err)
 {
     struct work *work = context;
-    struct model model = {0};
-    enum err rc = serving_activate(work->place->app, space, name, &model, err);
+    enum err rc = job_activation_ask(work->place->app->tree.root, space, work->job.id,
+                                     work->job.attempt, name, err);
 
-    if (rc == ERR_OK) {
-        log_write(LOG_INFO, "job %s activated %s of %s", work->job.id, model.info.version,
-                  space->name);
-    }
-    model_close(&model);
+    work->asks_for_activation = rc == ERR_OK;
     return rc;
 }
 
@@ -170,6 +240,7 @@ static enum err run_kind(struct work *work)
     const struct job_env env = {
         .tree = &work->place->app->tree,
         .id = work->job.id,
+        .attempt = work->job.attempt,
         .context = work,
         .report = env_report,
         .may_commit = env_may_commit,
@@ -246,45 +317,88 @@ static void judge(const struct work *work, enum err rc, struct verdict *verdict)
     }
 }
 
-static void drop_files(const struct work *work)
+static void drop_activation(struct work *work)
+{
+    if (work->asks_for_activation) {
+        job_activation_drop(work->place->app->tree.root, work->space, work->job.id,
+                            work->job.attempt);
+        work->asks_for_activation = false;
+    }
+}
+
+/* Removes the files of the attempts `first` up to this one. */
+static void drop_files(const struct work *work, int first)
 {
     const struct space gone = {.name = work->job.space}; /* a name is all that its files need */
     const struct space *space = work->space != NULL ? work->space : &gone;
+    const char *root = work->place->app->tree.root;
     struct error err;
 
-    if (job_files_remove(work->place->app->tree.root, space, work->job.id, &err) != ERR_OK) {
+    if (job_files_remove_attempts(root, space, work->job.id, first, work->job.attempt, &err) !=
+        ERR_OK) {
         log_write(LOG_WARNING, "job %s: %s", work->job.id, err.text);
     }
 }
 
-/* The lease was another's by the end: what was made stays where the job is still wanted. */
-static void drop_lost(const struct work *work)
+static void drop_models(const struct work *work)
+{
+    const struct space gone = {.name = work->job.space};
+    struct error err;
+
+    if (job_models_remove_attempts(work->place->app->tree.root, &gone, work->job.id,
+                                   work->job.attempt, work->job.attempt, &err) != ERR_OK) {
+        log_write(LOG_WARNING, "job %s: %s", work->job.id, err.text);
+    }
+}
+
+/* The lease was another's by the end, or so it seems: a success that the store has of this very
+ * attempt is our own, of whose storing we were not told. Else this attempt's files are nobody's.
+ * Returns whether it was the former. */
+static bool look_what_became(struct work *work, const struct verdict *verdict)
 {
     struct job now = {0};
     struct error err;
-    enum err rc = job_store_get(work->place->store, work->job.id, &now, &err);
+    enum err rc;
+    bool is_own;
+    bool is_wanted;
 
-    log_write(LOG_WARNING, "job %s: attempt %d had lost its lease; what it made is left alone",
-              work->job.id, work->job.attempt);
-    if (rc == ERR_NOT_FOUND ||
-        (rc == ERR_OK && (now.state == JOB_FAILED || now.state == JOB_CANCELLED))) {
-        drop_files(work);
-    }
+    do {
+        rc = job_store_get(work->place->store, work->job.id, &now, &err);
+    } while (rc != ERR_OK && rc != ERR_NOT_FOUND && pause_until_retry(work->workers));
+    is_own = rc == ERR_OK && verdict->state == JOB_SUCCEEDED && now.state == JOB_SUCCEEDED &&
+             now.attempt == work->job.attempt;
+    is_wanted = rc == ERR_OK && !job_has_ended(now.state);
     job_close(&now);
+    if (is_own || (rc != ERR_OK && rc != ERR_NOT_FOUND)) {
+        return is_own; /* what nobody could tell us the keeper finds out later */
+    }
+    log_write(LOG_WARNING, "job %s: attempt %d had lost its lease; what it made is removed",
+              work->job.id, work->job.attempt);
+    drop_activation(work);
+    if (is_wanted && work->job.kind == JOB_TRAIN) {
+        drop_models(work); /* the one that has the job now goes on from checkpoints */
+    } else {
+        drop_files(work, work->job.attempt);
+    }
+    return false;
 }
 
-/* False where there is no time left: the workers are being stopped. */
-static bool pause_until_retry(struct job_workers *workers)
+/* Serves the model that the job has asked for. Where that fails for now the keeper goes on trying. */
+static void activate(const struct work *work, int64_t fresh_until_ms)
 {
-    bool is_stopping;
+    struct app *app = work->place->app;
+    struct error err;
+    bool is_done;
+    enum err rc = job_activation_settle(app, work->space, work->job.id, work->job.attempt,
+                                        fresh_until_ms, &is_done, &err);
 
-    (void)pthread_mutex_lock(&workers->lock);
-    is_stopping = workers->is_stopping;
-    (void)pthread_mutex_unlock(&workers->lock);
-    if (!is_stopping) {
-        pause_ms(RETRY_MS);
+    if (rc != ERR_OK) {
+        log_write(LOG_WARNING, "job %s: its model is not served yet: %s", work->job.id, err.text);
+    } else if (is_done) {
+        log_write(LOG_INFO, "job %s: its model is served now", work->job.id);
+    } else {
+        serving_refresh(app); /* somebody else did it */
     }
-    return !is_stopping;
 }
 
 static void log_end(const struct work *work, const struct verdict *verdict)
@@ -316,32 +430,47 @@ static void store_verdict(struct work *work, const struct verdict *verdict)
     const char *error = verdict->error[0] != '\0' ? verdict->error : NULL;
     const char *result = has_succeeded ? work->result.bytes : NULL;
     struct text progress = {0};
-    struct job_report report = {
-        .id = work->job.id,
-        .owner = work->place->owner,
-        .attempt = work->job.attempt,
-        .revision = job_run_next_revision(work->run),
-    };
+    struct job_report report = report_of(work, job_run_next_revision(work->run));
+    int64_t fresh_until_ms;
     struct error err;
     bool is_stored;
 
     job_run_put_progress(work->run, has_succeeded, &progress);
     report.progress = progress.has_failed ? NULL : progress.bytes;
     do {
+        fresh_until_ms = boottime_ms() + work->place->app->config.job_lease_ms;
         is_stored = verdict->state == JOB_QUEUED
                         ? job_place_requeue(work->place, &report, verdict->delay_ms, error,
                                             verdict->is_failure, &err)
                         : job_place_end(work->place, &report, verdict->state, result, error, &err);
     } while (!is_stored && err.code != ERR_OK && pause_until_retry(work->workers));
     text_close(&progress);
+    if (!is_stored && err.code == ERR_OK) {
+        is_stored = look_what_became(work, verdict);
+    }
     if (is_stored) {
         log_end(work, verdict);
         count_end(work, verdict->state);
     } else if (err.code == ERR_OK) {
         counters_job_run(work->place->app->counters, work->job.kind, RUN_LOST);
-        drop_lost(work);
+    }
+    if (is_stored && work->asks_for_activation) {
+        activate(work, fresh_until_ms);
     }
     job_board_end(work->place->board, work->run, is_stored && job_has_ended(verdict->state));
+}
+
+/* The job's space, which another process may have declared just now. */
+static const struct space *find_space(const struct work *work)
+{
+    const struct space *space = space_find(work->job.space);
+    struct error err;
+
+    if (space == NULL) {
+        (void)space_tree_refresh(&work->place->app->spaces, &err);
+        space = space_find(work->job.space);
+    }
+    return space;
 }
 
 /* Runs a job from its claim to its end. */
@@ -353,7 +482,7 @@ static void work_on(struct work *work)
     work->begun_s = monotonic_seconds();
     log_write(LOG_DEBUG, "job %s: attempt %d (%s, %s) begun", work->job.id, work->job.attempt,
               job_kind_name(work->job.kind), work->job.space);
-    work->space = space_find(work->job.space);
+    work->space = find_space(work);
     if (work->space == NULL) {
         rc = error_set(&work->err, ERR_INVALID, "there is no search space \"%s\" any more",
                        work->job.space);
@@ -361,8 +490,11 @@ static void work_on(struct work *work)
         rc = run_kind(work);
     }
     judge(work, rc, &verdict);
+    if (verdict.state != JOB_SUCCEEDED) {
+        drop_activation(work);
+    }
     if (verdict.state == JOB_FAILED || verdict.state == JOB_CANCELLED) {
-        drop_files(work);
+        drop_files(work, 1);
     }
     store_verdict(work, &verdict);
 }
@@ -401,7 +533,8 @@ struct claim_write {
     struct job_write write;
     const char *owner;
     int64_t lease_ms;
-    int64_t ahead_ms; /* the store's clock, of this machine's */
+    int64_t held_until_ms; /* boottime_ms() */
+    int64_t ahead_ms;      /* the store's clock, of this machine's */
     enum job_kind kinds[JOB_N_KINDS];
     size_t n_kinds;
     bool is_found;
@@ -426,6 +559,7 @@ static void put_on_board(struct claim_write *w)
 {
     if (job_board_begin(w->board, w->job, &w->run, NULL) == ERR_OK) {
         job_run_set_runner(w->run, w->claimer, w->ahead_ms);
+        job_board_hold(w->board, w->job->id, w->job->attempt, w->held_until_ms);
     }
 }
 
@@ -447,6 +581,7 @@ static bool claim(struct job_workers *workers, struct work *work)
         .write = {.run = write_claim, .done = end_claim},
         .owner = workers->place.owner,
         .lease_ms = workers->place.app->config.job_lease_ms,
+        .held_until_ms = boottime_ms() + workers->place.app->config.job_lease_ms,
         .job = &work->job,
         .board = workers->place.board,
         .claimer = pthread_self(),

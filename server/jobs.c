@@ -13,6 +13,7 @@
 #include "server/clock.h"
 #include "server/job_board.h"
 #include "server/job_kinds.h"
+#include "server/job_sweep.h"
 #include "server/job_worker.h"
 #include "server/log.h"
 #include "server/path.h"
@@ -33,6 +34,7 @@ struct jobs {
     struct job_board *board;
     struct job_workers *workers;
     struct job_workplace place;
+    struct job_sweep *sweep; /* the keeper's */
     /* the keeper: a thread that looks after what nobody calls for */
     pthread_t keeper;
     bool has_keeper;
@@ -113,7 +115,8 @@ static void drop_remains(const struct jobs *jobs, const struct job *job)
     struct error err;
 
     if (job->state == JOB_CANCELLED && job->attempt > 0 &&
-        job_files_remove(jobs->app->tree.root, &named, job->id, &err) != ERR_OK) {
+        job_files_remove_attempts(jobs->app->tree.root, &named, job->id, 1, job->attempt, &err) !=
+            ERR_OK) {
         log_write(LOG_WARNING, "job %s: %s", job->id, err.text);
     }
 }
@@ -345,13 +348,17 @@ static bool renew_leases(struct jobs *jobs)
                       reports[i].progress},
             .lease_ms = jobs->app->config.job_lease_ms,
         };
+        const int64_t held_until_ms = boottime_ms() + jobs->app->config.job_lease_ms;
         struct error err;
         if (job_writer_run(jobs->writer, &r.write, &err) != ERR_OK) {
             is_stored = false;
         } else if (!r.is_held) {
             job_board_stop(jobs->board, reports[i].id, STOP_LOST);
-        } else if (r.is_cancel_requested) {
-            job_board_stop(jobs->board, reports[i].id, STOP_CANCEL);
+        } else {
+            job_board_hold(jobs->board, reports[i].id, reports[i].attempt, held_until_ms);
+            if (r.is_cancel_requested) {
+                job_board_stop(jobs->board, reports[i].id, STOP_CANCEL);
+            }
         }
         mem_free(reports[i].progress);
     }
@@ -392,7 +399,8 @@ static enum err settle(struct jobs *jobs, const struct job *job, struct error *e
         (void)job_place_requeue(&jobs->place, &report, 0, job->error, false, err);
         return err->code;
     }
-    rc = job_files_remove(root, space != NULL ? space : &gone, job->id, err);
+    rc = job_files_remove_attempts(root, space != NULL ? space : &gone, job->id, 1, job->attempt,
+                                   err);
     if (rc != ERR_OK) {
         return rc;
     }
@@ -427,6 +435,7 @@ static enum err adopt_orphans(struct jobs *jobs, struct error *err)
             rc = settle(jobs, &a.job, err);
         }
         if (rc == ERR_OK && is_found) {
+            job_sweep_ask(jobs->sweep);
             job_board_changed(jobs->board, a.job.id, INT64_MAX, false);
             job_workers_wake(jobs->workers);
         }
@@ -504,21 +513,16 @@ static void clear_removed(struct jobs *jobs)
     mem_free(removed);
 }
 
-static void keep(struct jobs *jobs, int64_t *renewed_ms)
+/* `is_stored` tells whether what runs here has its leases: else nobody's is judged. */
+static void keep(struct jobs *jobs, bool is_stored)
 {
-    int64_t now_ms = monotonic_ms();
-    int64_t period_ms = jobs->app->config.job_lease_ms / RENEWALS_A_LEASE;
-    bool is_stored = true;
     struct error err;
 
-    if (now_ms >= *renewed_ms + period_ms) {
-        *renewed_ms = now_ms;
-        is_stored = renew_leases(jobs);
-    }
     if (is_stored && adopt_orphans(jobs, &err) == ERR_OK) {
         end_overdue(jobs);
         expire(jobs);
         clear_removed(jobs);
+        job_sweep_tick(jobs->sweep);
     }
     check_watches(jobs, false);
 }
@@ -540,6 +544,17 @@ static bool wait_for_news(struct jobs *jobs, int64_t until_ms, bool *has_new_wat
     return goes_on;
 }
 
+/* When the leases are to be prolonged that were at `renewed_ms`. */
+static int64_t next_renewal_ms(const struct jobs *jobs, int64_t renewed_ms)
+{
+    return renewed_ms + jobs->app->config.job_lease_ms / RENEWALS_A_LEASE;
+}
+
+static int64_t earlier(int64_t a_ms, int64_t b_ms)
+{
+    return a_ms < b_ms ? a_ms : b_ms;
+}
+
 static void *run_keeper(void *argument)
 {
     struct jobs *jobs = argument;
@@ -547,41 +562,29 @@ static void *run_keeper(void *argument)
     int64_t kept_ms = monotonic_ms();
     int64_t renewed_ms = kept_ms;
     int64_t next_ms = kept_ms;
+    bool is_stored = true;
     bool has_new_watch;
 
     while (wait_for_news(jobs, next_ms, &has_new_watch)) {
         if (has_new_watch) {
             check_watches(jobs, true);
         }
+        if (monotonic_ms() >= next_renewal_ms(jobs, renewed_ms)) {
+            renewed_ms = monotonic_ms();
+            is_stored = renew_leases(jobs);
+        }
         if (monotonic_ms() >= kept_ms + period_ms) {
-            keep(jobs, &renewed_ms);
+            keep(jobs, is_stored);
             kept_ms = monotonic_ms();
         }
         next_ms = job_board_tick(jobs->board, monotonic_ms());
-        next_ms = next_ms < kept_ms + period_ms ? next_ms : kept_ms + period_ms;
+        next_ms = earlier(next_ms, kept_ms + period_ms);
+        next_ms = earlier(next_ms, next_renewal_ms(jobs, renewed_ms));
     }
     return NULL;
 }
 
 /* ---- start and stop -------------------------------------------------------------------------- */
-
-/* What processes that were killed had begun to write. */
-static void sweep(const struct app *app)
-{
-    struct space_list list;
-
-    space_list_get(&list);
-    for (size_t i = 0; i < list.n; i++) {
-        const char *name = list.items[i]->name;
-        char path[PATH_BYTES];
-        if (path_format(path, NULL, "%s/result/%s", app->tree.root, name) == ERR_OK) {
-            result_sweep(path);
-        }
-        if (path_format(path, NULL, "%s/result/%s/models", app->tree.root, name) == ERR_OK) {
-            result_sweep(path);
-        }
-    }
-}
 
 /* An empty root has no result tree yet, where the store and what jobs make go. Where it cannot be made
  * the store says so. */
@@ -665,7 +668,9 @@ enum err jobs_start(struct app *app, struct jobs **out, struct error *err)
     rc = rc != ERR_OK ? rc : job_board_create(&jobs->board, err);
     rc = rc != ERR_OK ? rc : job_store_open(place, &jobs->store, jobs->owner, err);
     if (rc == ERR_OK) {
-        sweep(app);
+        rc = job_sweep_create(app, jobs->store, &jobs->sweep, err);
+    }
+    if (rc == ERR_OK) {
         rc = start_threads(jobs, err);
     }
     if (rc != ERR_OK) {
@@ -704,6 +709,7 @@ void jobs_stop(struct jobs *jobs)
         (void)pthread_join(jobs->keeper, NULL);
     }
     job_writer_stop(jobs->writer);
+    job_sweep_destroy(jobs->sweep);
     job_store_close(jobs->store);
     job_board_destroy(jobs->board);
     (void)pthread_cond_destroy(&jobs->has_news);

@@ -21,7 +21,6 @@ enum err nas_find_target(const struct data_tree *tree, const struct space *space
 {
     const struct job_nas_target *target = &params->targets[i];
     struct device_sheet sheet = {.hardware = target->hardware};
-    char path[PATH_BYTES];
     enum err rc = ERR_OK;
 
     if (target->device[0] == '\0') {
@@ -32,10 +31,8 @@ enum err nas_find_target(const struct data_tree *tree, const struct space *space
     if (rc == ERR_NOT_FOUND && params->n_measured > 0) {
         (void)snprintf(sheet.name, sizeof sheet.name, "%s", target->device);
         rc = ERR_OK;
-    } else if (rc == ERR_NOT_FOUND && params->calibrate &&
-               data_find_measurements(tree, space, target->device, path, sheet.name, NULL) ==
-                   ERR_OK) {
-        rc = ERR_OK;
+    } else if (rc == ERR_NOT_FOUND && params->calibrate) {
+        rc = data_is_measured(tree, space, target->device, sheet.name, err);
     }
     if (rc == ERR_OK) {
         *out = sheet;

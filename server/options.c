@@ -175,7 +175,8 @@ static const struct flag flags[] = {
     {"macs-max", FLAG_TEXT, AT(macs_max), NAS, 0, 0, "N", "most multiply-accumulates"},
     {"params-max", FLAG_TEXT, AT(params_max), NAS, 0, 0, "N", "most parameters"},
     {"method", FLAG_TEXT, AT(method), NAS, 0, 0, "NAME",
-     "exhaustive or genetic; default: exhaustive where all architectures can be listed"},
+     "exhaustive or genetic; default: exhaustive where all architectures can be listed, as those of "
+     "a table of accuracies; genetic looks at such a table's rows alone, too"},
     {"population-size", FLAG_TEXT, AT(population_size), NAS, 0, 0, "N",
      "of the genetic search, default 100; each of these selects it"},
     {"generations", FLAG_TEXT, AT(generations), NAS, 0, 0, "N", "likewise, default 100"},

@@ -422,15 +422,16 @@ static enum err set_session(struct pg_db *db, struct error *err)
 {
     char sql[768];
 
-    (void)snprintf(sql, sizeof sql,
-                   "SET statement_timeout = %d; SET lock_timeout = %d;"
-                   " SET idle_in_transaction_session_timeout = %d;"
-                   " SET default_transaction_isolation = 'read committed';"
-                   " SET enable_seqscan = off; SET enable_bitmapscan = off;"
-                   " SET enable_sort = off; SET jit = off;"
-                   " SELECT set_config('synchronous_commit', 'on', false)"
-                   "  WHERE current_setting('synchronous_commit') = 'off'",
-                   db->limit_ms - db->limit_ms / 5, LOCK_TIMEOUT_MS, IDLE_TIMEOUT_MS);
+    (void)snprintf(
+        sql, sizeof sql,
+        "SET statement_timeout = %d; SET lock_timeout = %d;"
+        " SET idle_in_transaction_session_timeout = %d;"
+        " SET default_transaction_isolation = 'read committed';"
+        " SET enable_seqscan = off; SET enable_bitmapscan = off;"
+        " SET enable_sort = off; SET jit = off; SET plan_cache_mode = force_generic_plan;"
+        " SELECT set_config('synchronous_commit', 'on', false)"
+        "  WHERE current_setting('synchronous_commit') = 'off'",
+        db->limit_ms - db->limit_ms / 5, LOCK_TIMEOUT_MS, IDLE_TIMEOUT_MS);
     return postgres_run(db, sql, NULL, err);
 }
 
@@ -585,7 +586,6 @@ static enum err prepare(struct pg_db *db, const char *const *sql, size_t n, stru
                  : lose(db, PQerrorMessage(db->handle), err);
         PQclear(result);
     }
-    db->sql = sql;
     return rc;
 }
 
@@ -659,7 +659,7 @@ static enum err commit_open(struct pg_db *db, struct error *err)
 
 enum err postgres_commit(struct pg_db *db, struct error *err)
 {
-    struct error own;
+    struct error own = {0};
     enum err rc;
 
     err = err != NULL ? err : &own;

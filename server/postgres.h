@@ -43,8 +43,6 @@ struct pg_db {
     const char *uri;  /* borrowed */
     int limit_ms;     /* for an answer, and for connecting */
     bool is_writer;   /* its statements are run in transactions alone */
-    /* set by postgres_prepare() */
-    const char *const *sql; /* borrowed */
 };
 
 /* Connects, migrates the schema where it is older (one process at a time), and prepares the

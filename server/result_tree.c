@@ -3,21 +3,27 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
-#include <signal.h>
+#include <inttypes.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "core/mem.h"
+#include "server/file_lock.h"
 #include "server/path.h"
 
 enum { WRITE_BYTES = 32 << 10 };
+
+/* Where a directory goes each time that it has been made, or a file each time that it has been
+ * created, by somebody who clears away: so often is it made again. */
+enum { MOST_TRIES = 16 };
 
 /* Removes the directories of `path` that are longer than `n_kept` bytes, deepest first; they were
  * made for it and are left in place where something else is in them by now. */
@@ -83,65 +89,127 @@ static int write_all(int fd, const char *bytes, size_t size)
     return 0;
 }
 
-static enum err write_synced(const char *path, result_make *make, void *context, struct error *err)
+/* The lock is taken after the file is there: who swept in between may have removed it, for it looked
+ * like that of nobody. */
+static bool lock_own(int fd)
 {
-    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    int failed = 0;
-    enum err rc;
+    struct stat st;
 
-    if (fd < 0) {
-        return error_sys(err, errno, "cannot create %s", path);
+    return file_lock_try(fd, 0) != FILE_LOCK_BUSY && fstat(fd, &st) == 0 && st.st_nlink > 0;
+}
+
+/* "dir/name" becomes "dir/.name.<process>.<n>.tmp", which no reader takes for a result. Processes go
+ * by numbers drawn at random, for in each container they count from 1. */
+static uint64_t process_name;
+
+static void draw_process_name(void)
+{
+    struct timespec now;
+
+    if (getrandom(&process_name, sizeof process_name, 0) != (ssize_t)sizeof process_name) {
+        (void)clock_gettime(CLOCK_REALTIME, &now); /* names that are taken are not used anyway */
+        process_name = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
     }
-    rc = make(context, fd, err);
+}
+
+static enum err temporary_name(const char *path, char *out, struct error *err)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    static atomic_uint counter;
+    const char *slash = strrchr(path, '/');
+    int directory = slash != NULL ? (int)(slash - path) + 1 : 0;
+
+    (void)pthread_once(&once, draw_process_name);
+    return path_format(out, err, "%.*s.%s.%016" PRIx64 ".%u.tmp", directory, path, path + directory,
+                       process_name, atomic_fetch_add(&counter, 1));
+}
+
+/* Creates a temporary file beside `path`, its name in `out` (PATH_BYTES), and the directories that it
+ * takes. Others may be removing them, empty as they look. */
+static enum err create_locked(const char *path, struct staged_file *file, char *out,
+                              struct error *err)
+{
+    for (int n_tries = 1;; n_tries++) {
+        enum err rc = temporary_name(path, out, err);
+        rc = rc != ERR_OK ? rc : make_directories(path, &file->n_kept, err);
+        if (rc == ERR_OK) {
+            file->fd = open(out, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+            rc = file->fd >= 0     ? ERR_OK
+                 : errno == EEXIST ? error_set(err, ERR_NOT_FOUND, "the name %s is taken", out)
+                                   : error_sys(err, errno, "cannot create %s", out);
+            if (rc == ERR_OK && lock_own(file->fd)) {
+                return ERR_OK;
+            }
+            if (rc == ERR_OK) {
+                (void)close(file->fd);
+                (void)unlink(out);
+                rc = error_set(err, ERR_NOT_FOUND, "%s was removed while it was made", out);
+            }
+            remove_directories(path, file->n_kept);
+        }
+        if (rc != ERR_NOT_FOUND || n_tries == MOST_TRIES) {
+            return rc;
+        }
+    }
+}
+
+/* Fills the file that was created as `path`; closes and removes it where that fails. */
+static enum err write_synced(int fd, const char *path, result_make *make, void *context,
+                             struct error *err)
+{
+    enum err rc = make(context, fd, err);
+
     if (rc != ERR_OK) {
         (void)error_wrap(err, "cannot write %s", path);
     } else if (fsync(fd) != 0) {
-        failed = errno;
-    }
-    if (close(fd) != 0 && rc == ERR_OK && failed == 0) {
-        failed = errno;
-    }
-    if (failed != 0) {
-        rc = error_sys(err, failed, "cannot write %s", path);
+        rc = error_sys(err, errno, "cannot write %s", path);
     }
     if (rc != ERR_OK) {
+        (void)close(fd);
         (void)unlink(path);
     }
     return rc;
 }
 
-/* "dir/name" becomes "dir/.name.<pid>.<n>.tmp", which no reader takes for a result. */
-static enum err temporary_name(const char *path, char *out, struct error *err)
-{
-    static atomic_uint counter;
-    const char *slash = strrchr(path, '/');
-    int directory = slash != NULL ? (int)(slash - path) + 1 : 0;
+/* ---- what others have left ------------------------------------------------------------------- */
 
-    return path_format(out, err, "%.*s.%s.%ld.%u.tmp", directory, path, path + directory,
-                       (long)getpid(), atomic_fetch_add(&counter, 1));
+static bool is_temporary(const char *name)
+{
+    size_t length = strlen(name);
+
+    return length > 5 && name[0] == '.' && strcmp(name + length - 4, ".tmp") == 0;
 }
 
-/* Removes temporary files that a killed program left in the directory of `path`: nothing is staged
- * for longer than moments, so what is an hour old belongs to nobody. */
-static void sweep_stale(const char *path)
+/* Removes a file that nobody is staging any more: its lock is free, or, where nobody can tell, it is
+ * so old as nothing is that is being written. It is removed with the lock held: a writer that comes
+ * to lock what it has just created sees that it is gone. */
+static void remove_abandoned(int directory, const char *name)
 {
     enum { STALE_S = 3600 };
-    char directory[PATH_BYTES];
-    const char *slash = strrchr(path, '/');
-    const struct dirent *entry;
-    DIR *dir;
+    int fd = openat(directory, name, O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    struct stat st;
 
-    (void)snprintf(directory, sizeof directory, "%.*s", slash != NULL ? (int)(slash - path) + 1 : 2,
-                   slash != NULL ? path : "./");
-    dir = opendir(directory);
+    if (fd < 0) {
+        return;
+    }
+    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode)) {
+        enum file_lock lock = file_lock_try(fd, 0);
+        if (lock == FILE_LOCK_TAKEN ||
+            (lock == FILE_LOCK_UNKNOWN && time(NULL) - st.st_mtime > STALE_S)) {
+            (void)unlinkat(directory, name, 0); /* its name is never used again */
+        }
+    }
+    (void)close(fd);
+}
+
+void result_sweep(const char *directory)
+{
+    const struct dirent *entry;
+    DIR *dir = opendir(directory);
+
     while (dir != NULL && (entry = readdir(dir)) != NULL) {
-        size_t length = strlen(entry->d_name);
-        struct stat st;
-        if (length > 5 && entry->d_name[0] == '.' &&
-            strcmp(entry->d_name + length - 4, ".tmp") == 0 &&
-            fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-            S_ISREG(st.st_mode) && time(NULL) - st.st_mtime > STALE_S) {
-            (void)unlinkat(dirfd(dir), entry->d_name, 0);
+        if (is_temporary(entry->d_name)) {
+            remove_abandoned(dirfd(dir), entry->d_name);
         }
     }
     if (dir != NULL) {
@@ -149,24 +217,35 @@ static void sweep_stale(const char *path)
     }
 }
 
+/* The directory of `path`. */
+static void sweep_beside(const char *path)
+{
+    char directory[PATH_BYTES];
+    const char *slash = strrchr(path, '/');
+
+    (void)snprintf(directory, sizeof directory, "%.*s", slash != NULL ? (int)(slash - path) + 1 : 2,
+                   slash != NULL ? path : "./");
+    result_sweep(directory);
+}
+
+/* ---- staging --------------------------------------------------------------------------------- */
+
 enum err result_stage_made(struct result_batch *batch, const char *path, result_make *make,
                            void *context, struct error *err)
 {
     char temporary[PATH_BYTES];
     struct staged_file *files;
-    struct staged_file file = {0};
-    enum err rc = temporary_name(path, temporary, err);
+    struct staged_file file = {.fd = -1};
+    enum err rc = ERR_OK;
 
-    if (rc == ERR_OK && is_directory(path)) { /* the rename would fail, after others were done */
-        rc = error_set(err, ERR_IO, "cannot write %s: it is a directory", path);
+    if (is_directory(path)) { /* the rename would fail, after others were done */
+        return error_set(err, ERR_IO, "cannot write %s: it is a directory", path);
     }
-    if (rc == ERR_OK) {
-        rc = make_directories(path, &file.n_kept, err);
-    }
+    sweep_beside(path);
+    rc = create_locked(path, &file, temporary, err);
     if (rc != ERR_OK) {
         return rc;
     }
-    sweep_stale(path);
     files = mem_resize(batch->files, batch->n_files + 1, sizeof *files);
     if (files != NULL) {
         batch->files = files;
@@ -175,8 +254,10 @@ enum err result_stage_made(struct result_batch *batch, const char *path, result_
     }
     if (file.temporary == NULL || file.path == NULL) {
         rc = error_set(err, ERR_NOMEM, "no memory to write %s", path);
+        (void)close(file.fd);
+        (void)unlink(temporary);
     } else {
-        rc = write_synced(temporary, make, context, err);
+        rc = write_synced(file.fd, temporary, make, context, err);
     }
     if (rc != ERR_OK) {
         remove_directories(path, file.n_kept);
@@ -296,6 +377,7 @@ enum err result_commit(struct result_batch *batch, struct error *err)
         if (rename(file->temporary, file->path) != 0) {
             return error_sys(err, errno, "cannot put %s in place", file->path);
         }
+        (void)close(file->fd);
         sync_directory(file->path);
         sync_made_directories(file->path, file->n_kept);
         mem_free(file->temporary);
@@ -309,6 +391,7 @@ void result_close(struct result_batch *batch)
     for (size_t i = 0; i < batch->n_files; i++) {
         if (batch->files[i].temporary != NULL) {
             (void)unlink(batch->files[i].temporary);
+            (void)close(batch->files[i].fd);
         }
     }
     for (size_t i = 0; i < batch->n_files; i++) {
@@ -329,39 +412,4 @@ enum err result_remove(const char *path, struct error *err)
     }
     sync_directory(path);
     return ERR_OK;
-}
-
-/* The process that a temporary file is of: ".name.<pid>.<n>.tmp". 0 where it is none. */
-static pid_t writer_of(const char *name)
-{
-    const char *end = name + strlen(name);
-    long pid;
-    int n_dots = 0;
-
-    if (name[0] != '.' || end - name < 5 || strcmp(end - 4, ".tmp") != 0) {
-        return 0;
-    }
-    while (end > name && n_dots < 3) { /* before "tmp", before n, before the pid */
-        n_dots += *--end == '.';
-    }
-    pid = strtol(end + 1, NULL, 10);
-    return n_dots == 3 && pid > 0 && pid <= INT_MAX ? (pid_t)pid : 0;
-}
-
-void result_sweep(const char *directory)
-{
-    const struct dirent *entry;
-    DIR *dir = opendir(directory);
-
-    while (dir != NULL && (entry = readdir(dir)) != NULL) {
-        pid_t pid = writer_of(entry->d_name);
-        /* in a container each process of ours has the same number, and this one is staging nothing
-         * yet */
-        if (pid > 0 && (pid == getpid() || (kill(pid, 0) != 0 && errno == ESRCH))) {
-            (void)unlinkat(dirfd(dir), entry->d_name, 0);
-        }
-    }
-    if (dir != NULL) {
-        (void)closedir(dir);
-    }
 }

@@ -2,7 +2,11 @@
  *
  * A batch stages files beside their places (written and fsynced), then commits them by renaming,
  * and fsyncs the directories. A batch that is closed without commit leaves nothing. Belongs to one
- * thread; different batches do not meet. */
+ * thread; different batches do not meet.
+ *
+ * What is staged is locked for as long as its batch lives (server/file_lock.h). So whoever comes
+ * across it, in whichever container, can tell whether its writer is gone: numbers of processes say
+ * nothing between containers. */
 #ifndef DGLD_SERVER_RESULT_TREE_H
 #define DGLD_SERVER_RESULT_TREE_H
 
@@ -14,6 +18,7 @@
 struct staged_file {
     char *temporary, *path;
     size_t n_kept; /* directories of `path` longer than this were made for it */
+    int fd;        /* of the temporary file, which is locked by it */
 };
 
 struct result_batch {
@@ -59,8 +64,8 @@ enum err result_make_directory(const char *path, struct error *err);
  * struct. */
 void result_close(struct result_batch *batch);
 
-/* Removes what processes that have ended, killed perhaps, had staged in a directory and not
- * committed. */
+/* Removes what was staged in a directory, and not committed, by processes that have ended, killed
+ * perhaps; of a file system without locks, what is an hour old. */
 void result_sweep(const char *directory);
 
 /* Removes a file; it stays away after a crash too. ERR_NOT_FOUND where there is none. */

@@ -5,6 +5,7 @@
 
 #include "core/mem.h"
 #include "server/model_store.h"
+#include "server/training_set.h"
 
 /* Draws of measurements a size; figures are means over them. */
 enum { N_DRAWS = 10 };
@@ -86,7 +87,9 @@ enum err run_library_take_over(const char *root, const struct space *space,
     enum err rc = model_store_path(root, space, path, err);
 
     rc = rc != ERR_OK ? rc : model_store_load(path, space, &served, NULL, err);
-    if (rc == ERR_NOT_FOUND || (rc == ERR_OK && served.predictor->kind != kind)) {
+    if (rc == ERR_NOT_FOUND ||
+        (rc == ERR_OK && (served.predictor->kind != kind ||
+                          strcmp(served.info.source, TRAINING_OF_LIBRARY) == 0))) {
         model_close(&served);
         return error_set(err, why->code, "%s", why->text);
     }

@@ -24,7 +24,8 @@ enum err run_library_learn(const struct device_library *library, uint64_t seed,
                            struct library_report *report, struct error *err);
 
 /* What a training that could not load its data may do where it learns from a library: take the
- * predictor over that is served of the space, where it is of that kind. Then `model` and `report`
+ * predictor over that is served of the space, where it is of that kind and did not learn from such a
+ * library itself, which training_set_of_library() does anew. Then `model` and `report`
  * are as run_train() leaves them, and `reason` (256 bytes), which the report borrows, says why.
  * `why` is the error of the loading, which is returned where there is no such model. */
 enum err run_library_take_over(const char *root, const struct space *space,

@@ -471,8 +471,13 @@ static enum err keep_genes(struct search *s, const int32_t *genes, double accura
     return rc != ERR_OK ? rc : keep_found(s, genes, 0, accuracy, report, err);
 }
 
-static struct genetic_options genetic_options_of(const struct job_nas_params *params)
+/* Of accuracies that a table tells there are no others to look at. */
+static struct genetic_options genetic_options_of(const struct search *s)
 {
+    const struct job_nas_params *params = s->params;
+    const struct accuracy_known *accuracy = s->subject->accuracy;
+    const struct dataset *rows = accuracy->source.is_table ? &accuracy->all.architectures : NULL;
+
     return (struct genetic_options){
         .population_size = (size_t)params->population_size,
         .n_generations = (size_t)params->generations,
@@ -481,12 +486,14 @@ static struct genetic_options genetic_options_of(const struct job_nas_params *pa
         .n_elite = (size_t)params->population_size / 2, /* as genetic_defaults() has it */
         .accuracy_base = GENETIC_DEFAULT_ACCURACY_BASE,
         .seed = (uint64_t)params->seed,
+        .among = rows != NULL ? rows->genes : NULL,
+        .n_among = rows != NULL ? rows->n_rows : 0,
     };
 }
 
 static enum err search_bred(struct search *s, struct search_report *report, struct error *err)
 {
-    const struct genetic_options options = genetic_options_of(s->params);
+    const struct genetic_options options = genetic_options_of(s);
     const struct genetic_hooks hooks = {s, evaluate, tell_generation};
     struct genetic_result result = {0};
     enum err rc = search_genetic(s->space, &options, &hooks, &result, err);
@@ -533,7 +540,7 @@ static enum err keep_front(const struct search *s, const struct front_result *re
 
 static enum err search_front_bred(struct search *s, struct search_report *report, struct error *err)
 {
-    const struct genetic_options options = genetic_options_of(s->params);
+    const struct genetic_options options = genetic_options_of(s);
     const struct front_hooks hooks = {s, evaluate_for_front, tell_generation};
     const double limit_ms = s->params->targets[0].latency_constraint_ms;
     struct front_result result = {0};

@@ -6,6 +6,7 @@
 #include "server/log.h"
 #include "server/model_store.h"
 #include "server/shipped.h"
+#include "server/tree_lock.h"
 
 enum err serving_init(struct serving *serving, struct error *err)
 {
@@ -24,12 +25,6 @@ void serving_close(struct serving *serving)
 static struct served_file *file_of(struct app *app, const struct space *space)
 {
     return &app->serving.files[space->slot];
-}
-
-static bool is_same(const struct stat *a, const struct stat *b)
-{
-    return a->st_ino == b->st_ino && a->st_size == b->st_size &&
-           a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
 }
 
 void serving_lock(struct app *app)
@@ -54,7 +49,8 @@ enum err serving_load_locked(struct app *app, const struct space *space, struct 
         return rc;
     }
     /* looked at before it is read: what changes in between is found by the next refresh */
-    file->is_present = stat(path, &file->seen) == 0;
+    file->seen = file_look_at(path);
+    file->is_present = file->seen.inode != 0;
     file->is_shipped = shipped_holds(path);
     rc = model_store_load(path, space, &model, NULL, err);
     if (rc == ERR_OK) {
@@ -84,8 +80,8 @@ enum err serving_load(struct app *app, const struct space *space, struct error *
     return rc;
 }
 
-enum err serving_activate(struct app *app, const struct space *space, const char *name,
-                          struct model *out, struct error *err)
+enum err serving_activate_locked(struct app *app, const struct space *space, const char *name,
+                                 struct model *out, struct error *err)
 {
     enum err rc;
 
@@ -93,6 +89,19 @@ enum err serving_activate(struct app *app, const struct space *space, const char
     rc = model_store_activate(app->tree.root, space, name, out, err);
     rc = rc != ERR_OK ? rc : serving_load_locked(app, space, err);
     serving_unlock(app);
+    return rc;
+}
+
+enum err serving_activate(struct app *app, const struct space *space, const char *name,
+                          struct model *out, struct error *err)
+{
+    struct tree_lock lock;
+    enum err rc = tree_lock_take(app->tree.root, TREE_LOCK_SERVED, space->name, &lock, err);
+
+    if (rc == ERR_OK) {
+        rc = serving_activate_locked(app, space, name, out, err);
+        tree_lock_release(&lock);
+    }
     return rc;
 }
 
@@ -140,16 +149,19 @@ static bool has_changed(const struct app *app, const struct space *space,
                         const struct served_file *file)
 {
     char path[PATH_BYTES];
-    struct stat now;
+    struct file_look now;
 
-    if (file->is_unloaded || model_store_path(app->tree.root, space, path, NULL) != ERR_OK ||
-        stat(path, &now) != 0) {
+    if (file->is_unloaded || model_store_path(app->tree.root, space, path, NULL) != ERR_OK) {
+        return false;
+    }
+    now = file_look_at(path);
+    if (now.inode == 0) {
         return false; /* a file that is gone goes on being served */
     }
     if (file->is_present && !file->is_shipped && shipped_holds(path)) {
         return false; /* likewise: a volume that is away changes nothing until it is asked for */
     }
-    return !file->is_present || !is_same(&now, &file->seen);
+    return !file->is_present || !file_look_are_same(&now, &file->seen, 1);
 }
 
 void serving_refresh(struct app *app)

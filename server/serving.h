@@ -8,10 +8,10 @@
 
 #include <pthread.h>
 #include <stdbool.h>
-#include <sys/stat.h>
 
 #include "core/error.h"
 #include "core/space.h"
+#include "server/file_look.h"
 #include "server/model_registry.h"
 
 struct app;
@@ -22,9 +22,9 @@ struct serving {
     struct served_file {
         bool is_unloaded; /* on request: left alone until serving_load() */
         bool is_present;
-        bool is_shipped;    /* it is none of the root's own */
-        struct stat seen;   /* the file when it was looked at last */
-    } files[SPACE_N_SLOTS]; /* by the space's slot */
+        bool is_shipped;       /* it is none of the root's own */
+        struct file_look seen; /* the file when it was looked at last */
+    } files[SPACE_N_SLOTS];    /* by the space's slot */
 };
 
 enum err serving_init(struct serving *serving, struct error *err);
@@ -35,11 +35,15 @@ void serving_close(struct serving *serving);
 enum err serving_load(struct app *app, const struct space *space, struct error *err);
 
 /* Makes a model, by name or version, the served one as model_store_activate() does, and serves it.
- * `out` receives a copy of the model, which the caller ends. The lock is held throughout, so that of
- * two activations one comes after the other, and the file and what is served of it agree between
- * them. */
+ * `out` receives a copy of the model, which the caller ends. The locks of this process and of the tree
+ * are held throughout, so that of two activations one comes after the other, and the file and what
+ * is served of it agree between them. ERR_IO where another process holds that of the tree too long. */
 enum err serving_activate(struct app *app, const struct space *space, const char *name,
                           struct model *out, struct error *err);
+
+/* The same for who holds the tree's lock, TREE_LOCK_SERVED of the space. */
+enum err serving_activate_locked(struct app *app, const struct space *space, const char *name,
+                                 struct model *out, struct error *err);
 
 /* The version that is served now, "" where there is none. */
 void serving_version(struct app *app, const struct space *space, char version[MODEL_VERSION_BYTES]);

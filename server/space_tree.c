@@ -124,18 +124,20 @@ static void tell_path(const struct space_file *file, char out[TOLD_PATH_BYTES])
 static void note_error(const struct space_tree *tree, struct space_file *file, const char *path,
                        const struct error *err)
 {
-    const char *said = err->text;
-    const size_t length = strlen(path);
+    const char *named = strstr(err->text, path); /* the reader of files names it, and in full */
+    const char *said = named != NULL ? named + strlen(path) : err->text;
     char told[TOLD_PATH_BYTES];
     char before[ERROR_TEXT_BYTES];
 
-    if (strstr(said, path) != NULL) { /* the reader of files has named it already, and in full */
-        said = strstr(said, path) + length;
-        said += strspn(said, ": ");
-    }
+    said += strspn(said, ": ");
     tell_path(file, told);
     memcpy(before, file->error, sizeof before);
-    (void)snprintf(file->error, sizeof file->error, "%.220s: %.280s", told, said);
+    if (said[0] == '\0' && named != NULL) { /* "no memory to read <path>" */
+        (void)snprintf(file->error, sizeof file->error, "%.220s: %.*sit", told,
+                       (int)(named - err->text), err->text);
+    } else {
+        (void)snprintf(file->error, sizeof file->error, "%.220s: %.280s", told, said);
+    }
     if (!tree->is_quiet && strcmp(before, file->error) != 0) {
         log_write(LOG_ERROR, "%s; %s", file->error,
                   file->space != NULL ? "what it declared before stays" : "it declares nothing");

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/mem.h"
+#include "core/stats.h"
 
 static const char paper_devices[] =
     "Galaxy A9,Honor 9C,iQOO 5 Pro,Samsung Galaxy A80,Samsung Galaxy A90 5G,Samsung Galaxy M30s,"
@@ -172,12 +173,22 @@ static enum err fill_parameter(const struct data_tree *tree, const struct latenc
                                  set->a, err);
 }
 
+static void digest_set(struct training_set *set)
+{
+    const struct dataset *rows = &set->architectures;
+    const struct digest_part parts[] = {
+        {rows->genes, rows->n_rows * rows->space->n_genes * sizeof *rows->genes},
+        {set->a,      rows->n_rows * sizeof *set->a                            },
+    };
+
+    digest_hex(parts, 2, set->sha256);
+}
+
 enum err training_set_load(const struct data_tree *tree, const struct space *space,
                            const struct names *devices, struct training_set *out, struct error *err)
 {
     struct training_set set = {0};
     struct latencies latencies = {0};
-    struct digest_part parts[2];
     enum err rc = data_load_architectures(tree, space, &set.architectures, err);
 
     if (rc == ERR_OK) {
@@ -195,11 +206,96 @@ enum err training_set_load(const struct data_tree *tree, const struct space *spa
         training_set_close(&set);
         return rc;
     }
-    parts[0].bytes = set.architectures.genes;
-    parts[0].size = set.architectures.n_rows * space->n_genes * sizeof *set.architectures.genes;
-    parts[1].bytes = set.a;
-    parts[1].size = set.architectures.n_rows * sizeof *set.a;
-    digest_hex(parts, 2, set.sha256);
+    digest_set(&set);
+    *out = set;
+    return ERR_OK;
+}
+
+/* ---- a library alone --------------------------------------------------------------------------- */
+
+/* How many rows of a device are used where there may be rows_max of all. */
+static size_t count_used(const struct device_library *library, size_t d, size_t rows_max)
+{
+    const size_t most = rows_max / library->n > 0 ? rows_max / library->n : 1;
+
+    return library->n_rows <= rows_max || library->rows[d].n <= most ? library->rows[d].n : most;
+}
+
+static enum err alloc_rows(const struct space *space, size_t n, struct training_set *set,
+                           struct error *err)
+{
+    set->architectures = (struct dataset){
+        .space = space,
+        .n_rows = n,
+        .genes = mem_calloc(n, space->n_genes * sizeof *set->architectures.genes),
+    };
+    set->a = mem_calloc(n, sizeof *set->a);
+    return set->architectures.genes != NULL && set->a != NULL
+               ? ERR_OK
+               : error_set(err, ERR_NOMEM, "no memory for %zu measurements", n);
+}
+
+/* The log of A of an architecture whose latency is that of the level. */
+static double level_of_a(const struct calibration_prior *prior)
+{
+    double levels[LIBRARY_MAX_DEVICES];
+    double log_ms;
+    double sd;
+
+    if (calibration_prior_level(prior, 1.0, &log_ms, &sd)) {
+        return log_ms;
+    }
+    memcpy(levels, prior->level, prior->n_devices * sizeof *levels);
+    return stats_median(levels, prior->n_devices);
+}
+
+static enum err fill_of_library(const struct device_library *library,
+                                const struct calibration_prior *prior, size_t rows_max,
+                                struct training_set *set, struct error *err)
+{
+    const size_t n_genes = prior->space->n_genes;
+    const double level = level_of_a(prior);
+    size_t at = 0;
+    enum err rc = ERR_OK;
+
+    for (size_t d = 0; rc == ERR_OK && d < library->n; d++) {
+        const struct measured_rows *rows = &library->rows[d];
+        const size_t n = count_used(library, d, rows_max);
+        const double to_a = exp(level - prior->level[d]);
+        for (size_t i = 0; i < n; i++, at++) {
+            const size_t row = i * rows->n / n;
+            memcpy(set->architectures.genes + at * n_genes, rows->genes + row * n_genes,
+                   n_genes * sizeof *rows->genes);
+            set->a[at] = rows->latency_ms[row] * to_a;
+        }
+        rc = names_add(&set->devices, library->names.items[d], err);
+    }
+    return rc;
+}
+
+enum err training_set_of_library(const struct device_library *library, const struct space *space,
+                                 size_t rows_max, struct training_set *out, struct error *err)
+{
+    struct calibration_prior *prior = NULL;
+    struct training_set set = {.source = TRAINING_OF_LIBRARY};
+    size_t n = 0;
+    enum err rc = calibration_prior_fit(space, library->devices, library->n, NULL, &prior, err);
+
+    for (size_t d = 0; d < library->n; d++) {
+        n += count_used(library, d, rows_max);
+    }
+    rc = rc != ERR_OK ? rc : alloc_rows(space, n, &set, err);
+    rc = rc != ERR_OK ? rc : fill_of_library(library, prior, rows_max, &set, err);
+    calibration_prior_destroy(prior);
+    if (rc != ERR_OK) {
+        training_set_close(&set);
+        return rc;
+    }
+    (void)snprintf(set.reason, sizeof set.reason,
+                   "there is nothing to train on but the library: what its %zu devices measured, "
+                   "one after the other, each brought to one level",
+                   library->n);
+    digest_set(&set);
     *out = set;
     return ERR_OK;
 }

@@ -3,7 +3,8 @@
  * Where latency files exist for all the training devices, A is fitted from them through the device
  * formula; where one is missing, a.txt is used for all. In a declared space the training devices are,
  * unless named, all that have a latency file and a data sheet, and a device without a sheet may be
- * named besides: how fast it is on the whole is then taken from its latencies.
+ * named besides: how fast it is on the whole is then taken from its latencies. Where there is none of
+ * this, a library of devices tells A by itself.
  * A struct belongs to its creator. */
 #ifndef DGLD_SERVER_TRAINING_SET_H
 #define DGLD_SERVER_TRAINING_SET_H
@@ -12,13 +13,14 @@
 #include "core/error.h"
 #include "proto/digest.h"
 #include "server/data_tree.h"
+#include "server/device_library.h"
 #include "server/names.h"
 
 struct training_set {
     struct dataset architectures;  /* owned */
     double *a;                     /* (n_rows), owned */
     struct names devices;          /* owned: the training devices, as their files spell them */
-    const char *source;            /* "latency" or "a.txt" */
+    const char *source;            /* "latency", "a.txt" or TRAINING_OF_LIBRARY; static */
     char reason[256];              /* why, in a sentence; a device's name may be in it */
     char sha256[DIGEST_HEX_BYTES]; /* of genes and A */
 };
@@ -39,6 +41,15 @@ enum err training_find_device(const struct data_tree *tree, const struct space *
 enum err training_set_load(const struct data_tree *tree, const struct space *space,
                            const struct names *devices, struct training_set *out,
                            struct error *err);
+
+#define TRAINING_OF_LIBRARY "library"
+
+/* Makes a set of all that is measured in a library, of at most `rows_max` rows, evenly chosen of each
+ * device: A is what was measured less what its device is slower than others by. It is in terms of k
+ * where a device of the library has a data sheet, else in those of the middle device. Errors of
+ * calibration_prior_fit(). */
+enum err training_set_of_library(const struct device_library *library, const struct space *space,
+                                 size_t rows_max, struct training_set *out, struct error *err);
 
 /* ERR_INVALID where a device stands in both lists (names compared folded): what is trained on
  * cannot be a test of unseen devices. */

@@ -28,11 +28,19 @@ addEventListener("securitypolicyviolation", (event) =>
 """
 
 
+BROWSER = pytest.StashKey()
+
+
 @pytest.fixture(scope="session")
-def browser():
-    with sync_playwright() as playwright:
-        with playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS) as chromium:
-            yield chromium
+def browser(request):
+    """One Chromium for the whole run: each module that imports this has a fixture of its own, and a process has one Playwright."""
+    config = request.config
+    if BROWSER not in config.stash:
+        playwright = sync_playwright().start()
+        config.add_cleanup(playwright.stop)
+        config.stash[BROWSER] = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        config.add_cleanup(config.stash[BROWSER].close)
+    return config.stash[BROWSER]
 
 
 class Faults(list):

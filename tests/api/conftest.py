@@ -133,6 +133,15 @@ def make_user_tree(path):
     return path
 
 
+def link_data(path):
+    """Does to such a tree what its user does: make data FROM=..."""
+    (path / "deploy").mkdir()
+    shutil.copy(ROOT / "Makefile", path)
+    shutil.copy(ROOT / "deploy" / "link-data.sh", path / "deploy")
+    done = subprocess.run(["make", "data", f"FROM={DATA}"], cwd=path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 def run(*arguments, root=None, stdin=None, timeout=120):
     """Runs the program to its end; the result has returncode, stdout and stderr as text."""
     command = [str(BINARY), *map(str, arguments)]
@@ -164,6 +173,15 @@ def handing_over(sockets, names="dgld.socket"):
     """The start of a command line that hands sockets over, and what Popen needs for it."""
     fds = [s.fileno() for s in sockets]
     return [sys.executable, "-c", HAND_OVER, ",".join(map(str, fds)), names], {"pass_fds": fds}
+
+
+def make_certificate(folder):
+    """tls.crt and tls.key of 127.0.0.1, which is its own authority."""
+    folder.mkdir(parents=True, exist_ok=True)
+    names = ["-subj", "/CN=dgld", "-addext", "subjectAltName=IP:127.0.0.1", "-days", "30"]
+    kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]
+    command = ["openssl", "req", "-x509", "-nodes", *kind, *names, "-keyout", folder / "tls.key", "-out", folder / "tls.crt"]
+    subprocess.run(command, check=True, capture_output=True)
 
 
 class Service:
@@ -224,6 +242,18 @@ def service(tmp_path_factory):
     path = tmp_path_factory.mktemp("service")
     make_root(path)
     daemon = Service(path)
+    yield daemon
+    code, log = daemon.stop()
+    assert code == 0, log
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    """One daemon, with a root that is told, for the tests of a file that need not see what others do."""
+    path = tmp_path_factory.mktemp("shared")
+    make_root(path)
+    daemon = Service(path)
+    daemon.root = path
     yield daemon
     code, log = daemon.stop()
     assert code == 0, log

@@ -163,9 +163,9 @@ def files_of(root, id):
 
 
 def tree(root):
-    """Every file of the result tree but the store."""
+    """Every file of the result tree but the store and the locks."""
     found = {path for path in (root / "result").rglob("*") if path.is_file()}
-    return {str(path.relative_to(root)) for path in found if not path.name.startswith(".jobs.sqlite")}
+    return {str(path.relative_to(root)) for path in found if not path.name.startswith((".jobs.sqlite", ".tree-locks"))}
 
 
 def check_whole(root, job):

@@ -88,8 +88,11 @@ def test_sockets_of_every_family_are_served_instead_of_the_settings(start, root,
 def test_unix_socket_alone_is_enough_and_has_one_rate_for_all(start, root, listen, tmp_path):
     path = str(tmp_path / "http.sock")
     daemon = start(root, "--request-rate-max", "1", "--request-burst-max", "3", "--log-level", "debug",
-                   sockets=[listen(path, socket.AF_UNIX)])
+                   "--connections-per-address-max", "1", sockets=[listen(path, socket.AF_UNIX)])
     assert daemon.addresses == [f"unix:{path}"]
+    idle = [UnixConnection(path) for _ in range(3)]
+    for connection in idle:
+        connection.connect()
     assert [predict_over(path)[0] for _ in range(4)] == [200, 200, 200, 429]
     code, log = daemon.stop()
     assert code == 0 and os.path.exists(path)  # it is the supervisor's

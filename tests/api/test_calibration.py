@@ -8,24 +8,12 @@ import shutil
 import numpy
 import pytest
 import requests
-from conftest import A53, UNSEEN_DEVICES, Service, make_root, run, run_json
+from conftest import A53, UNSEEN_DEVICES, run, run_json
 from test_devices import address, call, problem
 from test_measurements import place, put_csv, stored
 
 PHONES = [(space, name, hardware) for space, phones in UNSEEN_DEVICES.items() for name, hardware in phones.items()]
 N_HELD = 120
-
-
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory):
-    """One daemon for the tests that need not see what others do; each uses a device of its own."""
-    path = tmp_path_factory.mktemp("calibration")
-    make_root(path)
-    daemon = Service(path)
-    daemon.root = path
-    yield daemon
-    code, log = daemon.stop()
-    assert code == 0, log
 
 
 def as_text(rows):

@@ -8,24 +8,10 @@ import urllib.parse
 
 import pytest
 import requests
-from conftest import ROOT, make_root, run, run_json
+from conftest import ROOT, run, run_json
 
 VECTOR = [2.5, 10, 2, 34.1]
 OBJECT = {"frequency_ghz": 2.5, "dispatch_width": 10, "cache_mb": 2, "memory_bandwidth_gbs": 34.1}
-
-
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory):
-    """One daemon for the tests that need not see what others do; each uses names of its own."""
-    from conftest import Service
-
-    path = tmp_path_factory.mktemp("devices")
-    make_root(path)
-    daemon = Service(path)
-    daemon.root = path
-    yield daemon
-    code, log = daemon.stop()
-    assert code == 0, log
 
 
 def address(name):

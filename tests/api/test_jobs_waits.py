@@ -344,15 +344,20 @@ def test_a_stop_ends_all_that_waits_at_once(busy):
     assert polls[1].answer().json()["id"] in [job["id"] for job in busy.start().jobs()], "what was promised is kept"
 
 
-def test_while_it_stops_it_takes_no_jobs(idle):
+def test_while_it_stops_it_takes_jobs_for_who_comes_next(idle):
+    """To refuse them would fail requests of clients that cannot know of the stop yet."""
     daemon = configured(idle, drain_delay_ms=600_000)
     id = daemon.submit(mlp(LONG))["id"]
     daemon.process.terminate()
     wait_until(lambda: daemon.request("GET", "/readyz").status_code == 503)
-    refused(post(daemon), 503, "stopping")
+    taken = post(daemon)
+    assert taken.status_code == 202
     assert daemon.job(id)["state"] in ("queued", "running")
     daemon.process.terminate()  # the second signal: at once
     assert daemon.process.wait(timeout=30) == 0
+    daemon.start()
+    assert daemon.wait(taken.json()["id"])["state"] == "succeeded"
+    daemon.kill()  # its delay would begin anew
 
 
 # ---- no jobs, metrics, readiness -----------------------------------------------------------------------

@@ -8,7 +8,6 @@ import os
 import re
 import shutil
 import signal
-import ssl
 import subprocess
 import sys
 import time
@@ -17,10 +16,8 @@ import kubernetes_validate
 import pytest
 import requests
 import yaml
-from conftest import BINARY, ROOT, run
-
-sys.path.insert(0, str(ROOT / "tests" / "support"))
-from kubernetes_rules import RULES, complaints, containers, of_kind, only, pods  # noqa: E402
+from conftest import BINARY, ROOT, make_certificate, run
+from kubernetes_rules import RULES, complaints, of_kind, only
 
 MANIFESTS = ROOT / "deploy" / "kubernetes"
 KUBECTL = ROOT / "build" / "tools" / "usr" / "bin" / "kubectl"
@@ -69,6 +66,12 @@ def shared(overlay, tmp_path_factory):
 def objects(shared):
     """What is applied to a cluster, for a test to spoil."""
     return copy.deepcopy(shared)
+
+
+def test_yaml_of_deployments_is_clean():
+    command = [sys.executable, "-m", "yamllint", "--strict", "-c", ROOT / "tests" / "support" / "yamllint.yml", ROOT / "deploy"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 # ---- by itself -------------------------------------------------------------------------------------------
@@ -247,9 +250,9 @@ def settings_of(objects):
     return json.loads(only(objects, "ConfigMap")["data"]["dgld.json"])
 
 
-def variables_of(objects):
+def variables_of(objects, uri="postgresql://dgld:secret@postgresql/dgld"):
     """The container's environment, with texts of our own for what is in Secrets."""
-    secret = {("dgld-database", "uri"): "postgresql://dgld:secret@postgresql/dgld"}
+    secret = {("dgld-database", "uri"): uri}
     return {
         v["name"]: v["value"] if "value" in v else secret[v["valueFrom"]["secretKeyRef"]["name"], v["valueFrom"]["secretKeyRef"]["key"]]
         for v in container(objects).get("env", [])
@@ -264,9 +267,11 @@ def test_the_program_takes_every_setting(objects, tmp_path):
     told = json.loads(done.stdout)["settings"]
     settings, variables = settings_of(objects), variables_of(objects)
     assert {key: told[key]["value"] for key in settings} == settings
-    assert {key: told[key]["value"] for key in told if told[key]["origin"] == "environment"} == {
-        name.removeprefix("DGLD_").lower(): text for name, text in variables.items()
-    }
+    of_environment = {"DGLD_" + key.upper(): told[key]["value"] for key in told if told[key]["origin"] == "environment"}
+    assert set(of_environment) == set(variables)
+    for name, text in variables.items():
+        assert of_environment[name] == text or name == "DGLD_JOB_STORE" and "host=postgresql" in of_environment[name]
+    assert "secret@" not in done.stdout + done.stderr
 
 
 def test_paths_are_where_the_volumes_are(objects):
@@ -323,9 +328,9 @@ def test_secrets_that_have_to_be_made_are_told(objects):
     assert named <= told, named
 
 
-def test_what_it_starts_answers_its_probes_and_drains(objects, root, tmp_path_factory, start, monkeypatch):
-    """The container's own command line and settings; paths are below a folder of the test's, the port is a free one,
-    and jobs are in a file."""
+def test_what_it_starts_answers_its_probes_and_drains(objects, overlay, root, tmp_path_factory, start, monkeypatch, request):
+    """The container's own command line, settings and environment; paths are below a folder of the test's, and the
+    port is a free one."""
     place = tmp_path_factory.mktemp("pod")
     for mount in container(objects)["volumeMounts"]:
         (place / mount["mountPath"][1:]).parent.mkdir(parents=True, exist_ok=True)
@@ -337,11 +342,13 @@ def test_what_it_starts_answers_its_probes_and_drains(objects, root, tmp_path_fa
     if any("DGLD_TLS" in name for name in variables_of(objects)):
         make_certificate(place / "run/secrets/dgld-tls")
     (place / "etc/dgld/dgld.json").write_text(json.dumps(settings | {"bind": "127.0.0.1", "tokens_file": str(place) + settings["tokens_file"]}))
-    for name, text in variables_of(objects).items():
+    is_many = overlay.startswith("replicas")
+    variables = variables_of(objects, request.getfixturevalue("postgres").uri if is_many else None)
+    for name, text in variables.items():
         monkeypatch.setenv(name, str(place) + text if text.startswith("/") else text)
     arguments = [str(place) + text if text.startswith("/") else text for text in container(objects)["args"]]
     assert arguments[:2] == ["serve", "--root"]
-    daemon = start(arguments[2], *arguments[3:], "--job-store", "result/.jobs.sqlite")
+    daemon = start(arguments[2], *arguments[3:])
     session = requests.Session()
     session.trust_env = False  # it may name certificates, which would go before these
     session.verify = str(place / "run/secrets/dgld-tls/tls.crt") if daemon.url.startswith("https") else True
@@ -353,19 +360,13 @@ def test_what_it_starts_answers_its_probes_and_drains(objects, root, tmp_path_fa
         asked = container(objects)[probe]["httpGet"]
         assert daemon.url.startswith(asked.get("scheme", "HTTP").lower() + "://")
         assert status(asked["path"]) == 200
-    assert status("/metrics") == 401 and status("/metrics", headers={"Authorization": f"Bearer {token}"}) == 200
+    assert status("/metrics") == 401
+    session.headers["Authorization"] = f"Bearer {token}"
+    assert "\ndgld_job_store_up 1\n" in session.get(daemon.url + "/metrics", timeout=30).text
+    assert (root / "result" / ".jobs.sqlite").exists() != is_many
     daemon.process.send_signal(signal.SIGTERM)
     deadline = time.monotonic() + settings["drain_delay_ms"] / 1000 - 1
     while status("/readyz") != 503:
         assert time.monotonic() < deadline
-    assert status("/healthz") == 200 and status("/v1/spaces", headers={"Authorization": f"Bearer {token}"}) == 200
+    assert status("/healthz") == 200 and status("/v1/spaces") == 200
     assert daemon.stop()[0] == 0
-
-
-def make_certificate(folder):
-    folder.mkdir(parents=True)
-    names = ["-subj", "/CN=dgld", "-addext", "subjectAltName=IP:127.0.0.1", "-days", "30"]
-    kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]
-    command = ["openssl", "req", "-x509", "-nodes", *kind, *names, "-keyout", folder / "tls.key", "-out", folder / "tls.crt"]
-    subprocess.run(command, check=True, capture_output=True)
-    ssl.create_default_context(cafile=folder / "tls.crt")

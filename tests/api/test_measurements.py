@@ -16,24 +16,12 @@ import time
 import numpy
 import pytest
 import requests
-from conftest import CELL, ROOT, Service, make_root
+from conftest import CELL, ROOT
 from test_devices import VECTOR, address, call, problem, sheet
 
 GENES = "[4,4,4,2,4,4]"
 TWO = {"architectures": ["444244", "111111"], "latency_ms": [4512.5, 631]}
 TWO_CSV = "architecture,latency_ms\n444244,4512.5\n111111,631\n"
-
-
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory):
-    """One daemon for the tests that need not see what others do; each uses a device of its own."""
-    path = tmp_path_factory.mktemp("measurements")
-    make_root(path)
-    daemon = Service(path)
-    daemon.root = path
-    yield daemon
-    code, log = daemon.stop()
-    assert code == 0, log
 
 
 def place(device, space="nasbench201"):

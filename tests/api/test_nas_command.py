@@ -13,7 +13,7 @@ import numpy
 import onnx
 import pytest
 import requests
-from conftest import BINARY, DATA, ROOT, SHARED, make_user_tree, refused, run, run_json, write_rows
+from conftest import BINARY, DATA, ROOT, SHARED, link_data, make_user_tree, refused, run, run_json, write_rows
 from test_torchscript import TOLERANCE, run_onnx, run_torchscript
 
 A10S = "Samsung Galaxy A10s"
@@ -29,12 +29,8 @@ ENDINGS = [".json", ".onnx", ".pt"]
 def tree(tmp_path_factory):
     """A tree as a user has it after `make data FROM=...`."""
     path = make_user_tree(tmp_path_factory.mktemp("tree"))
-    (path / "deploy").mkdir()
-    shutil.copy(ROOT / "Makefile", path)
-    shutil.copy(ROOT / "deploy" / "link-data.sh", path / "deploy")
     add_accuracies(path)
-    done = subprocess.run(["make", "data", f"FROM={DATA}"], cwd=path, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    link_data(path)
     return path
 
 

@@ -397,6 +397,111 @@ def test_a_search_finds_the_best_that_keeps_the_limit(own, start):
         assert reply.status_code == 422 and reply.json()["errors"][0]["pointer"] == pointer
 
 
+# ---- nothing but measurements of some devices -------------------------------------------------------
+
+SERVER = "Server"  # it has no sheet
+NEXT = (2.84, 10, 2, 34.1)
+
+
+def own_law(genes):
+    return 500 + 40 * genes[:, 1] * (1 + 0.2 * genes[:, 0])
+
+
+def draw_own(n, seed):
+    generator = numpy.random.default_rng(seed)
+    return numpy.column_stack([generator.choice([3, 5, 7], n), generator.integers(1, 41, n)])
+
+
+def measured_csv(device, n=250):
+    """What was measured of a device, on architectures of its own."""
+    seed = sum(device.encode())
+    genes = draw_own(n, seed)
+    level = {"Mine": factor((2, 3, 1, 7.46)), "Other": factor((2.2, 10, 4, 34.1)), SERVER: 0.001}[device]
+    ms = own_law(genes) * level * numpy.random.default_rng(seed).lognormal(0, 0.01, n)
+    return "architecture,latency_ms\n" + "".join(f"{a} {b},{t!r}\n" for (a, b), t in zip(genes, ms.tolist()))
+
+
+@pytest.fixture
+def library(root):
+    """A declared space of which nothing is there but measurements of three devices, and two sheets."""
+    write_space(root, "own", OWN)
+    space = root / "data" / "own"
+    for folder in ("measurements", "hardware"):
+        (space / folder).mkdir(parents=True)
+    for device, hardware in {"Mine": (2, 3, 1, 7.46), "Other": (2.2, 10, 4, 34.1)}.items():
+        (space / "hardware" / f"{device}.txt").write_text(" ".join(map(str, hardware)))
+    for device in ("Mine", "Other", SERVER):
+        (space / "measurements" / f"{device}.csv").write_text(measured_csv(device))
+    return root
+
+
+def check_next_device(latency_ms, genes):
+    truth = own_law(genes) * factor(NEXT)
+    assert numpy.abs(numpy.array(latency_ms) / truth - 1).mean() < 0.06
+    assert numpy.corrcoef(latency_ms, truth)[0, 1] > 0.99
+
+
+def test_a_library_alone_trains_predicts_tests_and_calibrates(library):
+    assert "latency/ and a data sheet" in refused(1, "train", "--search_space", "own", root=library)
+    done = run_json("train", "--search_space", "own", "--library", root=library)
+    assert (done["source"], done["n_rows"], done["train_devices"]) == ("library", 750, ["Mine", "Other", SERVER])
+    assert done["held_out"]["r"] > 0.97 and "nothing to train on but the library" in done["reason"]
+    assert len(done["library"]["devices"]) == 3
+    genes = draw_own(50, 1)
+    rows = [f"{a} {b}" for a, b in genes]
+    predict = ("predict", "--search_space", "own", "--hardware", ",".join(map(str, NEXT)))
+    check_next_device(run_json(*predict, *rows, root=library)["latency_ms"], genes)
+    twice = library / "twice.csv"  # of a device that is half as fast as its sheet says
+    twice.write_text("".join(f"{row},{2 * t}\n" for row, t in zip(rows[:10], own_law(genes) * factor(NEXT))))
+    slow = run_json(*predict, "--measurements", twice, *rows, root=library)
+    assert slow["calibration"]["n_measurements"] == 10
+    check_next_device(numpy.array(slow["latency_ms"]) / 2, genes)
+    figures = run_json("test", "--search_space", "own", "--holdout", "devices", root=library)["mean"]
+    assert all(figure["spearman"] > 0.95 for figure in figures)
+    (library / "data" / "own" / "measurements" / f"{SERVER}.csv").unlink()
+    again = run_json("train", "--search_space", "own", "--library", root=library)  # from what is there now
+    assert (again["source"], again["n_rows"]) == ("library", 500)
+    assert "library alone" in run("train", "--search_space", "own", "--library", root=library).stdout
+
+
+def test_a_library_without_any_sheet_orders_architectures(library):
+    for sheet in (library / "data" / "own" / "hardware").iterdir():
+        sheet.unlink()
+    run_json("train", "--search_space", "own", "--library", "--name", "bare", root=library)
+    genes = draw_own(50, 1)
+    rows = [f"{a} {b}" for a, b in genes]
+    predict = ("predict", "--search_space", "own", "--model", "bare")
+    said = run_json(*predict, "--hardware", ",".join(map(str, NEXT)), *rows, root=library)["latency_ms"]
+    assert numpy.corrcoef(said, own_law(genes))[0, 1] > 0.99
+    middle = own_law(genes) * factor((2.2, 10, 4, 34.1))  # the middle one of the three
+    assert numpy.abs(said / middle - 1).mean() < 0.06
+    few = library / "few.csv"
+    few.write_text("".join(f"{row},{7 * t}\n" for row, t in zip(rows[:10], own_law(genes))))
+    known = run_json(*predict, "--measurements", few, *rows, root=library)["latency_ms"]
+    assert numpy.abs(known / (7 * own_law(genes)) - 1).mean() < 0.03
+
+
+def test_a_job_learns_from_measurements_that_were_put(root, start):
+    daemon = start(root)
+    assert put(daemon, "own", OWN).status_code == 201
+    order = {"kind": "train", "search_space": "own", "params": {"library": True, "activate": True}}
+    refusal = daemon.post(order, "/v1/jobs")
+    assert refusal.status_code == 422 and refusal.json()["errors"][0]["pointer"] == "/params/library"
+    for device, hardware in {"Mine": [2, 3, 1, 7.46], "Other": [2.2, 10, 4, 34.1]}.items():
+        url = f"{daemon.url}/v1/devices/{device}"
+        assert requests.put(url, json={"hardware": hardware}, timeout=30).status_code == 201
+        sent = {"data": measured_csv(device), "headers": {"Content-Type": "text/csv"}}
+        assert requests.put(f"{url}/measurements/own", **sent, timeout=30).status_code == 201
+    assert daemon.post(order | {"params": {}}, "/v1/jobs").status_code == 422
+    job = daemon.post(order, "/v1/jobs", Prefer="wait=60").json()
+    assert job["state"] == "succeeded" and job["result"]["activated"], job
+    assert job["result"]["source"] == "library" and job["result"]["held_out"]["r"] > 0.97
+    genes = draw_own(50, 2)
+    check_next_device(daemon.predict(search_space="own", hardware=NEXT, architectures=genes.tolist())["latency_ms"], genes)
+    (model,) = get(daemon, "/v1/models/own").json()["versions"]
+    assert (model["source"], model["devices"]) == ("library", ["Mine", "Other"])
+
+
 # ---- 22 layers of nine choices, 5,000 measured architectures --------------------------------------
 
 
@@ -420,12 +525,36 @@ def test_each_device_of_the_library_is_learned(device, fbnet, tmp_path):
     assert 0.95 < numpy.median(ratio) < 1.05
 
 
+def check_searches_of_a_table(fbnet):
+    """Of 9^22 architectures it tells 5,000: whatever is bred elsewhere, nobody knows how accurate it is."""
+    folder = fbnet / "data" / "fbnet" / "NAS"
+    folder.mkdir()
+    (folder / "net.txt").symlink_to(LIBRARY / "net.txt")
+    genes = numpy.loadtxt(LIBRARY / "net.txt", dtype=int)
+    accuracy = 70 + 10 * numpy.sin(genes).mean(axis=1) - genes.mean(axis=1)
+    write_rows(folder / "acc.txt", accuracy)
+    search = ("nas", "--search_space", "fbnet", "--nas_target_device", "samsung_a50", "--latency_constraint_ms", "41")
+    best = run_json(*search, root=fbnet)
+    assert (best["feasible"], best["method"], best["n_evaluated"]) == (True, "exhaustive", 5000)
+    assert best["architecture"] in genes.tolist()
+    bred = run_json(*search, "--method", "genetic", root=fbnet)
+    assert bred["method"] == "genetic" and bred["architecture"] == best["architecture"]
+    few = run_json(*search, "--POPULATION_SIZE", "20", "--EPOCH", "30", root=fbnet)
+    assert few["method"] == "genetic" and few["n_evaluated"] == 600
+    assert few["feasible"] and few["architecture"] in genes.tolist()
+    assert numpy.quantile(accuracy, 0.99) < few["accuracy"] <= best["accuracy"]
+    front = run_json(*search, "--objective", "pareto", "--POPULATION_SIZE", "20", "--EPOCH", "30", root=fbnet)
+    assert front["n_front"] > 3 and all(point["architecture"] in genes.tolist() for point in front["front"])
+    assert front["front"][-1]["accuracy"] <= best["accuracy"]
+
+
 def test_the_library_works_end_to_end(fbnet, start):
     done = run_json("train", "--search_space", "fbnet", "--train_devices", "samsung_a50,1080ti_1,gold_6240", root=fbnet)
     assert done["train_devices"] == ["samsung_a50", "1080ti_1", "gold_6240"] and done["held_out"]["r"] > 0.92  # 0.936
     report = run_json("test", "--search_space", "fbnet", root=fbnet)
     (tested,) = report["devices"]  # the other devices have no sheet
     assert tested["device"] == "essential_ph_1" and tested["spearman"] > 0.66 and tested["mape"] < 0.13  # 0.68, 11 %
+    check_searches_of_a_table(fbnet)
     daemon = start(fbnet)
     genes = (LIBRARY / "net.txt").read_text().splitlines()[2000:2500]
     reply = daemon.predict(search_space="fbnet", device="samsung_a50", architectures=genes)

@@ -4,6 +4,7 @@ import itertools
 import json
 import re
 import signal
+import subprocess
 import threading
 import time
 import urllib.parse
@@ -131,6 +132,33 @@ def test_a_password_is_printed_nowhere(make, postgres, tmp_path, monkeypatch):
     (tmp_path / "passwords").chmod(0o600)
     monkeypatch.setenv("PGPASSFILE", str(tmp_path / "passwords"))
     assert ready(make(uri=f"postgresql://{ROLE}@{address}").start()) == {"status": "ready"}
+    monkeypatch.delenv("PGPASSFILE")
+    (tmp_path / "services").write_text(
+        f"[jobs]\nhost=127.0.0.1\nport={postgres.port}\ndbname={DATABASE}\nuser={ROLE}\npassword={PASSWORD}\n"
+    )
+    monkeypatch.setenv("PGSERVICEFILE", str(tmp_path / "services"))
+    assert ready(make(uri="postgresql:///?service=jobs").start()) == {"status": "ready"}
+
+
+def test_a_database_is_reached_by_tls_that_is_verified(make, postgres, tmp_path):
+    for name in ("server", "other"):
+        subprocess.run(
+            ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]
+            + ["-subj", "/CN=test", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", tmp_path / f"{name}.key"]
+            + ["-out", tmp_path / f"{name}.crt"],
+            check=True,
+            capture_output=True,
+        )
+    postgres.serve_tls(tmp_path / "server.crt", tmp_path / "server.key")
+    user = f"{ROLE}:{urllib.parse.quote(PASSWORD, safe='')}"
+    uri = f"postgresql://{user}@127.0.0.1:{postgres.port}/{DATABASE}?sslmode=verify-full&sslrootcert={tmp_path}"
+    daemon = make(uri=f"{uri}/server.crt").start()
+    assert daemon.wait(daemon.submit(QUICK)["id"])["state"] == "succeeded"
+    kinds = "SELECT bool_and(ssl), count(*) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE application_name = 'dgld'"
+    assert postgres.sql(kinds, user="postgres") == "t|6"
+    assert daemon.stop() == 0
+    refusing = make(uri=f"{uri}/other.crt").start()
+    assert "certificate verify failed" in wait_for_status(refusing, "degraded")["detail"]
 
 
 @pytest.mark.parametrize("uri, said", [("postgress://u:secret@h/db", "postgresql://"), ("postgres://u:s%zzecret@h/db", "libpq")])

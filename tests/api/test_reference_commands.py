@@ -1,11 +1,10 @@
 """The reference's documented commands, word for word but for the program's name, in a root of their own."""
 
 import shlex
-import shutil
 import subprocess
 
 import pytest
-from conftest import DATA, ROOT, make_user_tree
+from conftest import DATA, link_data, make_user_tree
 
 TRAIN_DEVICES = (
     "Galaxy A9,Honor 9C,iQOO 5 Pro,Samsung Galaxy A80,Samsung Galaxy A90 5G,Samsung Galaxy M30s,"
@@ -22,11 +21,7 @@ SPACES = sorted(TEST_DEVICES)
 def tree(tmp_path_factory):
     """A tree as a user has it after `make data FROM=...`."""
     path = make_user_tree(tmp_path_factory.mktemp("tree"))
-    (path / "deploy").mkdir()
-    shutil.copy(ROOT / "Makefile", path)
-    shutil.copy(ROOT / "deploy" / "link-data.sh", path / "deploy")
-    done = subprocess.run(["make", "data", f"FROM={DATA}"], cwd=path, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    link_data(path)
     return path
 
 

@@ -98,36 +98,6 @@ static double offset_of(const struct device_data *phone)
     return stats_median(log_ratio, phone->n);
 }
 
-/* Quantiles of Student's t at .95 by degrees of freedom, from 1. */
-static const double t_quantiles[] = {6.314, 2.920, 2.353, 2.132, 2.015,
-                                     1.943, 1.895, 1.860, 1.833, 1.812};
-
-/* Of one device beside what it does in A, as belief.c has it. */
-#define OWN_SCATTER 0.045
-
-/* What core/interval.h describes, for a space, without the phone `left_out` (N_PHONES: with all).
- */
-static double spread_between(const struct device_data *phones, const double *offsets,
-                             const struct space *space, size_t left_out)
-{
-    double all = 0.0;
-    double own = 0.0;
-    size_t n_all = 0;
-    size_t n_own = 0;
-    double square;
-
-    for (size_t p = 0; p < N_PHONES; p++) {
-        if (p != left_out) {
-            all += offsets[p] * offsets[p];
-            n_all++;
-            own += phones[p].space == space ? offsets[p] * offsets[p] : 0.0;
-            n_own += phones[p].space == space ? 1 : 0;
-        }
-    }
-    square = (own + all / (double)n_all) / (double)(n_own + 1);
-    return hypot(sqrt(square) * t_quantiles[n_own] / interval_quantile(0.9), OWN_SCATTER);
-}
-
 /* Coverage, and mean width on log scale, without measurements. */
 static double coverage_at(const struct device_data *phone, double device_spread, double *width)
 {
@@ -147,36 +117,94 @@ static double coverage_at(const struct device_data *phone, double device_spread,
     return (double)n_inside / (double)phone->n;
 }
 
+/* Of a space (NULL: both), without the phone `left_out` (N_PHONES: with all): the spread with which 90 %
+ * intervals hold 90 %, mean over the phones, by bisection. */
+static double spread_between(const struct device_data *phones, const struct space *space,
+                             size_t left_out)
+{
+    double low = 0.0;
+    double high = 1.0;
+
+    for (int step = 0; step < 30; step++) {
+        const double middle = 0.5 * (low + high);
+        double coverage = 0.0;
+        double n = 0.0;
+        for (size_t p = 0; p < N_PHONES; p++) {
+            if (p != left_out && (space == NULL || phones[p].space == space)) {
+                double width;
+                coverage += coverage_at(&phones[p], middle, &width);
+                n += 1.0;
+            }
+        }
+        if (coverage < SPACE_COVERAGE_LEVEL * n) {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    return high;
+}
+
+/* By how much the spread must be wider for phones that it was not estimated from: with the factor,
+ * intervals hold 90 % of those left out, mean over the nine. `others` (N_PHONES) is what the space's
+ * other phones tell. */
+static double factor_for_unseen(const struct device_data *phones, const double *others)
+{
+    double low = 0.5;
+    double high = 3.0;
+
+    for (int step = 0; step < 30; step++) {
+        const double middle = 0.5 * (low + high);
+        double coverage = 0.0;
+        for (size_t p = 0; p < N_PHONES; p++) {
+            double width;
+            coverage += coverage_at(&phones[p], middle * others[p], &width) / N_PHONES;
+        }
+        if (coverage < SPACE_COVERAGE_LEVEL) {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    return high;
+}
+
 /* `widths` (N_PHONES) receives those of the spread that was estimated without the phone. */
 static void print_zero_intervals(const struct device_data *phones, double *widths)
 {
-    double offsets[N_PHONES];
+    double others[N_PHONES];
     double coverage[2][2] = {{0}};
     double n[2] = {0};
+    double factor;
 
+    for (size_t p = 0; p < N_PHONES; p++) {
+        others[p] = spread_between(phones, phones[p].space, p);
+    }
+    factor = factor_for_unseen(phones, others);
     printf(
         "\n90 %% intervals without measurements, held-out architectures: what the sheet misses "
-        "(log),\ncoverage with the spread that the other phones tell, and with the shipped one\n");
-    for (size_t p = 0; p < N_PHONES; p++) {
-        offsets[p] = offset_of(&phones[p]);
-    }
+        "(log),\ncoverage with the spread that the space's other phones tell, and with the shipped "
+        "one\n");
     for (size_t p = 0; p < N_PHONES; p++) {
         const struct space *space = phones[p].space;
         const int s = space == &space_nasbench201 ? 0 : 1;
-        const double others = spread_between(phones, offsets, space, p);
+        const double spread = factor * others[p];
         double width;
         const double shipped = coverage_at(&phones[p], space->device_spread, &width);
-        const double left_out = coverage_at(&phones[p], others, &widths[p]);
-        printf("%-22s %+.3f  %.3f (%.3f)  %.3f (%.3f)\n", phones[p].name, offsets[p], left_out,
-               others, shipped, space->device_spread);
+        const double left_out = coverage_at(&phones[p], spread, &widths[p]);
+        printf("%-22s %+.3f  %.3f (%.3f)  %.3f (%.3f)\n", phones[p].name, offset_of(&phones[p]),
+               left_out, spread, shipped, space->device_spread);
         coverage[s][0] += left_out;
         coverage[s][1] += shipped;
         n[s] += 1.0;
     }
-    printf("mean: nasbench201 %.3f, shipped %.3f; fbnetv3 %.3f, shipped %.3f; to ship %.3f, %.3f\n",
+    printf("mean: nasbench201 %.3f, shipped %.3f; fbnetv3 %.3f, shipped %.3f; factor %.3f; "
+           "to ship %.3f, %.3f, elsewhere %.3f\n",
            coverage[0][0] / n[0], coverage[0][1] / n[0], coverage[1][0] / n[1],
-           coverage[1][1] / n[1], spread_between(phones, offsets, &space_nasbench201, N_PHONES),
-           spread_between(phones, offsets, &space_fbnetv3, N_PHONES));
+           coverage[1][1] / n[1], factor,
+           factor * spread_between(phones, &space_nasbench201, N_PHONES),
+           factor * spread_between(phones, &space_fbnetv3, N_PHONES),
+           factor * spread_between(phones, NULL, N_PHONES));
 }
 
 static void print_intervals(const struct device_data *phones, const struct calibration_prior *prior,

@@ -104,6 +104,7 @@ static inline void job_serve_model(const struct predictor_kind *kind,
 /* ---- the environment ------------------------------------------------------------------------- */
 
 struct job_watch {
+    int attempt;               /* 0 is the first, too */
     size_t stop_at, n_reports; /* the report, from 1, that is answered by a stop; 0: none is */
     bool is_commit_refused;
     size_t n_commits;
@@ -177,6 +178,7 @@ static inline struct job_env job_watch_env(struct job_watch *watch, const struct
     return (struct job_env){
         .tree = tree,
         .id = JOB_ID,
+        .attempt = watch->attempt > 0 ? watch->attempt : 1,
         .context = watch,
         .report = job_watch_report,
         .may_commit = job_watch_commit,

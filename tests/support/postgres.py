@@ -109,6 +109,19 @@ class Postgres:
         self.stop(number)
         self.start()
 
+    def serve_tls(self, certificate, key):
+        """From now on, to who asks for it."""
+        for source, name in ((certificate, "server.crt"), (key, "server.key")):
+            target = self.directory / "data" / name
+            shutil.copyfile(source, target)
+            target.chmod(0o600)
+            if self.user:
+                os.chown(target, self.user["user"], self.user["group"])
+        self.sql("ALTER SYSTEM SET ssl = on", user="postgres")
+        self.sql("SELECT pg_reload_conf()", user="postgres")
+        while self.sql("SHOW ssl", user="postgres") != "on":
+            time.sleep(0.02)
+
     def signal_all(self, number):
         """To the server and to every process of it."""
         listed = subprocess.run(["ps", "-o", "pid=", "--ppid", str(self.process.pid)], capture_output=True, text=True)

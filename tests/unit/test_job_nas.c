@@ -222,17 +222,20 @@ static void a_run_after_a_kill_leaves_the_same_file(void **state)
     text_close(&second);
 }
 
+/* A run in a tree, of these params. */
+struct attempt {
+    struct data_tree tree;
+    struct job_nas_params params;
+};
+
 static enum err run_once(void *context, struct error *err)
 {
+    const struct attempt *attempt = context;
     struct job_watch watch = {0};
     struct text result = {0};
-    const struct job_env env = job_watch_env(&watch, context);
+    const struct job_env env = job_watch_env(&watch, &attempt->tree);
     const struct job_order order = {
-        .kind = JOB_NAS,
-        .space = &space_nasbench201,
-        .params.nas = {.targets = {{.device = "One", .latency_constraint_ms = 1e9}},
-                       .n_targets = 1},
-    };
+        .kind = JOB_NAS, .space = &space_nasbench201, .params.nas = attempt->params};
     enum err rc = job_nas_run(&env, &order, &result, err);
 
     if (rc == ERR_OK && result.has_failed) { /* which the engine looks at */
@@ -244,13 +247,47 @@ static enum err run_once(void *context, struct error *err)
 
 static void running_out_of_memory_is_told_and_leaves_nothing(void **state)
 {
-    struct data_tree tree;
+    static struct attempt a;
     char version[MODEL_VERSION_BYTES];
 
     (void)state;
-    make_tree(&tree);
+    make_tree(&a.tree);
     job_serve_model(&predictor_kind_cost, version);
-    fail_each_allocation(run_once, &tree);
+    a.params = (struct job_nas_params){.targets = {{.device = "One", .latency_constraint_ms = 1e9}},
+                                       .n_targets = 1};
+    fail_each_allocation(run_once, &a);
+}
+
+/* By what is stored of one of two targets, and by what comes with the order. */
+static void running_out_of_memory_with_measurements_is_told_and_leaves_nothing(void **state)
+{
+    static struct attempt a;
+    int32_t genes[3 * JOB_GENES];
+    double ms[] = {30.0, 31.0, 35.5};
+    char version[MODEL_VERSION_BYTES];
+
+    (void)state;
+    make_tree(&a.tree);
+    job_make_library();
+    job_serve_model(&predictor_kind_cost, version);
+    a.params = (struct job_nas_params){
+        .targets = {{.device = "four", .latency_constraint_ms = 1e9},
+                    {.device = "One", .latency_constraint_ms = 1e9}},
+        .n_targets = 2,
+        .calibrate = true,
+    };
+    fail_each_allocation(run_once, &a);
+    for (size_t i = 0; i < COUNT_OF(ms); i++) {
+        job_genes(i, genes + i * JOB_GENES);
+    }
+    a.params = (struct job_nas_params){
+        .targets = {{.latency_constraint_ms = 1e9}},
+        .n_targets = 1,
+        .measured_genes = genes,
+        .measured_ms = ms,
+        .n_measured = COUNT_OF(ms),
+    };
+    fail_each_allocation(run_once, &a);
 }
 
 int main(void)
@@ -264,6 +301,7 @@ int main(void)
         directory_test(a_stopped_run_leaves_nothing),
         directory_test(a_run_after_a_kill_leaves_the_same_file),
         directory_test(running_out_of_memory_is_told_and_leaves_nothing),
+        directory_test(running_out_of_memory_with_measurements_is_told_and_leaves_nothing),
     };
 
     return matrix_init(NULL) == ERR_OK ? cmocka_run_group_tests(tests, NULL, NULL) : 1;

@@ -33,6 +33,37 @@ static int enter_schema(void **state)
 #define store_test(name) cmocka_unit_test_setup_teardown(name, enter_schema, check_blocks)
 #include "tests/support/job_store.h"
 
+/* Begins and commits something; how long that took, in ms. */
+static int64_t try_to_write(struct job_store *store, enum err *rc, struct error *err)
+{
+    int64_t from_ms = monotonic_ms();
+
+    *rc = job_store_begin(store, err);
+    *rc = *rc == ERR_OK ? job_store_probe(store, err) : *rc;
+    if (*rc == ERR_OK) {
+        *rc = job_store_commit(store, err);
+    } else {
+        job_store_rollback(store);
+    }
+    return monotonic_ms() - from_ms;
+}
+
+static void wait_for_store(struct job_store *store)
+{
+    int64_t until_ms = monotonic_ms() + 20000;
+    struct error err = {0};
+    struct job_list list = {0};
+    enum err rc = ERR_IO, read_rc = ERR_IO;
+
+    while (rc != ERR_OK || read_rc != ERR_OK) {
+        assert_true(monotonic_ms() < until_ms);
+        pause_ms(20);
+        (void)try_to_write(store, &rc, &err);
+        read_rc = job_store_list(store, &(struct job_filter){.limit = 1}, &list, &err);
+        job_list_close(&list);
+    }
+}
+
 /* ---- several processes ------------------------------------------------------------------------ */
 
 /* Another replica's store. */
@@ -114,6 +145,36 @@ static void a_stalled_transaction_is_in_nobodys_way(void **state)
     commit(one);
     assert_int_equal(count_of(two, JOB_TRAIN, JOB_QUEUED), 2);
     job_close(&job);
+    job_store_close(one);
+    job_store_close(two);
+}
+
+/* What it holds may be what others need: a key, here. They are told so in time, and it is ended. */
+static void a_transaction_that_stalls_for_long_is_ended(void **state)
+{
+    struct job_store *one = open_store(), *two;
+    struct job_draft draft = draft_of(1);
+    char second[JOB_OWNER_BYTES];
+    int64_t from_ms = monotonic_ms();
+    enum submit_result result;
+    struct error err = {0};
+    struct job job = {0};
+    (void)state;
+    two = open_other(second);
+    draft.key = "k";
+    draft.digest = "d";
+    begin(one);
+    assert_ok(job_store_submit(one, &draft, &result, &job, &err), &err);
+    job_close(&job);
+    draft.id = id_of(2);
+    begin(two);
+    assert_error(job_store_submit(two, &draft, &result, &job, &err), ERR_IO, &err, "lock timeout");
+    job_store_rollback(two);
+    assert_in_range(monotonic_ms() - from_ms, 2500, 4800);
+    assert_int_equal(submit_draft(two, &draft, NULL), SUBMIT_CREATED); /* waits for that end */
+    assert_error(job_store_commit(one, &err), ERR_IO, &err, "");
+    wait_for_store(one);
+    assert_int_equal(count_of(one, JOB_TRAIN, JOB_QUEUED), 1);
     job_store_close(one);
     job_store_close(two);
 }
@@ -353,7 +414,8 @@ static void schemas_that_are_no_job_stores_are_refused(void **state)
     refused(postgres_uri, ERR_INVALID, "damaged (relation \"dgld.removed_jobs\" does not exist)");
     postgres_sql("DROP TABLE dgld.schema_version");
     refused(postgres_uri, ERR_INVALID, "another program");
-    postgres_sql("DROP SCHEMA dgld CASCADE; CREATE SCHEMA dgld"); /* as an administrator would */
+    postgres_sql(
+        "SET client_min_messages = error; DROP SCHEMA dgld CASCADE; CREATE SCHEMA dgld"); /* as an administrator would */
     job_store_close(open_store());
 }
 
@@ -390,37 +452,6 @@ static void an_address_that_cannot_be_read_is_not_repeated(void **state)
 }
 
 /* ---- a database that is away ------------------------------------------------------------------ */
-
-/* Begins and commits something; how long that took, in ms. */
-static int64_t try_to_write(struct job_store *store, enum err *rc, struct error *err)
-{
-    int64_t from_ms = monotonic_ms();
-
-    *rc = job_store_begin(store, err);
-    *rc = *rc == ERR_OK ? job_store_probe(store, err) : *rc;
-    if (*rc == ERR_OK) {
-        *rc = job_store_commit(store, err);
-    } else {
-        job_store_rollback(store);
-    }
-    return monotonic_ms() - from_ms;
-}
-
-static void wait_for_store(struct job_store *store)
-{
-    int64_t until_ms = monotonic_ms() + 20000;
-    struct error err = {0};
-    struct job job = {0};
-    enum err rc = ERR_IO, read_rc = ERR_IO;
-
-    while (rc != ERR_OK || read_rc != ERR_OK) {
-        assert_true(monotonic_ms() < until_ms);
-        pause_ms(20);
-        (void)try_to_write(store, &rc, &err);
-        read_rc = job_store_get(store, id_of(1), &job, &err);
-        job_close(&job);
-    }
-}
 
 static void check_away(struct job_store *store)
 {
@@ -486,18 +517,9 @@ static void a_store_opens_before_its_database(void **state)
     store = open_store();
     check_away(store);
     postgres_tell("start");
-    {
-        int64_t until_ms = monotonic_ms() + 20000;
-        struct error err = {0};
-        enum err rc = ERR_IO;
-        while (rc != ERR_OK) {
-            assert_true(monotonic_ms() < until_ms);
-            pause_ms(20);
-            (void)try_to_write(store, &rc, &err);
-        }
-    }
-    submit(store, 1, JOB_TRAIN, 0);
     wait_for_store(store);
+    submit(store, 1, JOB_TRAIN, 0);
+    assert_int_equal(state_of(store, 1), JOB_QUEUED);
     job_store_close(store);
 }
 
@@ -556,6 +578,7 @@ int main(void)
         store_test(leases_alone_tell_who_is_gone),
         store_test(the_clock_is_the_servers),
         store_test(a_stalled_transaction_is_in_nobodys_way),
+        store_test(a_transaction_that_stalls_for_long_is_ended),
         store_test(each_job_is_claimed_by_one),
         store_test(a_key_makes_one_job_whoever_it_is_sent_to),
         store_test(what_others_write_is_heard_at_once),

@@ -3,6 +3,7 @@
 #include "core/file.h"
 #include "core/matrix.h"
 #include "proto/safetensors.h"
+#include "server/training_set.h"
 #include "tests/support/job.h"
 
 #define MODELS      "result/nasbench201/models"
@@ -78,6 +79,17 @@ static char *read_model(const struct text *result, size_t *size)
     assert_int_equal(file_read(own_path(path), SAFETENSORS_MAX_FILE_BYTES, &bytes, size, NULL),
                      ERR_OK);
     return bytes;
+}
+
+/* The version that the result tells of, to be closed. */
+static void decode_model(const struct text *result, struct model *model)
+{
+    size_t size;
+    char *bytes = read_model(result, &size);
+    struct error err = {0};
+
+    assert_ok(model_decode(bytes, size, &space_nasbench201, model, &err), &err);
+    mem_free(bytes);
 }
 
 static void check_version(const struct text *result, const char *kind)
@@ -260,20 +272,15 @@ static void a_version_that_is_served_already_is_left_alone(void **state)
     struct data_tree tree;
     struct text result = {0};
     struct model model = {0};
-    struct error err = {0};
-    char *bytes;
-    size_t size;
 
     (void)state;
     job_make_tree(&tree);
     job_succeeds(&tree, OF(ONE), &result);
-    bytes = read_model(&result, &size);
-    assert_ok(model_decode(bytes, size, &space_nasbench201, &model, &err), &err);
+    decode_model(&result, &model);
     check_activation(OF(ONE ACTIVATE),
                      (struct job_watch){.served = model.info.version, .r_served = 1.0}, true, 0,
                      model.info.version);
     model_close(&model);
-    mem_free(bytes);
     text_close(&result);
 }
 
@@ -342,9 +349,6 @@ static void what_a_library_teaches_is_in_the_version(void **state)
     struct data_tree tree;
     struct text result = {0};
     struct model model = {0};
-    struct error err = {0};
-    char *bytes;
-    size_t size;
 
     (void)state;
     job_make_tree(&tree);
@@ -357,8 +361,7 @@ static void what_a_library_teaches_is_in_the_version(void **state)
         "\"n_rows\":48,\"has_sheet\":false,\"figures\":[{\"measurements\":0,\"spearman\":");
     assert_contains(result.bytes, "{\"device\":\"Two\",\"n_rows\":48,\"has_sheet\":true,");
     assert_contains(result.bytes, "{\"measurements\":50,\"spearman\":null,\"r\":null,");
-    bytes = read_model(&result, &size);
-    assert_ok(model_decode(bytes, size, &space_nasbench201, &model, &err), &err);
+    decode_model(&result, &model);
     assert_non_null(model.prior);
     assert_int_equal(model.prior->n_devices, 2);
     assert_string_equal(model.info.library.devices[0], "Four");
@@ -366,7 +369,6 @@ static void what_a_library_teaches_is_in_the_version(void **state)
     assert_true(model.info.library.spearman[1] > 0.5);
     assert_string_equal(model.info.conditions.runtime, "TFLite");
     model_close(&model);
-    mem_free(bytes);
     text_close(&result);
 }
 
@@ -382,7 +384,8 @@ static void without_data_the_served_predictor_is_taken_over(void **state)
     job_make_tree(&tree);
     job_make_library();
     assert_int_equal(unlink(own_path(JOB_TREE "net.txt")), 0);
-    job_refused(&tree, json, "/search_space", "make data FROM=");
+    job_refused(&tree, "{\"kind\":\"train\",\"search_space\":\"nasbench201\",\"params\":{}}",
+                "/search_space", "make data FROM=");
     job_serve_model(&predictor_kind_cost, version);
     job_accepted(&tree, json);
     job_refused(&tree, OF(ONE LIBRARY), "/search_space", "make data FROM=");
@@ -390,6 +393,31 @@ static void without_data_the_served_predictor_is_taken_over(void **state)
     assert_contains(result.bytes, "was taken over");
     assert_contains(result.bytes, version);
     assert_contains(result.bytes, "\"held_out\":null");
+    text_close(&result);
+}
+
+static void without_data_and_predictor_the_library_teaches_both(void **state)
+{
+    static const char json[] =
+        "{\"kind\":\"train\",\"search_space\":\"nasbench201\",\"params\":{\"library\":true}}";
+    struct data_tree tree;
+    struct text result = {0};
+    struct model model = {0};
+
+    (void)state;
+    job_make_tree(&tree);
+    job_make_library();
+    assert_int_equal(unlink(own_path(JOB_TREE "net.txt")), 0);
+    job_accepted(&tree, json);
+    job_succeeds(&tree, json, &result);
+    assert_contains(result.bytes, "nothing to train on but the library");
+    decode_model(&result, &model);
+    assert_string_equal(model.info.source, TRAINING_OF_LIBRARY);
+    assert_int_equal(model.info.n_rows, 96);
+    assert_int_equal(model.info.n_devices, 2);
+    assert_true(model.info.r_held_out > 0.3);
+    assert_non_null(model.prior);
+    model_close(&model);
     text_close(&result);
 }
 
@@ -426,6 +454,7 @@ int main(void)
         directory_test(a_library_that_cannot_be_learned_from_is_refused_by_its_pointer),
         directory_test(what_a_library_teaches_is_in_the_version),
         directory_test(without_data_the_served_predictor_is_taken_over),
+        directory_test(without_data_and_predictor_the_library_teaches_both),
         directory_test(a_stopped_run_with_a_library_leaves_nothing),
     };
     return cmocka_run_group_tests(tests, init, NULL);

@@ -3,20 +3,13 @@
 #include "core/matrix.h"
 #include "proto/model_file.h"
 #include "proto/safetensors.h"
-#include "tests/support/check.h"
-
-/* A small fbnetv3 model (no table to make), its bytes, and the parts they consist of. */
-struct fixture {
-    struct model model;
-    char *bytes;
-    size_t size;
-};
+#include "tests/support/model_bytes.h"
 
 static char *const devices[] = {(char *)"Galaxy A9", (char *)"\xc3\xa9 (2)"};
 
 static int make_model(void **state)
 {
-    static struct fixture f;
+    static struct model_bytes f;
     int32_t genes[2 * 28];
     const double a[] = {1000, 1500};
 
@@ -43,18 +36,9 @@ static int make_model(void **state)
     return 0;
 }
 
-static int free_model(void **state)
-{
-    struct fixture *f = *state;
-
-    model_close(&f->model);
-    mem_free(f->bytes);
-    return check_blocks(state);
-}
-
 static void a_model_survives_its_file(void **state)
 {
-    struct fixture *f = *state;
+    struct model_bytes *f = *state;
     struct model read = {0};
     char version[MODEL_VERSION_BYTES];
     struct error err = {0};
@@ -77,7 +61,7 @@ static void a_model_survives_its_file(void **state)
 
 static void a_name_that_is_no_device_is_refused_on_reading(void **state)
 {
-    struct fixture *f = *state;
+    struct model_bytes *f = *state;
     char *bytes = NULL;
     size_t size = 0;
     struct model read = {0};
@@ -93,7 +77,7 @@ static void a_name_that_is_no_device_is_refused_on_reading(void **state)
 
 static void the_same_model_gives_the_same_bytes(void **state)
 {
-    struct fixture *f = *state;
+    struct model_bytes *f = *state;
     char *bytes = NULL;
     size_t size = 0;
 
@@ -105,7 +89,7 @@ static void the_same_model_gives_the_same_bytes(void **state)
 
 static void a_figure_that_was_not_computed_is_not_a_number_again(void **state)
 {
-    struct fixture *f = *state;
+    struct model_bytes *f = *state;
     char *bytes = NULL;
     size_t size = 0;
     struct model read = {0};
@@ -119,7 +103,7 @@ static void a_figure_that_was_not_computed_is_not_a_number_again(void **state)
 }
 
 /* The fixture's metadata with one key changed; a NULL value leaves it out. */
-static enum err decode_changed(const struct fixture *f, const char *key, const char *value,
+static enum err decode_changed(const struct model_bytes *f, const char *key, const char *value,
                                struct error *err)
 {
     struct safetensors st = {0};
@@ -173,7 +157,7 @@ static void metadata_that_cannot_be_is_refused_by_its_key(void **state)
         {"train_devices", "[\"a/b\"]",            "a device name must not hold"                     },
         {"train_devices", NULL,                   "train_devices must be a list"                    },
     };
-    struct fixture *f = *state;
+    struct model_bytes *f = *state;
     struct error err = {0};
 
     assert_ok(decode_changed(f, "source", "a.txt", &err), &err);
@@ -185,7 +169,7 @@ static void metadata_that_cannot_be_is_refused_by_its_key(void **state)
 
 static void a_model_of_another_space_is_refused(void **state)
 {
-    struct fixture *f = *state;
+    struct model_bytes *f = *state;
     struct model read = {0};
     struct error err = {0};
 
@@ -196,7 +180,7 @@ static void a_model_of_another_space_is_refused(void **state)
 
 static void any_flipped_byte_of_the_weights_is_refused(void **state)
 {
-    struct fixture *f = *state;
+    struct model_bytes *f = *state;
     size_t begin = 8 + (unsigned char)f->bytes[0] + 256 * (size_t)(unsigned char)f->bytes[1];
 
     for (size_t i = begin; i < f->size; i += IS_SANITIZED ? 37 : 1) {
@@ -211,7 +195,7 @@ static void any_flipped_byte_of_the_weights_is_refused(void **state)
 
 static void every_truncation_is_refused(void **state)
 {
-    struct fixture *f = *state;
+    struct model_bytes *f = *state;
 
     for (size_t size = 0; size < f->size; size += size < 2000 ? 7 : 501) {
         struct model read = {0};
@@ -221,7 +205,7 @@ static void every_truncation_is_refused(void **state)
 
 static enum err decode_once(void *context, struct error *err)
 {
-    struct fixture *f = context;
+    struct model_bytes *f = context;
     struct model read = {0};
     enum err rc = model_decode(f->bytes, f->size, &space_fbnetv3, &read, err);
 
@@ -231,7 +215,7 @@ static enum err decode_once(void *context, struct error *err)
 
 static enum err encode_once(void *context, struct error *err)
 {
-    struct fixture *f = context;
+    struct model_bytes *f = context;
     char *bytes = NULL;
     size_t size = 0;
     enum err rc = model_encode(&f->model, &bytes, &size, err);
@@ -267,7 +251,7 @@ static void the_shipped_models_load_and_are_small(void **state)
     }
 }
 
-#define model_test(name) cmocka_unit_test_setup_teardown(name, make_model, free_model)
+#define model_test(name) cmocka_unit_test_setup_teardown(name, make_model, model_bytes_free)
 
 int main(void)
 {

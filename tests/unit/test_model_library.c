@@ -5,19 +5,13 @@
 #include "proto/safetensors.h"
 #include "tests/support/check.h"
 #include "tests/support/library.h"
+#include "tests/support/model_bytes.h"
 
 enum { N_DEVICES = LIBRARY_N_DEVICES, N_ROWS = LIBRARY_N_ROWS };
 
-/* A small model of fbnetv3 with a prior, and its bytes. */
-struct fixture {
-    struct model model;
-    char *bytes;
-    size_t size;
-};
-
 static int make_model(void **state)
 {
-    static struct fixture f;
+    static struct model_bytes f;
     static struct small_library library;
     struct error err = {0};
 
@@ -50,18 +44,9 @@ static int make_model(void **state)
     return 0;
 }
 
-static int free_model(void **state)
-{
-    struct fixture *f = *state;
-
-    model_close(&f->model);
-    mem_free(f->bytes);
-    return check_blocks(state);
-}
-
 static void a_library_and_conditions_survive_the_file(void **state)
 {
-    const struct fixture *f = *state;
+    const struct model_bytes *f = *state;
     struct model read = {0};
     struct error err = {0};
 
@@ -86,7 +71,7 @@ static void a_library_and_conditions_survive_the_file(void **state)
 
 static void what_was_learned_from_a_library_is_part_of_the_version(void **state)
 {
-    const struct fixture *f = *state;
+    const struct model_bytes *f = *state;
     char version[MODEL_VERSION_BYTES];
 
     model_version(f->model.predictor, version);
@@ -95,7 +80,7 @@ static void what_was_learned_from_a_library_is_part_of_the_version(void **state)
 
 static void conditions_are_the_models_own_where_it_has_them(void **state)
 {
-    const struct fixture *f = *state;
+    const struct model_bytes *f = *state;
     const struct model_info plain = {.source = "latency"};
     struct conditions_view view = model_conditions_of(&space_fbnetv3, &f->model.info);
 
@@ -109,7 +94,7 @@ static void conditions_are_the_models_own_where_it_has_them(void **state)
 
 static void a_copy_of_the_papers_is_its_own(void **state)
 {
-    const struct fixture *f = *state;
+    const struct model_bytes *f = *state;
     struct model_info copy = {0};
     struct error err = {0};
 
@@ -122,7 +107,7 @@ static void a_copy_of_the_papers_is_its_own(void **state)
 
 static void every_truncation_is_refused(void **state)
 {
-    const struct fixture *f = *state;
+    const struct model_bytes *f = *state;
 
     for (size_t size = 0; size < f->size; size += size < 4096 || f->size - size < 512 ? 1 : 13) {
         struct model read = {0};
@@ -137,7 +122,7 @@ static void every_truncation_is_refused(void **state)
 
 /* Decodes the fixture with one key of its metadata changed (a NULL value leaves it out), and without
  * the tensor of that name. */
-static enum err decode_changed(const struct fixture *f, const char *key, const char *value,
+static enum err decode_changed(const struct model_bytes *f, const char *key, const char *value,
                                const char *tensor, struct error *err)
 {
     struct safetensors st = {0};
@@ -194,7 +179,7 @@ static void papers_and_tensors_that_disagree_are_refused(void **state)
         {"",                 NULL,         "library_level",     "library_level"                },
         {"",                 NULL,         "library_hardware",  "library_hardware"             },
     };
-    const struct fixture *f = *state;
+    const struct model_bytes *f = *state;
     struct error err = {0};
 
     assert_ok(decode_changed(f, "", NULL, "", &err), &err);
@@ -207,7 +192,7 @@ static void papers_and_tensors_that_disagree_are_refused(void **state)
 /* What OOM must not spoil: reading the file and readying the model, and writing it again. */
 static enum err go_round(void *context, struct error *err)
 {
-    const struct fixture *f = context;
+    const struct model_bytes *f = context;
     struct model read = {0};
     char *bytes = NULL;
     size_t size = 0;
@@ -222,7 +207,7 @@ static enum err go_round(void *context, struct error *err)
 
 static void running_out_of_memory_is_told_and_leaks_nothing(void **state)
 {
-    struct fixture *f = *state;
+    struct model_bytes *f = *state;
 
     fail_each_allocation(go_round, f);
 }
@@ -231,17 +216,18 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_library_and_conditions_survive_the_file, make_model,
-                                        free_model),
+                                        model_bytes_free),
         cmocka_unit_test_setup_teardown(what_was_learned_from_a_library_is_part_of_the_version,
-                                        make_model, free_model),
+                                        make_model, model_bytes_free),
         cmocka_unit_test_setup_teardown(conditions_are_the_models_own_where_it_has_them, make_model,
-                                        free_model),
-        cmocka_unit_test_setup_teardown(a_copy_of_the_papers_is_its_own, make_model, free_model),
-        cmocka_unit_test_setup_teardown(every_truncation_is_refused, make_model, free_model),
+                                        model_bytes_free),
+        cmocka_unit_test_setup_teardown(a_copy_of_the_papers_is_its_own, make_model,
+                                        model_bytes_free),
+        cmocka_unit_test_setup_teardown(every_truncation_is_refused, make_model, model_bytes_free),
         cmocka_unit_test_setup_teardown(running_out_of_memory_is_told_and_leaks_nothing, make_model,
-                                        free_model),
+                                        model_bytes_free),
         cmocka_unit_test_setup_teardown(papers_and_tensors_that_disagree_are_refused, make_model,
-                                        free_model),
+                                        model_bytes_free),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

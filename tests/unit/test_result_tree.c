@@ -1,4 +1,8 @@
 /* server/result_tree.h: a file is whole or absent. */
+#define _GNU_SOURCE /* unshare(); NOLINT(bugprone-reserved-identifier) */
+#include <sched.h>
+#include <sys/wait.h>
+
 #include "server/result_tree.h"
 #include "tests/support/check.h"
 
@@ -167,6 +171,110 @@ static void a_file_is_removed_once(void **state)
     assert_error(result_remove(own_path("a"), &err), ERR_IO, &err, "cannot remove");
 }
 
+/* Another process, that stages a file and ends without result_close(), as one that is killed does. */
+struct elsewhere {
+    pid_t pid; /* 0: there can be none */
+    int life;  /* it lives until this is closed */
+};
+
+/* `is_namespaced`: in a pid namespace of its own, as in another container, where its number means
+ * nothing to us. */
+static struct elsewhere stage_elsewhere(bool is_namespaced)
+{
+    int ready[2];
+    int life[2];
+    char token = 0;
+    pid_t pid;
+
+    assert_int_equal(pipe(ready), 0);
+    assert_int_equal(pipe(life), 0);
+    pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        struct result_batch batch = {0};
+        pid_t inner = 0;
+        (void)close(life[1]);
+        if (is_namespaced) {
+            inner = unshare(CLONE_NEWPID) == 0 ? fork() : -1;
+        }
+        if (inner == 0) {
+            token = stage(&batch, "far.txt", "x", NULL) == ERR_OK ? 'y' : 'n';
+            _exit(write(ready[1], &token, 1) == 1 && read(life[0], &token, 1) == 0 ? 0 : 1);
+        }
+        (void)close(ready[1]);
+        _exit(inner > 0 && waitpid(inner, NULL, 0) == inner ? 0 : 1);
+    }
+    (void)close(ready[1]);
+    (void)close(life[0]);
+    if (read(ready[0], &token, 1) != 1) {
+        assert_int_equal(waitpid(pid, NULL, 0), pid);
+        pid = 0;
+    }
+    (void)close(ready[0]);
+    assert_true(pid == 0 || token == 'y');
+    return (struct elsewhere){pid, life[1]};
+}
+
+static void end_elsewhere(const struct elsewhere *other)
+{
+    (void)close(other->life);
+    if (other->pid > 0) {
+        assert_int_equal(waitpid(other->pid, NULL, 0), other->pid);
+    }
+}
+
+static void only_what_nobody_stages_any_more_is_swept(void **state)
+{
+    struct result_batch batch = {0};
+    struct error err = {0};
+    struct elsewhere other;
+    struct elsewhere gone;
+    (void)state;
+    assert_ok(stage(&batch, "near.txt", "near", &err), &err);
+    gone = stage_elsewhere(false);
+    end_elsewhere(&gone);
+    other = stage_elsewhere(false); /* which sweeps the directory, too */
+    assert_int_equal(count_files(check_directory), 2);
+    result_sweep(check_directory);
+    assert_int_equal(count_files(check_directory), 2);
+    end_elsewhere(&other);
+    result_sweep(check_directory);
+    assert_int_equal(count_files(check_directory), 1);
+    assert_ok(result_commit(&batch, &err), &err);
+    result_close(&batch);
+    assert_true(file_holds(own_path("near.txt"), "near"));
+}
+
+static void what_a_process_of_another_pid_namespace_stages_is_left_alone(void **state)
+{
+    struct elsewhere other = stage_elsewhere(true);
+    (void)state;
+    if (other.pid == 0) {
+        end_elsewhere(&other);
+        print_message("skipped: this takes the right to make namespaces\n");
+        skip();
+    }
+    result_sweep(check_directory);
+    assert_int_equal(count_files(check_directory), 1);
+    end_elsewhere(&other);
+    assert_int_equal(count_files(check_directory), 1);
+    result_sweep(check_directory);
+    assert_int_equal(count_files(check_directory), 0);
+}
+
+/* A file of an older version goes by the number of a process that may well live. */
+static void what_another_version_left_is_swept(void **state)
+{
+    char name[64];
+    (void)state;
+    (void)snprintf(name, sizeof name, ".model.safetensors.%d.7.tmp", (int)getpid());
+    (void)write_text(name, "x");
+    (void)write_text("kept.tmp", "x");
+    (void)write_text(".kept", "x");
+    result_sweep(check_directory);
+    assert_int_equal(count_files(check_directory), 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -179,6 +287,9 @@ int main(void)
         directory_test(a_place_that_is_taken_by_a_directory_is_refused),
         directory_test(a_place_that_a_directory_takes_meanwhile_fails_the_commit),
         directory_test(a_file_is_removed_once),
+        directory_test(only_what_nobody_stages_any_more_is_swept),
+        directory_test(what_a_process_of_another_pid_namespace_stages_is_left_alone),
+        directory_test(what_another_version_left_is_swept),
         directory_test(running_out_of_memory_is_told_and_leaves_neither_block_nor_file),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -7,6 +7,7 @@
 #include "core/search_pareto.h"
 #include "server/run_nas.h"
 #include "tests/support/cells.h"
+#include "tests/support/library.h"
 
 enum { N_GENES = 6 };
 
@@ -786,41 +787,89 @@ static void a_report_is_json_with_all_members_whatever_was_found(void **state)
     end(f);
 }
 
-/* A table of one row, and a search too small to meet it: nothing can be told of any network. */
-static void where_no_accuracy_was_known_there_is_no_fastest(void **state)
+/* A report of a search that can tell nothing of any network. */
+static void what_is_not_known_is_null(void **state)
 {
-    struct fixture *f;
+    struct fixture *f = begin(&space_nasbench201, own_path("none"));
     struct search_report report;
     json_t *json;
 
     (void)state;
-    (void)write_text("nasbench201/NAS/net.txt", "4 4 4 2 4 4\n");
-    (void)write_text("nasbench201/NAS/acc.txt", "73\n");
-    (void)write_text("nasbench201/net.txt", "4 4 4 2 4 4\n");
+    (void)only_target(f, A10S, 1e6);
+    report = search(f);
+    report.is_feasible = report.has_fastest = false;
+    report.lowest_latency_ms = INFINITY;
+    json = put_and_parse(&report, true);
+    assert_true(json_is_null(member(json, "fastest")));
+    assert_true(json_is_null(member(json, "lowest_latency_ms")));
+    assert_true(json_is_null(member(json_array_get(member(json, "targets"), 0), "latency_ms")));
+    assert_true(json_is_null(member(json_array_get(member(json, "targets"), 0), "interval_ms")));
+    json_decref(json);
+    search_report_close(&report);
+    end(f);
+}
+
+/* ---- accuracies of a table alone --------------------------------------------------------------- */
+
+enum { N_TABLE = 12 };
+
+/* Rows that hardly any other search would meet, the first the most accurate. */
+static struct fixture *begin_table(void)
+{
+    struct fixture *f;
+    char net[16 * N_TABLE] = "";
+    char acc[16 * N_TABLE] = "";
+
+    for (size_t i = 0; i < N_TABLE; i++) {
+        (void)snprintf(net + strlen(net), 16, "%zu %zu 4 2 4 4\n", 1 + i % 5, 1 + i / 5);
+        (void)snprintf(acc + strlen(acc), 16, "%zu.5\n", 80 - 3 * i);
+    }
+    (void)write_text("nasbench201/NAS/net.txt", net);
+    (void)write_text("nasbench201/NAS/acc.txt", acc);
+    (void)write_text("nasbench201/net.txt", net);
     f = begin(&space_nasbench201, check_directory);
     assert_true(f->known->source.is_table);
-    (void)only_target(f, A10S, 1e6);
-    f->params.method = SEARCH_GENETIC;
-    f->params.population_size = f->params.generations = 2;
-    for (int objective = SEARCH_ACCURACY; objective <= SEARCH_PARETO; objective++) {
-        f->params.objective = (enum search_objective)objective;
+    return f;
+}
+
+static bool is_row(const struct fixture *f, const int32_t *genes)
+{
+    const struct dataset *rows = &f->known->all.architectures;
+
+    return space_is_among(f->space, rows->genes, rows->n_rows, genes);
+}
+
+/* However small the search, and whatever cannot be had within the limit. */
+static void a_table_is_bred_among_its_rows(void **state)
+{
+    struct fixture *f = begin_table();
+    struct search_report looked_at_all;
+
+    (void)state;
+    for (int i = 0; i < 4; i++) {
+        struct search_report report;
+        (void)only_target(f, A10S, i % 2 == 0 ? 1e6 : 2500);
+        f->params.objective = i < 2 ? SEARCH_ACCURACY : SEARCH_PARETO;
+        f->params.method = SEARCH_EXHAUSTIVE;
+        looked_at_all = search(f);
+        f->params.method = SEARCH_GENETIC;
+        f->params.population_size = 4;
+        f->params.generations = 10; /* more evaluations than there are rows */
         report = search(f);
-        assert_false(report.is_feasible);
-        json = put_and_parse(&report, true);
-        assert_true(json_is_null(member(json, "fastest")));
-        assert_true(json_is_null(member(json, "lowest_latency_ms")));
-        assert_true(json_is_null(member(json_array_get(member(json, "targets"), 0), "latency_ms")));
-        assert_true(
-            json_is_null(member(json_array_get(member(json, "targets"), 0), "interval_ms")));
-        json_decref(json);
+        assert_int_equal(report.n_evaluated, N_TABLE);
+        assert_int_equal(report.is_feasible, looked_at_all.is_feasible);
+        assert_near(report.found.accuracy, looked_at_all.found.accuracy, 0);
+        assert_memory_equal(report.found.genes, looked_at_all.found.genes, N_GENES * 4);
+        assert_int_equal(report.n_front, looked_at_all.n_front);
         search_report_close(&report);
+        f->params.generations = 1; /* fewer: still rows of the table */
+        report = search(f);
+        assert_int_equal(report.n_evaluated, 4);
+        assert_true(report.has_fastest);
+        assert_true(is_row(f, report.is_feasible ? report.found.genes : report.fastest.genes));
+        search_report_close(&report);
+        search_report_close(&looked_at_all);
     }
-    f->params.method = SEARCH_EXHAUSTIVE; /* which finds it */
-    f->params.objective = SEARCH_ACCURACY;
-    report = search(f);
-    assert_true(report.is_feasible);
-    assert_near(report.found.accuracy, 73, 0);
-    search_report_close(&report);
     end(f);
 }
 
@@ -853,6 +902,52 @@ static void memory_that_is_out_is_told(void **state)
     end(f);
 }
 
+/* With measurements of one target and a library that speaks of the other. */
+static enum err run_calibrated_once(void *context, struct error *err)
+{
+    struct fixture *f = context;
+    struct nas_subject subject = subject_of(f);
+    struct nas_calibration calibration = {0};
+    struct search_report report = {0};
+    enum err rc =
+        fitted_create(&f->model, &f->sheets[0].hardware, f->params.measured_genes,
+                      f->params.measured_ms, f->params.n_measured, &calibration.of[0], err);
+
+    subject.calibration = &calibration;
+    rc = rc != ERR_OK ? rc : run_nas(&subject, NULL, &report, err);
+    if (rc == ERR_OK) {
+        assert_int_equal(report.n_measurements[0], f->params.n_measured);
+        assert_int_equal(report.n_measurements[1], 0);
+    }
+    search_report_close(&report);
+    nas_calibration_close(&calibration);
+    return rc;
+}
+
+static void memory_that_is_out_of_a_calibrated_search_is_told(void **state)
+{
+    static struct small_library library;
+    struct fixture *f = begin_table();
+    struct error err = {0};
+
+    (void)state;
+    library_make(f->space, &library);
+    assert_ok(calibration_prior_fit(f->space, library.devices, LIBRARY_N_DEVICES, NULL,
+                                    &f->model.prior, &err),
+              &err);
+    (void)only_target(f, A10S, 3000);
+    add_target(f, "Other", MATE_20, 1000);
+    f->params.measured_genes = library.genes;
+    f->params.measured_ms = library.latency_ms[0];
+    f->params.n_measured = 10;
+    f->params.population_size = f->params.generations = 3;
+    for (int method = SEARCH_EXHAUSTIVE; method <= SEARCH_GENETIC; method++) {
+        f->params.method = (enum search_method)method;
+        fail_each_allocation(run_calibrated_once, f);
+    }
+    end(f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -869,8 +964,10 @@ int main(void)
         directory_test(a_space_of_many_is_searched_within_its_limits),
         directory_test(progress_never_falls_and_ends_the_search_at_any_report),
         directory_test(a_report_is_json_with_all_members_whatever_was_found),
-        directory_test(where_no_accuracy_was_known_there_is_no_fastest),
+        directory_test(what_is_not_known_is_null),
+        directory_test(a_table_is_bred_among_its_rows),
         directory_test(memory_that_is_out_is_told),
+        directory_test(memory_that_is_out_of_a_calibrated_search_is_told),
     };
 
     return matrix_init(NULL) == ERR_OK ? cmocka_run_group_tests(tests, NULL, NULL) : 1;

@@ -599,6 +599,91 @@ static void a_search_that_begins_with_nothing_given_is_the_plain_one(void **stat
     genetic_result_close(&result);
 }
 
+/* ---- some architectures alone ---------------------------------------------------------------- */
+
+enum { N_AMONG = 3000, N_DOUBLE = 7 };
+
+static int32_t among[(N_AMONG + N_DOUBLE) * 28];
+
+/* Random networks, the first of which stand there again. */
+static void make_among(uint64_t seed)
+{
+    struct rng rng;
+
+    rng_init(&rng, seed);
+    for (size_t i = 0; i < N_AMONG * 28; i++) {
+        const struct gene *gene = &space_fbnetv3.genes[i % 28];
+        among[i] = gene_value(gene, (int32_t)rng_below(&rng, (size_t)gene->n_values));
+    }
+    memcpy(among + N_AMONG * 28, among, N_DOUBLE * 28 * sizeof *among);
+}
+
+/* How many looks at architectures, each a row and none twice, it takes a search to find the best. */
+static size_t rows_until_best(uint64_t seed)
+{
+    struct genetic_options options = reference_options;
+    struct genetic_result result;
+    size_t n_looks;
+
+    options.seed = seed;
+    options.among = among;
+    options.n_among = N_AMONG + N_DOUBLE;
+    watch_begin(&space_fbnetv3, closeness, mega_macs, 1e5);
+    result = found(&options);
+    n_looks = result.n_evaluated;
+    assert_int_equal(n_looks, N_AMONG); /* of 10,000 that were allowed */
+    assert_true(space_is_among(&space_fbnetv3, among, N_AMONG, result.genes));
+    for (size_t i = 0; i < result.n_generations; i++) {
+        if (result.history[i].accuracy == result.accuracy) {
+            n_looks = (i + 1) * options.population_size;
+            break;
+        }
+    }
+    genetic_result_close(&result);
+    return n_looks;
+}
+
+/* Where chance would take half of them in the mean. */
+static void of_some_architectures_the_best_is_found_early(void **state)
+{
+    enum { N_TRIALS = IS_SANITIZED ? 2 : 10 };
+    double mean = 0.0;
+
+    (void)state;
+    for (uint64_t seed = 0; seed < N_TRIALS; seed++) {
+        set_optimum(seed);
+        make_among(seed);
+        mean += (double)rows_until_best(seed) / N_TRIALS;
+    }
+    print_message("the best of %d found after %.0f in the mean\n", N_AMONG, mean);
+    assert_at_most(mean, 0.2 * N_AMONG);
+}
+
+static void nothing_else_is_looked_at(void **state)
+{
+    struct genetic_options options = plain;
+    struct genetic_result result;
+
+    (void)state;
+    make_cells(60);
+    options.population_size = 7;
+    options.n_elite = 1;
+    options.n_generations = 3;
+    options.seeds = cells + 3 * 6; /* of which the second may not be looked at */
+    options.n_seeds = 2;
+    options.among = cells;
+    options.n_among = 4;
+    watch_begin(&space_nasbench201, accuracy_of_cell, cost_of_cell, 90);
+    result = found(&options);
+    assert_int_equal(result.n_evaluated, 4);
+    assert_int_equal(result.n_generations, 1);
+    for (size_t rank = 0; rank < N_CELLS; rank++) {
+        assert_int_equal(watch.is_seen[rank], rank < 4);
+    }
+    assert_int_equal(watch.first[0], 3);
+    genetic_result_close(&result);
+}
+
 /* ---- spaces of another size ------------------------------------------------------------------ */
 
 /* Three genes of which one has nothing to choose, six architectures. */
@@ -688,24 +773,22 @@ static enum err search_once(void *context, struct error *err)
     struct genetic_result result = {0};
     enum err rc;
 
-    (void)context;
     watch_begin(&space_nasbench201, accuracy_of_cell, cost_of_cell, 90);
-    rc = search(&plain, &result, err);
+    rc = search(context, &result, err);
     genetic_result_close(&result);
     return rc;
 }
 
 static void memory_that_is_out_is_told(void **state)
 {
+    struct genetic_options options = plain;
+
     (void)state;
     make_cells(60);
-    fail_each_allocation(search_once, NULL);
-}
-
-static int start(void **state)
-{
-    (void)state;
-    return matrix_init(NULL) == ERR_OK ? 0 : -1;
+    fail_each_allocation(search_once, &options);
+    options.among = cells;
+    options.n_among = 100;
+    fail_each_allocation(search_once, &options);
 }
 
 int main(void)
@@ -731,9 +814,11 @@ int main(void)
         counted_test(a_search_that_begins_with_nothing_given_is_the_plain_one),
         counted_test(a_space_smaller_than_the_population_is_evaluated_whole),
         counted_test(options_out_of_range_are_named),
+        counted_test(of_some_architectures_the_best_is_found_early),
+        counted_test(nothing_else_is_looked_at),
         counted_test(the_feasible_go_first_and_the_infeasible_by_their_cost),
         counted_test(memory_that_is_out_is_told),
     };
 
-    return cmocka_run_group_tests(tests, start, NULL);
+    return matrix_init(NULL) == ERR_OK ? cmocka_run_group_tests(tests, NULL, NULL) : 1;
 }

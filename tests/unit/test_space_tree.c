@@ -180,6 +180,41 @@ static void what_was_declared_stays_while_its_file_is_malformed(void **state)
     close_tree(tree);
 }
 
+/* Looks with the 1st, 2nd, ... allocation failing, until the file is read; what was there stays. */
+static void read_without_memory(struct space_tree *tree, const char *name)
+{
+    const struct space *before = space_find(name);
+    const long blocks = mem_live_blocks();
+    long n = 1;
+
+    for (; n < 1000; n++) {
+        mem_fail_after(n, 0);
+        refresh(tree);
+        mem_fail_after(0, 0);
+        if (space_find(name) != before) {
+            break;
+        }
+        assert_int_equal(mem_live_blocks(), blocks);
+        assert_contains(space_tree_find(tree, name)->error, "memory");
+    }
+    assert_in_range(n, 3, 999); /* it failed at least twice */
+    assert_string_equal(space_tree_find(tree, name)->error, "");
+}
+
+static void a_file_that_there_was_no_memory_for_is_read_by_a_later_look(void **state)
+{
+    struct space_tree *tree = open_tree();
+    (void)state;
+    write_space("one", two);
+    read_without_memory(tree, "one");
+    assert_string_equal(told, "+one ");
+    told[0] = '\0';
+    write_space("one", three);
+    read_without_memory(tree, "one");
+    assert_string_equal(told, "~one ");
+    close_tree(tree);
+}
+
 static void what_is_put_is_a_file_that_declares_it(void **state)
 {
     struct space_declaration *d = calloc(1, sizeof *d);
@@ -243,6 +278,7 @@ int main(void)
         tree_test(files_come_change_and_go),
         tree_test(a_malformed_file_harms_no_other),
         tree_test(what_was_declared_stays_while_its_file_is_malformed),
+        tree_test(a_file_that_there_was_no_memory_for_is_read_by_a_later_look),
         tree_test(what_is_put_is_a_file_that_declares_it),
         tree_test(what_cannot_be_written_is_not_declared),
     };

@@ -190,7 +190,7 @@ static void what_is_measured_is_taken_into_account_and_not_suggested_again(void 
         request.measured = &measured;
         assert_ok(calibration_suggest_next(&request, 10, NULL, next, &err), &err);
         assert_int_equal(count_common(next, twenty, 10), 0);
-        assert_at_least(count_common(next, twenty + 10, 10), 5);
+        assert_at_least(count_common(next, twenty + 10, 10), 3); /* by chance: a third of one */
         measured = measure(*s, twenty, 10, 7);
         assert_ok(calibration_suggest_next(&request, 10, NULL, after_repeats, &err), &err);
         assert_memory_equal(after_repeats, next, sizeof next);
