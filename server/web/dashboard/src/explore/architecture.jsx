@@ -6,12 +6,22 @@ import { curlOf, msText, percentText, sentencesOf, shortText, wholeText } from "
 
 const PAUSE_MS = 60; // a pointer that passes by asks for nothing
 const MOST_KEPT = 2000;
-const kept = new Map(); // by address: what the service told of an architecture's costs, which never changes
+const keptOf = new WeakMap(); // by space as it was told: {address: costs}, which never change
+
+function keptCosts(space) {
+  let kept = keptOf.get(space);
+  if (!kept || kept.size >= MOST_KEPT) {
+    kept = new Map();
+    keptOf.set(space, kept);
+  }
+  return kept;
+}
 
 /** {costs} or {error} of an address; the last ones until they are there. */
-function useCosts(address) {
+function useCosts(of, address) {
   const [told, setTold] = useState({});
   useEffect(() => {
+    const kept = keptCosts(of);
     const known = kept.get(address);
     if (known) {
       setTold({ address, costs: known });
@@ -21,9 +31,6 @@ function useCosts(address) {
     const timer = setTimeout(async () => {
       try {
         const costs = await getJson(address, { signal: abort.signal });
-        if (kept.size >= MOST_KEPT) {
-          kept.clear();
-        }
         kept.set(address, costs);
         setTold({ address, costs });
       } catch (error) {
@@ -36,7 +43,7 @@ function useCosts(address) {
       clearTimeout(timer);
       abort.abort();
     };
-  }, [address]);
+  }, [of, address]);
   return told;
 }
 
@@ -121,7 +128,7 @@ export function Architecture() {
   const { cloud, index, why } = shown.value;
   const text = architectures.value.texts[index];
   const address = path`/v1/spaces/${space.value.name}/architectures/${text}`;
-  const { address: toldOf, costs, error } = useCosts(address);
+  const { address: toldOf, costs, error } = useCosts(space.value, address);
   return (
     <section class="panel architecture" aria-labelledby="architecture-title">
       <h2 id="architecture-title">{WHY[why]}</h2>
