@@ -172,6 +172,21 @@ void accuracy_cache_release(struct accuracy_cache *cache, struct accuracy_known 
     }
 }
 
+enum err accuracy_known_predict(const struct accuracy_known *known, const int32_t *genes, size_t n,
+                                double *accuracy, struct error *err)
+{
+    const struct space *space = known->space;
+
+    /* a table lists its own rows; a predictor every architecture, by number */
+    if (known->source.is_table || !known->has_all) {
+        return accuracy_source_predict(&known->source, genes, n, accuracy, err);
+    }
+    for (size_t i = 0; i < n; i++) {
+        accuracy[i] = known->all.accuracy[space_rank(space, genes + i * space->n_genes)];
+    }
+    return ERR_OK;
+}
+
 enum err accuracy_cache_check(struct accuracy_cache *cache, const struct data_tree *tree,
                               const struct space *space, bool *can_list, struct error *err)
 {

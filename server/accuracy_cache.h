@@ -43,6 +43,10 @@ enum err accuracy_cache_acquire(struct accuracy_cache *cache, const struct data_
 /* Accepts NULL for `known`. */
 void accuracy_cache_release(struct accuracy_cache *cache, struct accuracy_known *known);
 
+/* As accuracy_source_predict(), but looked up where all were listed. */
+enum err accuracy_known_predict(const struct accuracy_known *known, const int32_t *genes, size_t n,
+                                double *accuracy, struct error *err);
+
 /* Whether accuracy_cache_acquire() would succeed: at once where it is known, else by
  * accuracy_source_check(). `can_list` receives what has_all will be. */
 enum err accuracy_cache_check(struct accuracy_cache *cache, const struct data_tree *tree,

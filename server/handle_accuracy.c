@@ -5,7 +5,7 @@
 #include "server/data_request.h"
 #include "server/respond.h"
 
-static enum err predict(const struct accuracy_source *source, const struct accuracy_request *wanted,
+static enum err predict(const struct accuracy_known *known, const struct accuracy_request *wanted,
                         struct text *out, struct error *err)
 {
     double *accuracy = mem_calloc(wanted->n, sizeof *accuracy);
@@ -15,9 +15,9 @@ static enum err predict(const struct accuracy_source *source, const struct accur
     if (accuracy == NULL) {
         return error_set(err, ERR_NOMEM, "no memory for %zu accuracies", wanted->n);
     }
-    rc = accuracy_source_predict(source, wanted->genes, wanted->n, accuracy, err);
+    rc = accuracy_known_predict(known, wanted->genes, wanted->n, accuracy, err);
     if (rc == ERR_OK) {
-        accuracy_source_put_json(source, &told);
+        accuracy_source_put_json(&known->source, &told);
         rc = told.has_failed
                  ? error_set(err, ERR_NOMEM, "no memory to tell where accuracies are from")
                  : ERR_OK;
@@ -42,7 +42,7 @@ static void answer(struct app *app, const struct request *request,
         data_respond_error(app, request, reply, &err);
         return;
     }
-    rc = predict(&known->source, wanted, &text, &err);
+    rc = predict(known, wanted, &text, &err);
     accuracy_cache_release(&app->accuracies, known);
     if (rc == ERR_OK) {
         respond_json(reply, 200, &text);

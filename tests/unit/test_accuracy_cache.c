@@ -1,6 +1,8 @@
 /* server/accuracy_cache.h: what is kept holds for as long as its files look as they did, and stays
  * valid in the hands of whoever has it. */
 #include "core/matrix.h"
+#include "core/rng.h"
+#include "core/space_standard.h"
 #include "server/accuracy_cache.h"
 #include "server/accuracy_data.h"
 #include "tests/support/check.h"
@@ -389,6 +391,51 @@ static void memory_that_is_out_is_told_and_nothing_is_kept(void **state)
     accuracy_cache_close(&f->cache);
 }
 
+/* ---- what is looked up ----------------------------------------------------------------------- */
+
+/* With what ships, and no data: nasbench201 is listed, fbnetv3 is not. */
+static void what_is_looked_up_is_what_is_predicted(void **state)
+{
+    struct data_tree tree;
+    struct error err = {0};
+
+    (void)state;
+    assert_ok(data_tree_init(&tree, ".", check_directory, &err), &err);
+    for (const struct space *const *s = spaces; *s != NULL; s++) {
+        struct accuracy_known *known = NULL;
+        int32_t genes[5 * SPACE_MAX_GENES];
+        double looked_up[5];
+        double predicted[5];
+        struct rng rng;
+        rng_init(&rng, 3);
+        for (size_t i = 0; i < 5; i++) {
+            space_draw(*s, &rng, genes + i * (*s)->n_genes);
+        }
+        assert_ok(accuracy_cache_acquire(NULL, &tree, *s, &known, &err), &err);
+        assert_int_equal(known->has_all, *s == &space_nasbench201);
+        assert_ok(accuracy_known_predict(known, genes, 5, looked_up, &err), &err);
+        assert_ok(accuracy_source_predict(&known->source, genes, 5, predicted, &err), &err);
+        assert_memory_equal(looked_up, predicted, sizeof predicted);
+        accuracy_cache_release(NULL, known);
+    }
+}
+
+static void what_a_table_lacks_is_not_looked_up_elsewhere(void **state)
+{
+    static const int32_t genes[] = {1, 1, 1, 1, 1, 1, 4, 4, 4, 2, 4, 4, 2, 1, 1, 1, 1, 1};
+    struct fixture *f = begin();
+    struct accuracy_known *known = acquire(f, &space_nasbench201);
+    double told[3];
+
+    (void)state;
+    assert_int_equal(accuracy_known_predict(known, genes, 3, told, NULL), ERR_OK);
+    assert_near(told[0], 1, 0);
+    assert_near(told[1], 73, 0);
+    assert_true(isnan(told[2]));
+    accuracy_cache_release(&f->cache, known);
+    accuracy_cache_close(&f->cache);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -399,6 +446,8 @@ int main(void)
         directory_test(without_a_cache_each_has_its_own),
         directory_test(many_threads_may_ask_while_files_change),
         directory_test(memory_that_is_out_is_told_and_nothing_is_kept),
+        directory_test(what_is_looked_up_is_what_is_predicted),
+        directory_test(what_a_table_lacks_is_not_looked_up_elsewhere),
     };
 
     return matrix_init(NULL) == ERR_OK ? cmocka_run_group_tests(tests, NULL, NULL) : 1;

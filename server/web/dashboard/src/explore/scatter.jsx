@@ -29,6 +29,7 @@ function layoutOf(u) {
     x: (value) => ((value - x.min) / (x.max - x.min)) * (width / devicePixelRatio),
     y: (value) => ((y.max - value) / (y.max - y.min)) * (height / devicePixelRatio),
     xValue: (px) => x.min + (px / (width / devicePixelRatio)) * (x.max - x.min),
+    least: y.min,
     key: [left, top, width, height, x.min, x.max, y.min, y.max].join(),
   };
 }
@@ -107,7 +108,7 @@ function LimitLine({ layout, limit, range }) {
 function Mark({ layout, cloud, index, kind }) {
   const { latency } = clouds.value[cloud] ?? {};
   const value = accuracies.value?.values[index];
-  if (!latency || Number.isNaN(value)) {
+  if (!latency || !(value >= layout.least)) {
     return null;
   }
   const place = { left: `${layout.x(latency[index])}px`, top: `${layout.y(value)}px` };
@@ -152,9 +153,10 @@ function Over({ layout, drawn }) {
 
 function summaryOf(drawn, values) {
   const [least, greatest] = extentOf([values]) ?? [0, 0];
-  const each = drawn.map(({ latency, front, series }) => {
+  const each = drawn.map(({ latency, series }) => {
     const [fastest, slowest] = extentOf([latency]);
-    return `on ${labelOf(clouds.value[series].slot)} from ${msText(fastest)} to ${msText(slowest)}, ${front.length} on the front`;
+    const { slot, front } = clouds.value[series];
+    return `on ${labelOf(slot)} from ${msText(fastest)} to ${msText(slowest)}, ${front.length} on the front`;
   });
   return `${values.length.toLocaleString("en-US")} networks with accuracies of ${percentText(least)} to ${percentText(greatest)}; ${each.join("; ")}.`;
 }
