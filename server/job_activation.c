@@ -93,6 +93,23 @@ size_t job_activation_list(const char *root, const struct space *space,
     return n;
 }
 
+void job_activation_drop_all(const char *root, const struct space *space, const char *id)
+{
+    const struct dirent *entry;
+    char path[PATH_BYTES];
+    DIR *dir = directory_of(root, space, path, NULL) == ERR_OK ? opendir(path) : NULL;
+
+    while (dir != NULL && (entry = readdir(dir)) != NULL) {
+        struct job_activation found;
+        if (read_name(entry->d_name, &found) && strcmp(found.id, id) == 0) {
+            job_activation_drop(root, space, id, found.attempt);
+        }
+    }
+    if (dir != NULL) {
+        (void)closedir(dir);
+    }
+}
+
 /* Whether the served file was written after the asking. */
 static bool is_superseded(const char *root, const struct space *space, const char *asking)
 {

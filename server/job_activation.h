@@ -33,6 +33,9 @@ enum err job_activation_ask(const char *root, const struct space *space, const c
 /* It is not wanted any more, or there never was one. */
 void job_activation_drop(const char *root, const struct space *space, const char *id, int attempt);
 
+/* None of any attempt of the job is wanted any more: what it made is gone. */
+void job_activation_drop_all(const char *root, const struct space *space, const char *id);
+
 /* Those of a space that are there, at most `max`; returns how many. */
 size_t job_activation_list(const char *root, const struct space *space,
                            struct job_activation *items, size_t max);

@@ -11,6 +11,7 @@
 #include "core/mem.h"
 #include "server/app.h"
 #include "server/clock.h"
+#include "server/job_activation.h"
 #include "server/job_board.h"
 #include "server/job_kinds.h"
 #include "server/job_sweep.h"
@@ -171,8 +172,12 @@ static enum err clear_away(struct jobs *jobs, const char *id, const char *space_
     struct remove_write w = {.write = {.run = run_forget}, .id = id};
     const struct space gone = {.name = space_name}; /* a name is all that its files need */
     const struct space *space = space_find(space_name);
-    enum err rc = job_files_remove(jobs->app->tree.root, space != NULL ? space : &gone, id, err);
+    const struct space *named = space != NULL ? space : &gone;
+    const char *root = jobs->app->tree.root;
+    enum err rc;
 
+    job_activation_drop_all(root, named, id);
+    rc = job_files_remove(root, named, id, err);
     return rc != ERR_OK ? rc : job_writer_run(jobs->writer, &w.write, err);
 }
 

@@ -263,7 +263,7 @@ def test_what_is_json_and_yet_wrong_is_422_by_pointer(name, service):
     assert [e["pointer"] for e in body["errors"]] == [pointer]
 
 
-@pytest.mark.parametrize("path", ["/", "/v1", "/v1/predict/", "/v1/predictx", "/V1/predict", "//v1/predict"])
+@pytest.mark.parametrize("path", ["/index.html", "/v1", "/v1/predict/", "/v1/predictx", "/V1/predict", "//v1/predict"])
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
 def test_unknown_path_is_404(method, path, service):
     raw = f"{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode()

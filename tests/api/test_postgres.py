@@ -363,7 +363,7 @@ def test_a_wait_ends_with_the_job_that_another_runs(pair):
 
 def test_a_daemon_that_stalls_loses_its_job_and_changes_nothing_after(make, postgres):
     first = make("--job-lease-ms", 1000).start()
-    id = first.submit(mlp(2000))["id"]
+    id = first.submit(mlp(20000))["id"]
     first.wait_for_stage(id, "training")
     first.process.send_signal(signal.SIGSTOP)
     second = make("--job-lease-ms", 1000).start()
