@@ -108,7 +108,7 @@ struct launch {
 static bool is_replaced(const char *assignment)
 {
     static const char *const names[] = {
-        "LISTEN_PID=", "LISTEN_FDS=", "LISTEN_FDNAMES=", "WATCHDOG_PID=", READY_VARIABLE "="};
+        "LISTEN_PID=", "LISTEN_FDS=", "LISTEN_FDNAMES=", "WATCHDOG_PID=", (READY_VARIABLE "=")};
 
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         if (strncmp(assignment, names[i], strlen(names[i])) == 0) {
