@@ -12,6 +12,7 @@ FROM    ?=
 ACCURACY_FROM ?=
 BENCH_FLAGS ?=
 CAPACITY_FLAGS ?=
+INSTRUCTIONS_FLAGS ?=
 IMAGE   ?= dgld
 BASE    ?=
 
@@ -66,7 +67,7 @@ BUILD_LIBS  = $(shell pkg-config --libs $(call pc_names,$(LIBRARIES))) -lm -lpth
 
 .DEFAULT_GOAL := build
 .PHONY: help build run deps deps-test deps-lint test test-long unit-programs check-sanitizers lint format \
-        format-check bench capacity figures hyperparameters pretrained reproduce data install uninstall deb \
+        format-check bench instructions capacity figures hyperparameters pretrained reproduce data install uninstall deb \
         image image-rootfs clean check-libraries check-test-libraries
 
 help: ## list the targets
@@ -174,7 +175,7 @@ $(OUT)/tests/bench/%: $(OUT)/tests/bench/%.o $(OUT)/libdgld.a
 
 test: deps-test ## install what is missing, build, and run all tests; T=name runs what matches
 	$(Q)$(MAKE) --no-print-directory check-test-libraries build
-	$(Q)$(MAKE) $(PARALLEL) --no-print-directory unit-programs
+	$(Q)$(MAKE) $(PARALLEL) --no-print-directory unit-programs $(OUT)/tests/bench/hot_paths
 	$(Q)deploy/install-deps.sh python tools
 	$(Q)build/venv/bin/python tests/support/run_tests.py --mode release --match "$(T)"
 
@@ -223,6 +224,12 @@ bench: ## measure speed beside nginx (a report, not a test); BENCH_FLAGS=--quick
 	$(Q)$(MAKE) $(PARALLEL) --no-print-directory $(BENCH_PROGRAMS)
 	$(Q)deploy/install-deps.sh python
 	$(Q)build/venv/bin/python tests/bench/bench.py $(BENCH_FLAGS)
+
+instructions: ## count the instructions of hot paths beside those that are kept; INSTRUCTIONS_FLAGS=--write keeps them
+	$(Q)deploy/install-deps.sh build test
+	$(Q)$(MAKE) --no-print-directory build $(OUT)/tests/bench/hot_paths
+	$(Q)deploy/install-deps.sh python
+	$(Q)build/venv/bin/python tests/bench/instructions.py $(INSTRUCTIONS_FLAGS)
 
 capacity: ## measure what one core gives, and print the tables of deploy/CAPACITY.md; CAPACITY_FLAGS=--write puts them there
 	$(Q)deploy/install-deps.sh build test bench
