@@ -8,7 +8,10 @@
 #include "core/mem.h"
 #include "core/rng.h"
 
-enum { BLOCK_ROWS = 256 };
+enum {
+    BLOCK_ROWS = 256,
+    FEW_ROWS = 4, /* fewer take OpenBLAS longer at once than one by one */
+};
 
 static const size_t hidden_widths[RANDOM_N_LAYERS] = {512, 2048, 2048, 2048, RANDOM_N_OUTPUTS};
 
@@ -54,8 +57,14 @@ static void apply_layer(const float *weight, const float *bias, size_t in, size_
     for (size_t i = 0; i < n; i++) {
         memcpy(y + i * out, bias, out * sizeof *bias);
     }
-    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)n, (int)out, (int)in, 1.0F, x,
-                (int)in, weight, (int)in, 1.0F, y, (int)out);
+    for (size_t i = 0; n < FEW_ROWS && i < n; i++) {
+        cblas_sgemv(CblasRowMajor, CblasNoTrans, (int)out, (int)in, 1.0F, weight, (int)in,
+                    x + i * in, 1, 1.0F, y + i * out, 1);
+    }
+    if (n >= FEW_ROWS) {
+        cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)n, (int)out, (int)in, 1.0F, x,
+                    (int)in, weight, (int)in, 1.0F, y, (int)out);
+    }
     for (size_t i = 0; i < n * out; i++) {
         y[i] = tanhf(y[i]);
     }

@@ -421,17 +421,21 @@ static void every_failing_allocation_is_reported(void **state)
 
 static void frozen_layers_agree_with_a_plain_evaluation(void **state)
 {
+    enum { N_AT_ONCE = 5 };
+    const double row[6] = {0.5, -1.0, 2.0, 0.0, 1.5, -0.25};
     struct random_layers layers = {0};
-    const double x[6] = {0.5, -1.0, 2.0, 0.0, 1.5, -0.25};
+    double x[N_AT_ONCE * 6];
+    static double y[N_AT_ONCE * RANDOM_N_OUTPUTS];
     static double now[2048];
     static double next[2048];
-    double y[RANDOM_N_OUTPUTS];
     const float *at;
 
     (void)state;
     assert_ok(random_layers_init(&layers, 6, 9, NULL), NULL);
-    assert_ok(random_layers_apply(&layers, x, 1, y, NULL, NULL, NULL), NULL);
-    memcpy(now, x, sizeof x);
+    for (size_t i = 0; i < N_AT_ONCE; i++) {
+        memcpy(x + 6 * i, row, sizeof row);
+    }
+    memcpy(now, row, sizeof row);
     at = layers.parameters;
     for (size_t l = 0; l < RANDOM_N_LAYERS; l++) {
         size_t in = layers.widths[l];
@@ -447,8 +451,12 @@ static void frozen_layers_agree_with_a_plain_evaluation(void **state)
         at += out * (in + 1);
         memcpy(now, next, sizeof now);
     }
-    for (size_t u = 0; u < RANDOM_N_OUTPUTS; u++) {
-        assert_near(y[u], now[u], 1e-5); /* single precision over four wide layers */
+    for (size_t n = 1; n <= N_AT_ONCE; n++) { /* few rows go another way than many */
+        assert_ok(random_layers_apply(&layers, x, n, y, NULL, NULL, NULL), NULL);
+        for (size_t i = 0; i < n * RANDOM_N_OUTPUTS; i++) {
+            /* single precision over four wide layers */
+            assert_near(y[i], now[i % RANDOM_N_OUTPUTS], 1e-5);
+        }
     }
     random_layers_close(&layers);
 }
