@@ -11,6 +11,7 @@ T       ?=
 FROM    ?=
 ACCURACY_FROM ?=
 BENCH_FLAGS ?=
+PEERS_FLAGS ?=
 CAPACITY_FLAGS ?=
 INSTRUCTIONS_FLAGS ?=
 IMAGE   ?= dgld
@@ -67,7 +68,7 @@ BUILD_LIBS  = $(shell pkg-config --libs $(call pc_names,$(LIBRARIES))) -lm -lpth
 
 .DEFAULT_GOAL := build
 .PHONY: help build run deps deps-test deps-lint test test-long unit-programs check-sanitizers lint format \
-        format-check bench instructions capacity figures hyperparameters pretrained reproduce data install uninstall deb \
+        format-check bench bench-peers instructions capacity figures hyperparameters pretrained reproduce data install uninstall deb \
         image image-rootfs clean check-libraries check-test-libraries
 
 help: ## list the targets
@@ -224,6 +225,12 @@ bench: ## measure speed beside nginx (a report, not a test); BENCH_FLAGS=--quick
 	$(Q)$(MAKE) $(PARALLEL) --no-print-directory $(BENCH_PROGRAMS)
 	$(Q)deploy/install-deps.sh python
 	$(Q)build/venv/bin/python tests/bench/bench.py $(BENCH_FLAGS)
+
+bench-peers: ## measure speed beside Python servers of the same predictions; PEERS_FLAGS=--quick tries it out
+	$(Q)deploy/install-deps.sh build test bench
+	$(Q)$(MAKE) $(PARALLEL) --no-print-directory build $(OUT)/tests/bench/frozen_layers
+	$(Q)deploy/install-deps.sh python peers
+	$(Q)build/venv/bin/python tests/bench/bench_peers.py $(PEERS_FLAGS)
 
 instructions: ## count the instructions of hot paths beside those that are kept; INSTRUCTIONS_FLAGS=--write keeps them
 	$(Q)deploy/install-deps.sh build test

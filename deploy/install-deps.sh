@@ -1,7 +1,8 @@
 #!/bin/sh
 # Installs what is missing: Debian packages by group (build, test, lint, bench, package), for the group
-# `web` Node.js and npm, for the group `python` the pinned packages of the tests into build/venv, and for
-# `tools` programs that the tests of deployments use into build/tools. Does nothing where all is there.
+# `web` Node.js and npm, for the group `python` the pinned packages of the tests into build/venv, for
+# `tools` programs that the tests of deployments use into build/tools, and for `peers` the servers that
+# `make bench-peers` compares with into build/peers-*. Does nothing where all is there.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -78,15 +79,29 @@ download_tools() {
         apt-get download -qq -o APT::Sandbox::User="$(id -un)" prometheus kubernetes-client)
 }
 
-install_python() {
-    stamp=build/venv/requirements.txt
-    cmp -s tests/requirements.txt "$stamp" 2>/dev/null && return 0
+# install_venv FOLDER REQUIREMENTS [option of venv ...]
+install_venv() {
+    folder=$1
+    requirements=$2
+    shift 2
+    cmp -s "$requirements" "$folder/requirements.txt" 2>/dev/null && return 0
     python=${PYTHON:-python3}
     [ -x /usr/bin/python3 ] && python=${PYTHON:-/usr/bin/python3}
-    rm -rf build/venv
-    "$python" -m venv build/venv
-    build/venv/bin/pip install --quiet --disable-pip-version-check -r tests/requirements.txt
-    cp tests/requirements.txt "$stamp"
+    rm -rf "$folder"
+    "$python" -m venv "$@" "$folder"
+    "$folder/bin/pip" install --quiet --disable-pip-version-check -r "$requirements"
+    cp "$requirements" "$folder/requirements.txt"
+}
+
+install_python() {
+    install_venv build/venv tests/requirements.txt
+}
+
+# PyTorch and its NumPy are Debian's: what PyPI has for this system carries gigabytes for graphics cards.
+install_peers() {
+    install_packages python3-venv python3-torch
+    install_venv build/peers-fastapi tests/bench/peers/requirements-fastapi.txt --system-site-packages
+    install_venv build/peers-mlserver tests/bench/peers/requirements-mlserver.txt
 }
 
 # Whoever has Node.js from elsewhere keeps it: Debian's package would be in its way.
@@ -99,6 +114,7 @@ for group in "$@"; do
     web) install_web ;;
     python) install_python ;;
     tools) install_tools ;;
+    peers) install_peers ;;
     *) # shellcheck disable=SC2046  # likewise
        install_packages $(packages_of "$group") ;;
     esac

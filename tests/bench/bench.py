@@ -264,8 +264,8 @@ class Load:
     errors: int
 
 
-def drive(process, port, body_file, seconds, connections, path=PATH, headers=()):
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "5s", "-s", HERE / "post.lua"]
+def drive(process, port, body_file, seconds, connections, path=PATH, headers=(), timeout_s=5):
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", f"{timeout_s}s", "-s", HERE / "post.lua"]
     before = cpu_seconds(process)
     output = run([*command, f"http://127.0.0.1:{port}{path}", "--", body_file, *headers], timeout_s=seconds + 20)
     used = cpu_seconds(process) - before
