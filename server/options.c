@@ -191,6 +191,9 @@ static const struct flag flags[] = {
     {"GENE-LENGTH", FLAG_WHOLE, AT(gene_length), NAS, 1, SPACE_MAX_GENES, "N", ""},
     {"export", FLAG_TEXT, AT(export_formats), NAS, 0, 0, "A,B",
      "files of the network that is found: onnx,torchscript (default), one of them, or none"},
+    {"plot", FLAG_PATH, AT(plot), TEST | NAS, 0, 0, "FILE.svg",
+     "draw a picture besides: of test, predicted against measured latencies; of nas, latency against "
+     "accuracy of what was looked at, with the limits and the network that is found"},
     {"url", FLAG_TEXT, AT(url), JOBS | HEALTH, 0, 0, "URL",
      "of the service; default of jobs: DGLD_URL of the environment, or http://127.0.0.1:8080; of health: "
      "the one on this machine that these settings start, whatever its certificate is called"},

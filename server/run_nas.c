@@ -10,6 +10,7 @@
 #include "core/search_front.h"
 #include "core/search_genetic.h"
 #include "core/search_pareto.h"
+#include "proto/plot_search.h"
 #include "server/network_file.h"
 #include "server/unmeasured.h"
 
@@ -36,6 +37,7 @@ struct search {
     struct search_network fastest; /* of all that were evaluated: the least beyond its limits */
     double fastest_cost;           /* infinite as long as there is none */
     double lowest_latency_ms;
+    struct search_sample looked_at;
 };
 
 static void search_close(struct search *s)
@@ -46,6 +48,7 @@ static void search_close(struct search *s)
     mem_free(s->sd);
     mem_free(s->latency_ms);
     mem_free(s->spread_of);
+    search_sample_close(&s->looked_at);
 }
 
 /* The calibration of a target; NULL where there is none. */
@@ -110,6 +113,7 @@ static enum err search_init(struct search *s, const struct nas_subject *subject,
         .told = {.stage = "predicting", .loss = NAN, .latency_ms = NAN, .seconds_left = NAN},
     };
     s->quantile = interval_quantile(s->level);
+    search_sample_init(&s->looked_at, s->params->n_targets);
     find_factors(s);
     rc = search_alloc(s, err);
     if (rc != ERR_OK) {
@@ -229,10 +233,15 @@ static enum err note_latency(struct search *s, const int32_t *genes, size_t row,
 {
     const double held = latency_cost(s, row);
     const double cost = held > 0.0 ? held : median_ms(s, row, 0); /* without limits the plain one */
-    enum err rc = ERR_OK;
+    double latency_ms[JOB_MAX_TARGETS];
+    enum err rc;
 
+    for (size_t t = 0; t < s->params->n_targets; t++) {
+        latency_ms[t] = median_ms(s, row, t);
+    }
+    rc = search_sample_add(&s->looked_at, accuracy, latency_ms, err);
     s->lowest_latency_ms = fmin(s->lowest_latency_ms, median_ms(s, row, 0));
-    if (cost < s->fastest_cost) {
+    if (rc == ERR_OK && cost < s->fastest_cost) {
         s->fastest_cost = cost;
         s->fastest.accuracy = accuracy;
         rc = describe(s, genes, row, &s->fastest, err);
@@ -628,6 +637,8 @@ enum err run_nas(const struct nas_subject *subject, const struct nas_hooks *hook
     report.has_fastest = isfinite(search.fastest_cost);
     report.fastest = search.fastest;
     report.lowest_latency_ms = search.lowest_latency_ms;
+    report.looked_at = search.looked_at;
+    search.looked_at = (struct search_sample){0};
     search_close(&search);
     if (rc != ERR_OK) {
         search_report_close(&report);
@@ -685,5 +696,16 @@ enum err run_nas_stage(const struct search_report *report, const struct nas_file
     batch->may_go_on = NULL;
     batch->context = NULL;
     graph_close(&graph);
+    return rc;
+}
+
+enum err run_nas_stage_plot(const char *path, const struct search_report *report,
+                            struct result_batch *batch, struct error *err)
+{
+    struct text text = {0};
+    enum err rc = plot_search(report, &text, err);
+
+    rc = rc != ERR_OK ? rc : result_stage(batch, path, text.bytes, text.size, err);
+    text_close(&text);
     return rc;
 }
