@@ -102,6 +102,17 @@ static enum err put_series(const struct test_report *report, const struct device
     return rc;
 }
 
+/* "R 0.9876, RMSE 12.3 ms, MAE 10.1 ms"; R is not always defined. */
+static void put_figures(const struct metrics *m, char *out, size_t size)
+{
+    char r[32] = "none";
+
+    if (!isnan(m->r)) {
+        (void)snprintf(r, sizeof r, "%.4f", m->r);
+    }
+    (void)snprintf(out, size, "R %s, RMSE %.4g ms, MAE %.4g ms", r, m->rmse, m->mae);
+}
+
 static enum err put_device(const struct test_report *report, const struct device_report *device,
                            struct svg_panel panel, struct text *out, struct error *err)
 {
@@ -110,8 +121,7 @@ static enum err put_device(const struct test_report *report, const struct device
     char counts[128];
     enum err rc;
 
-    (void)snprintf(figures, sizeof figures, "R %.4f, RMSE %.4g ms, MAE %.4g ms", m->r, m->rmse,
-                   m->mae);
+    put_figures(m, figures, sizeof figures);
     (void)snprintf(counts, sizeof counts, "%zu rows, %.1f %% in their %g %% interval", m->n,
                    100.0 * device->covered, 100.0 * report->level);
     panel.title = device->name;
@@ -147,9 +157,10 @@ static void describe_devices(const struct test_report *report, size_t n_drawn, s
 {
     text_puts(out, "Predicted against measured latency, one panel a device.");
     for (size_t i = 0; i < n_drawn; i++) {
-        const struct metrics *m = &report->devices[i].metrics;
-        text_printf(out, " %s: R %.4f, RMSE %.4g ms, MAE %.4g ms over %zu rows.",
-                    report->devices[i].name, m->r, m->rmse, m->mae, m->n);
+        const struct device_report *device = &report->devices[i];
+        char figures[128];
+        put_figures(&device->metrics, figures, sizeof figures);
+        text_printf(out, " %s: %s over %zu rows.", device->name, figures, device->metrics.n);
     }
 }
 
