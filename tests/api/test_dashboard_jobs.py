@@ -96,6 +96,9 @@ def test_a_front_from_the_form_is_drawn_and_its_files_are_downloaded(open_page, 
     assert f"{result['n_front']} networks" in drawn(page, "Front of accuracy and latency")
     drawn(page, "Best network by generation")
     assert result["notation"] in page.get_by_role("region", name="Result").inner_text()
+    picture = page.get_by_role("img", name="Latency against accuracy, by target")
+    picture.wait_for()
+    assert picture.evaluate("(img) => img.complete && img.naturalWidth > 300 && img.src.startsWith('data:image/svg+xml')")
     assert not any(name.endswith(".pt") for name in result["files"]) and result["files"]
     for name in result["files"]:
         with page.expect_download() as download:
