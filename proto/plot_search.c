@@ -328,8 +328,8 @@ static void put_subtitle(const struct search_report *report, struct text *out)
         return;
     }
     space_print(report->space, chosen->genes, notation);
-    text_printf(out, "%s%.4g %% accuracy: %s",
-                report->is_feasible ? "found, " : "nothing keeps the limits; nearest, ",
+    text_printf(out, "%s %.4g %%: %s",
+                report->is_feasible ? "found" : "nothing keeps the limits; nearest",
                 chosen->accuracy, notation);
 }
 

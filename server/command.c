@@ -275,7 +275,7 @@ enum err command_check_plot(const struct options *options, struct error *err)
     }
     rc = result_stage(&batch, options->plot, "", 0, err);
     result_close(&batch); /* it was for the question whether it can be written */
-    return rc;
+    return rc == ERR_OK ? ERR_OK : error_wrap(err, "--plot %.200s", options->plot);
 }
 
 enum err command_print(struct text *text, struct error *err)

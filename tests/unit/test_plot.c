@@ -239,7 +239,7 @@ static void a_search_is_drawn_target_by_target_with_limit_front_and_network(void
         assert_non_null(strstr(at, "<circle class=\"mark s2\""));
     }
     assert_contains(text.bytes, ">nasbench201: 100 architectures looked at, exhaustive<");
-    assert_contains(text.bytes, ">found, 55 % accuracy: |");
+    assert_contains(text.bytes, ">found 55 %: |");
     assert_contains(text.bytes, ">found: 300 ms, 90 % interval 280 to 330<");
     assert_contains(text.bytes, ">limit: 320 ms<");
     assert_contains(text.bytes, " On Phone 2: 450 ms, limit 480 ms.</desc>");
@@ -258,7 +258,7 @@ static void without_a_network_the_nearest_is_marked_or_nothing(void **state)
     f.report.fastest = f.report.found;
     f.params.targets[0].latency_constraint_ms = 1;
     draw_search(&f, &text);
-    assert_contains(text.bytes, "nothing keeps the limits; nearest, 55 % accuracy");
+    assert_contains(text.bytes, "nothing keeps the limits; nearest 55 %: |");
     assert_contains(text.bytes, "<circle class=\"mark s2 hollow\"");
     text_close(&text);
     f.report.has_fastest = false;
