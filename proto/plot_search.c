@@ -360,9 +360,9 @@ static void lay_out(struct svg_page *page)
         size_t n_panels_max, n_columns;
         double width_px, height_px;
     } layouts[] = {
-        {1,        1, 680, 400},
+        {1,        1, 720, 420},
         {4,        2, 400, 300},
-        {SIZE_MAX, 3, 300, 240},
+        {SIZE_MAX, 3, 320, 250},
     };
     size_t i = 0;
 

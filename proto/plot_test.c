@@ -171,9 +171,9 @@ static void lay_out(struct svg_page *page)
         size_t n_panels_max, n_columns;
         double side_px;
     } layouts[] = {
-        {1,        1, 480},
+        {1,        1, 530},
         {4,        2, 360},
-        {SIZE_MAX, 3, 280},
+        {SIZE_MAX, 3, 300},
     };
     size_t i = 0;
 

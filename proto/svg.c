@@ -23,7 +23,7 @@
 #define KEY_GAP_PX     18.0
 
 /* Widths of characters, a share of the size of the font: fonts differ, so these are wide ones. */
-#define NARROW_SHARE 0.54
+#define NARROW_SHARE 0.58
 #define WIDE_SHARE   1.0
 #define BOLD_SHARE   1.08
 #define TEXT_SIZE_PX 12.0

@@ -170,7 +170,7 @@ static void keys_fill_lines_and_panels_rows(void **state)
         sscanf(strstr(text.bytes, " width="), " width=\"%lf\" height=\"%lf\"", &width, &height), 2);
     for (const char *at = text.bytes; (at = strstr(at, "class=\"key\" x=\"")) != NULL; at++) {
         const double left = strtod(at + strlen("class=\"key\" x=\""), NULL);
-        assert_true(left > 0 && left + 25 * 6 < width);
+        assert_true(left > 0 && left + 25 * 6.5 < width);
     }
     for (size_t i = 0; i < COUNT_OF(panels); i++) {
         panels[i] = svg_page_panel(&page, i);
