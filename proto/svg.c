@@ -317,12 +317,12 @@ void svg_end(struct text *out)
 
 struct svg_panel svg_page_panel(const struct svg_page *page, size_t i)
 {
-    const double column = (double)(i % page->n_columns);
-    const double row = (double)(i / page->n_columns);
+    const size_t column = i % page->n_columns;
+    const size_t row = i / page->n_columns;
 
     return (struct svg_panel){
-        .left = column * cell_width(page) + PANEL_LEFT_PX,
-        .top = head_height(page) + row * cell_height(page) + PANEL_TOP_PX,
+        .left = (double)column * cell_width(page) + PANEL_LEFT_PX,
+        .top = head_height(page) + (double)row * cell_height(page) + PANEL_TOP_PX,
         .width = page->plot_width,
         .height = page->plot_height,
         .title = "",
