@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import time
+import xml.etree.ElementTree as ElementTree
 import zipfile
 
 import numpy
@@ -181,6 +182,8 @@ def check_whole(root, job):
                 assert all(numpy.isfinite(model.get_tensor(key)).all() for key in model.keys()), file
         elif path.suffix == ".json":
             json.loads(path.read_text())
+        elif path.suffix == ".svg":
+            assert ElementTree.parse(path).getroot().tag == "{http://www.w3.org/2000/svg}svg", file
         elif path.suffix == ".onnx":
             onnx.checker.check_model(path)
         elif path.suffix == ".pt":
