@@ -120,6 +120,16 @@ void msg_job_put_progress(const struct job_progress *progress, struct text *out)
     text_puts(out, "}");
 }
 
+void msg_job_put_front(const struct job_front *front, struct text *out)
+{
+    text_puts(out, "[");
+    for (size_t i = 0; i < front->n; i++) {
+        text_printf(out, "%s{\"latency_ms\":%.6g,\"accuracy\":%.6g}", i > 0 ? "," : "",
+                    front->latency_ms[i], front->accuracy[i]);
+    }
+    text_puts(out, "]");
+}
+
 static void put_string(struct text *out, const char *name, const char *value)
 {
     text_printf(out, ",\"%s\":", name);
