@@ -441,6 +441,7 @@ BEFORE = {
     ("deleteJob", "removed"): [("submitJob", "waited")],
     ("deleteJob", "changedMeanwhile"): [("submitJob", "waited")],
     ("cancelJob", "cancelled"): [("submitJob", "trainMlp")],
+    ("getJobHistory", "trained"): [("submitJob", "waited")],
     ("followJob", "ended"): [("submitJob", "waited")],
 }
 
