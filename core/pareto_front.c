@@ -68,8 +68,8 @@ void pareto_front_add(struct pareto_front *front, double accuracy, double latenc
         end++;
     }
     if (at == end && front->n == PARETO_FRONT_MAX) { /* in place: what is read stands further on */
-        front->n = pareto_front_thin(front, PARETO_FRONT_MAX / 2, front->accuracy,
-                                     front->latency_ms);
+        front->n =
+            pareto_front_thin(front, PARETO_FRONT_MAX / 2, front->accuracy, front->latency_ms);
         pareto_front_add(front, accuracy, latency_ms);
     } else {
         replace(front, at, end, accuracy, latency_ms);

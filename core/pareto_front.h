@@ -12,7 +12,7 @@ enum { PARETO_FRONT_MAX = 1024 };
 
 struct pareto_front { /* starts as zeroes */
     size_t n;
-    uint64_t n_changes; /* grows with whatever changes the front */
+    uint64_t n_changes;                  /* grows with whatever changes the front */
     double latency_ms[PARETO_FRONT_MAX]; /* (n), ascending; ... */
     double accuracy[PARETO_FRONT_MAX];   /* (n), ... so ascending too */
 };

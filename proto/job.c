@@ -124,8 +124,11 @@ void msg_job_put_front(const struct job_front *front, struct text *out)
 {
     text_puts(out, "[");
     for (size_t i = 0; i < front->n; i++) {
-        text_printf(out, "%s{\"latency_ms\":%.6g,\"accuracy\":%.6g}", i > 0 ? "," : "",
-                    front->latency_ms[i], front->accuracy[i]);
+        text_puts(out, i > 0 ? ",{\"latency_ms\":" : "{\"latency_ms\":");
+        text_put_json_number(out, front->latency_ms[i]);
+        text_puts(out, ",\"accuracy\":");
+        text_put_json_number(out, front->accuracy[i]);
+        text_puts(out, "}");
     }
     text_puts(out, "]");
 }

@@ -8,13 +8,21 @@
 
 /* ---- what is kept ---------------------------------------------------------------------------- */
 
-/* The epoch or generation; 0 where there is nothing of it to draw. */
+/* The epoch or generation; 0 where there is nothing of it to draw. Fits that validate another one have
+ * epochs, too. */
 static size_t step_of(const struct job_progress *progress)
 {
     if (progress->n_epochs > 0) {
-        return isfinite(progress->loss) ? progress->epoch : 0;
+        const bool is_training =
+            progress->stage != NULL && strcmp(progress->stage, "training") == 0;
+        return is_training && isfinite(progress->loss) ? progress->epoch : 0;
     }
     return progress->n_generations > 0 && progress->accuracy > 0.0 ? progress->generation : 0;
+}
+
+bool job_progress_has_step(const struct job_progress *progress)
+{
+    return step_of(progress) > 0;
 }
 
 static struct job_point point_of(const struct job_progress *progress)
@@ -78,11 +86,10 @@ static void add_point(struct job_history *history, const struct job_progress *pr
         history->is_of_epochs = progress->n_epochs > 0;
     } else if (history->n == JOB_HISTORY_MAX - 1) { /* the last place is for where it is now */
         thin(history);
-        if (!is_point_due(history, progress)) {
-            return;
-        }
     }
-    history->points[history->n++] = point;
+    if (is_point_due(history, progress)) { /* what was taken back, or thinned, may have sufficed */
+        history->points[history->n++] = point;
+    }
 }
 
 void job_history_add(struct job_history *history, const struct job_progress *progress)
@@ -161,8 +168,7 @@ static bool find(struct json_view object, const char *name, struct json_view *ou
 static double read_number(struct json_view object, const char *name)
 {
     struct json_view value;
-    const bool is_there =
-        find(object, name, &value) && json_view_kind(value) == JSON_KIND_NUMBER;
+    const bool is_there = find(object, name, &value) && json_view_kind(value) == JSON_KIND_NUMBER;
 
     return is_there ? json_view_number(value) : (double)NAN;
 }
@@ -211,10 +217,18 @@ static bool read_points(struct json_view points, struct job_history *history)
          more = json_view_next(&item)) {
         is_read = read_point(item, history);
     }
-    if (history->n == JOB_HISTORY_MAX) { /* with the last one, which has no place of its own */
+    return is_read;
+}
+
+/* Where it was by then is no point of the curve, but where it was told of. */
+static void drop_last(struct job_history *history)
+{
+    const struct job_point *last = &history->points[history->n - 1];
+
+    if (history->n == JOB_HISTORY_MAX ||
+        (history->n > 1 && last->step - last[-1].step < history->stride)) {
         history->n--;
     }
-    return is_read;
 }
 
 enum err msg_job_read_history(const char *json, size_t size, struct job_history *out,
@@ -232,6 +246,9 @@ enum err msg_job_read_history(const char *json, size_t size, struct job_history 
         !read_points(points, out)) {
         memset(out, 0, sizeof *out);
         return error_set(err, ERR_INVALID, "the history of a job is not as it was written");
+    }
+    if (out->n > 0) {
+        drop_last(out);
     }
     return ERR_OK;
 }

@@ -32,12 +32,13 @@ struct job_run {
     int64_t held_until_ms;
     struct event events[BOARD_EVENTS];
     size_t n_events; /* ever published; event i is at i % BOARD_EVENTS */
-    struct job_progress published; /* last; without its front */
     struct job_history history;
-    int64_t front_revision; /* the first that was published with the history's front; 0: none was */
-    uint64_t n_front_changes; /* of that front */
+    struct job_progress published_step; /* up to which the history's curve is told */
+    struct job_front front;             /* that was published last ... */
+    int64_t front_revision;             /* ... and the first revision that has it; 0: none was */
     /* of the thread that runs it */
-    struct job_progress last; /* that was reported */
+    struct job_progress last;      /* that was reported; without its front */
+    struct job_progress last_step; /* that tells of one (job_progress_has_step()) */
     double begun_s, published_s, looked_s;
     bool is_told_to_stop;
     double first_percent; /* what was done when it began */
@@ -254,7 +255,6 @@ enum err job_board_begin(struct job_board *board, const struct job *job, struct 
     run->begun_s = monotonic_seconds();
     run->first_percent = NAN;
     run->last = (struct job_progress){.percent = 0.0, .loss = NAN, .seconds_left = NAN};
-    run->published = run->last;
     run->stop = job->is_cancel_requested ? STOP_CANCEL : STOP_NONE;
     lock(board);
     run->next = board->runs;
@@ -304,6 +304,14 @@ static double estimate_seconds_left(struct job_run *run, double percent, double 
     return done > 0.0 ? (now_s - run->begun_s) * (100.0 - percent) / done : NAN;
 }
 
+/* As it is told: what is thinned may have changed and look the same. */
+static bool is_same_front(const struct job_front *a, const struct job_front *b)
+{
+    return a->n_changes == b->n_changes ||
+           (a->n == b->n && memcmp(a->accuracy, b->accuracy, a->n * sizeof *a->accuracy) == 0 &&
+            memcmp(a->latency_ms, b->latency_ms, a->n * sizeof *a->latency_ms) == 0);
+}
+
 static void publish(struct job_run *run, const struct job_progress *progress, double now_s)
 {
     struct job_progress known = *progress;
@@ -317,10 +325,9 @@ static void publish(struct job_run *run, const struct job_progress *progress, do
         event = &run->events[run->n_events++ % BOARD_EVENTS];
         event->revision = ++run->revision;
         memcpy(event->data, text.bytes, text.size + 1);
-        run->published = known;
-        run->published.front = NULL; /* was lent for the call */
-        if (run->n_front_changes != run->history.front.n_changes) {
-            run->n_front_changes = run->history.front.n_changes;
+        run->published_step = run->last_step;
+        if (!is_same_front(&run->front, &run->history.front)) {
+            run->front = run->history.front;
             run->front_revision = run->revision;
         }
         tell(run->board, run->job.id, run->revision, false);
@@ -364,6 +371,9 @@ bool job_run_report(struct job_run *run, const struct job_progress *progress)
 
     run->last = *progress;
     run->last.front = NULL; /* is lent for the call */
+    if (job_progress_has_step(progress)) {
+        run->last_step = run->last;
+    }
     note_history(run, progress);
     if (now_s < run->looked_s + LOOK_S) {
         return !run->is_told_to_stop;
@@ -441,7 +451,7 @@ void job_run_put_progress(const struct job_run *run, bool has_succeeded, struct 
 void job_run_put_history(const struct job_run *run, struct text *out)
 {
     if (!job_history_is_empty(&run->history)) {
-        msg_job_put_history(&run->history, &run->last, out);
+        msg_job_put_history(&run->history, &run->last_step, out);
     }
 }
 
@@ -464,7 +474,7 @@ static void put_with_front(const struct job_run *run, const char *progress, stru
     if (run->front_revision > 0 && out->size > 1) {
         text_cut(out, 1);
         text_puts(out, out->bytes[out->size - 1] == '{' ? "\"front\":" : ",\"front\":");
-        msg_job_put_front(&run->history.front, out);
+        msg_job_put_front(&run->front, out);
         text_puts(out, "}");
     }
 }
@@ -489,7 +499,7 @@ static char *copy_history(const struct job_run *run)
     size_t size;
 
     if (!job_history_is_empty(&run->history)) {
-        msg_job_put_history(&run->history, &run->published, &text);
+        msg_job_put_history(&run->history, &run->published_step, &text);
     }
     return text_take(&text, &size);
 }
@@ -567,7 +577,7 @@ bool job_board_put_history(struct job_board *board, const char *id, struct text 
     run = find_run(board, id);
     is_known = run != NULL && !job_history_is_empty(&run->history);
     if (is_known) {
-        msg_job_put_history(&run->history, &run->published, out);
+        msg_job_put_history(&run->history, &run->published_step, out);
     }
     unlock(board);
     return is_known;
@@ -597,8 +607,8 @@ static void put_begin(const struct job_run *run, struct text *out)
 
 /* The last event alone has the front, and that where the client does not know it: it is long, and
  * grows. */
-static void put_progress_events(const struct job_run *run, int64_t after_revision,
-                                struct text *out, int64_t *revision)
+static void put_progress_events(const struct job_run *run, int64_t after_revision, struct text *out,
+                                int64_t *revision)
 {
     size_t first = run->n_events > BOARD_EVENTS ? run->n_events - BOARD_EVENTS : 0;
     const bool is_front_new = run->front_revision > after_revision;

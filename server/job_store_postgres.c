@@ -68,14 +68,16 @@ static const char *const write_sql[] = {
         "  lease_owner = $3, lease_until_ms = $4::bigint, not_before_ms = 0"
         "  WHERE seq = (SELECT seq FROM next) RETURNING " PG_JOB_COLUMNS ")"
         " SELECT *, " PG_NOTIFY_CHANGED("0") " FROM taken",
-    [WRITE_RENEW] = "WITH held AS (UPDATE dgld.jobs SET revision = greatest(revision, $4::bigint),"
-                    "  progress = coalesce($5::text, progress), history = coalesce($6::text, history),"
-                    "  lease_until_ms = $7::bigint" HELD
-                    "  RETURNING id, revision, is_cancel_requested::int AS flag)"
-                    " SELECT flag, " PG_NOTIFY_CHANGED("0") " FROM held",
-    [WRITE_END] = "WITH held AS (UPDATE dgld.jobs SET" REPORTED "," RELEASED ", state = $7,"
-                  "  result = $8, error = $9, ended_ms = $10::bigint" HELD " RETURNING id, revision)"
-                  " SELECT 1, " PG_NOTIFY_CHANGED("1") " FROM held",
+    [WRITE_RENEW] =
+        "WITH held AS (UPDATE dgld.jobs SET revision = greatest(revision, $4::bigint),"
+        "  progress = coalesce($5::text, progress), history = coalesce($6::text, history),"
+        "  lease_until_ms = $7::bigint" HELD
+        "  RETURNING id, revision, is_cancel_requested::int AS flag)"
+        " SELECT flag, " PG_NOTIFY_CHANGED("0") " FROM held",
+    [WRITE_END] =
+        "WITH held AS (UPDATE dgld.jobs SET" REPORTED "," RELEASED ", state = $7,"
+        "  result = $8, error = $9, ended_ms = $10::bigint" HELD " RETURNING id, revision)"
+        " SELECT 1, " PG_NOTIFY_CHANGED("1") " FROM held",
     /* whose end was asked for meanwhile waits no longer for whoever sees to it */
     [WRITE_REQUEUE] =
         "WITH held AS (UPDATE dgld.jobs SET" REPORTED "," RELEASED ", state = 'queued',"

@@ -30,10 +30,11 @@ enum {
 };
 
 /* A runner's job, where it is still its own. */
-#define HELD     " WHERE id = ?1 AND state = 'running' AND lease_owner = ?2 AND attempt = ?3"
+#define HELD " WHERE id = ?1 AND state = 'running' AND lease_owner = ?2 AND attempt = ?3"
 /* The runner counts on from what was stored when it began; nobody else does meanwhile. */
-#define REPORTED " revision = max(revision + 1, ?4), progress = coalesce(?5, progress)," \
-                 " history = coalesce(?6, history)"
+#define REPORTED                                                            \
+    " revision = max(revision + 1, ?4), progress = coalesce(?5, progress)," \
+    " history = coalesce(?6, history)"
 #define RELEASED " lease_owner = NULL, lease_until_ms = 0"
 
 static const char *const write_sql[] = {
@@ -54,7 +55,8 @@ static const char *const write_sql[] = {
         " RETURNING " JOB_COLUMNS,
     [WRITE_RENEW] =
         "UPDATE jobs SET revision = max(revision, ?4), progress = coalesce(?5, progress),"
-        " history = coalesce(?6, history), lease_until_ms = ?7" HELD " RETURNING is_cancel_requested",
+        " history = coalesce(?6, history), lease_until_ms = ?7" HELD
+        " RETURNING is_cancel_requested",
     [WRITE_END] = "UPDATE jobs SET" REPORTED "," RELEASED ", state = ?7, result = ?8, error = ?9,"
                   " ended_ms = ?10" HELD " RETURNING seq",
     /* whose end was asked for meanwhile waits no longer for whoever sees to it */

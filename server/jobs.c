@@ -416,7 +416,8 @@ static enum err settle(struct jobs *jobs, const struct job *job, struct error *e
 {
     const struct space gone = {.name = job->space};
     const struct space *space = space_find(job->space);
-    const struct job_report report = {job->id, jobs->owner, job->attempt, job->revision + 1, NULL, NULL};
+    const struct job_report report = {job->id,           jobs->owner, job->attempt,
+                                      job->revision + 1, NULL,        NULL};
     const char *root = jobs->app->tree.root;
     char text[ERROR_TEXT_BYTES];
     enum err rc;

@@ -414,8 +414,7 @@ static enum err search_all(struct search *s, struct search_report *report, struc
 static enum err evaluate_rows(struct search *s, const int32_t *genes, size_t n, double *accuracy,
                               double *cost, struct error *err)
 {
-    enum err rc =
-        accuracy_source_predict(&s->subject->accuracy->source, genes, n, accuracy, err);
+    enum err rc = accuracy_source_predict(&s->subject->accuracy->source, genes, n, accuracy, err);
 
     return rc != ERR_OK ? rc : predict(s, genes, n, accuracy, cost, s->told.percent, err);
 }

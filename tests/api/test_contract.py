@@ -442,6 +442,8 @@ BEFORE = {
     ("deleteJob", "changedMeanwhile"): [("submitJob", "waited")],
     ("cancelJob", "cancelled"): [("submitJob", "trainMlp")],
     ("getJobHistory", "trained"): [("submitJob", "waited")],
+    ("getJobHistory", "notModified"): [("submitJob", "waited")],
+    ("getJobHistory", "changedMeanwhile"): [("submitJob", "waited")],
     ("followJob", "ended"): [("submitJob", "waited")],
 }
 
