@@ -1,13 +1,14 @@
 """The dashboard's view of jobs, in a browser: a form that is made from the contract, live progress, cancel, results."""
 
 import re
+import shutil
+import time
 
 import pytest
 import requests
 from browser import browser, check_axe, fits_width, open_page  # noqa: F401
-from conftest import Service, make_root, make_small
-from job_tools import SPACE, add_search_table
-
+from conftest import ROOT, Service, make_root, make_small
+from job_tools import ENDED, SPACE, add_search_table
 
 
 @pytest.fixture(scope="module")
@@ -16,6 +17,7 @@ def daemon(tmp_path_factory):
     make_root(path)
     make_small(path)
     add_search_table(path)
+    shutil.copy(ROOT / "result" / "fbnetv3" / "accuracymodel.safetensors", path / "result" / "fbnetv3")
     service = Service(path)
     yield service
     code, log = service.stop()
@@ -102,6 +104,34 @@ def test_a_front_from_the_form_is_drawn_and_its_files_are_downloaded(open_page, 
             page.get_by_role("button", name=f"Download {name}").click()
         with open(download.value.path(), "rb") as file:
             assert file.read() == requests.get(f"{daemon.url}/v1/results/{name}", timeout=30).content
+
+
+def test_what_nobody_watched_is_drawn_all_the_same(open_page, daemon):  # noqa: F811
+    id = submit(daemon, "train", predictor="mlp", epoch=3000)
+    while job(daemon, id)["state"] not in ENDED:
+        time.sleep(0.02)
+    page = open_page(f"{daemon.url}/#/jobs/{id}")
+    whole = drawn(page, "Loss by epoch")
+    assert re.search(r": [\d.,]+ in epoch 1, [\d.,]+ in epoch 3,000$", whole)
+    page.reload()
+    assert drawn(page, "Loss by epoch") == whole
+
+
+def test_the_front_is_drawn_as_it_grows_and_outlives_a_cancellation(open_page, daemon):  # noqa: F811
+    order = {"kind": "nas", "search_space": "fbnetv3",
+             "params": {"hardware": [2, 3, 1, 7.46], "objective": "pareto", "population_size": 5000, "generations": 200}}
+    id = requests.post(f"{daemon.url}/v1/jobs", json=order, timeout=30).json()["id"]
+    page = open_page(f"{daemon.url}/#/jobs/{id}")
+    seen = [drawn(page, "Front of accuracy and latency")]
+    for _ in range(2):
+        page.wait_for_function("before => document.querySelector('.chart [role=img][aria-label^=Front]').ariaLabel !== before", arg=seen[-1])
+        seen.append(drawn(page, "Front of accuracy and latency"))
+    assert len(set(seen)) == 3 and all("so far" in sentence for sentence in seen)
+    assert requests.post(f"{daemon.url}/v1/jobs/{id}/cancel", timeout=30).ok
+    page.get_by_role("status").get_by_text("cancelled").wait_for()
+    page.reload()
+    n = len(requests.get(f"{daemon.url}/v1/jobs/{id}/history", timeout=30).json()["front"])
+    assert n > 0 and re.search(rf": {n} networks from [\d.,]+ to [\d.,]+ ms\.$", drawn(page, "Front of accuracy and latency"))
 
 
 def test_what_is_wrong_is_told_at_its_field(open_page, daemon):  # noqa: F811

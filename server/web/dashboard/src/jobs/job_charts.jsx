@@ -1,8 +1,8 @@
 import { LineChart } from "../line_chart.jsx";
-import { bestSoFar, devicesChart, figure, frontOf, libraryChart, lossCurve } from "./describe.js";
+import { bestSoFar, devicesChart, ENDED, figure, frontOf, libraryChart, lossCurve } from "./describe.js";
 
-function Loss({ job, history }) {
-  const data = lossCurve(job, history);
+function Loss({ history }) {
+  const data = lossCurve(history);
   return data && (
     <LineChart title="Loss by epoch" x={{ label: "epoch", isWhole: true }} y={{ label: "loss" }} series={[{ label: "loss" }]} data={data}
       summary={[0, data[0].length - 1].slice(data[0].length > 1 ? 0 : 1)
@@ -35,14 +35,14 @@ function Front({ job, history }) {
   if (!data) {
     return null;
   }
-  const isFront = job.result?.front !== undefined;
-  const all = isFront ? "front" : "best so far";
+  const soFar = ENDED.has(job.state) ? "" : " so far";
+  const n = data[1].filter((accuracy) => accuracy !== null).length;
   const chosen = job.result?.latency_ms ? ` The chosen one: ${figure(job.result.accuracy)} % at ${figure(job.result.latency_ms)} ms.` : "";
   return (
-    <LineChart key={all} title={isFront ? "Front of accuracy and latency" : "Networks found, by latency"}
+    <LineChart title="Front of accuracy and latency"
       x={{ label: "latency, ms", range: roomy }} y={{ label: "accuracy, %", range: roomy }}
-      series={[{ label: all, isPoints: true }, { label: "chosen", isPoints: true }]} data={data}
-      summary={`${data[0].length} ${data[0].length === 1 ? "network" : "networks"} from ${figure(data[0][0])} to ${figure(data[0].at(-1))} ms.${chosen}`} />
+      series={[{ label: "front", isSteps: true }, { label: "chosen", isPoints: true }]} data={data}
+      summary={`${n} ${n === 1 ? "network" : "networks"} from ${figure(data[0][0])} to ${figure(data[0].at(-1))} ms${soFar}.${chosen}`} />
   );
 }
 
@@ -67,11 +67,11 @@ function Library({ result }) {
   );
 }
 
-/** The pictures of a job, as far as there is something to draw. `history`: what its progress was, by epoch or generation. */
+/** The pictures of a job, as far as there is something to draw. `history`: {points by epoch or generation, front}. */
 export function JobCharts({ job, history }) {
   return (
     <div class="job-charts">
-      <Loss job={job} history={history} />
+      <Loss history={history} />
       <Best history={history} />
       {job.kind === "nas" && <Front job={job} history={history} />}
       <Devices result={job.result} />
