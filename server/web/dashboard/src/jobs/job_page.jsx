@@ -111,7 +111,7 @@ export function JobPage({ id }) {
       {error && <p class="error" role="alert">{error.message}</p>}
       <h2>{job.kind} in {job.search_space} <code class="muted">{job.id}</code></h2>
       <div class="columns">
-        <div class="job-stack">
+        <div class="stack">
           <section class="panel" aria-label="Progress">
             <Progress job={job} />
             <JobCharts job={job} history={history} />
