@@ -9,6 +9,7 @@ import requests
 from browser import browser, check_axe, fits_width, open_page  # noqa: F401
 from conftest import ROOT, Service, make_root, make_small
 from job_tools import ENDED, SPACE, add_search_table
+from test_auth import ADMIN, BOTH, READER, configure, write_tokens
 
 
 @pytest.fixture(scope="module")
@@ -172,6 +173,43 @@ def test_a_job_is_cancelled_once_that_is_confirmed(open_page, daemon):  # noqa: 
     page.get_by_role("dialog").get_by_role("button", name="Cancel the job").click()
     page.get_by_role("status").get_by_text("cancelled").wait_for()
     assert job(daemon, id)["state"] == "cancelled"
+
+
+def test_a_token_is_asked_for_once_and_for_what_it_may_not_do_another(root, start, open_page):  # noqa: F811
+    write_tokens(root, BOTH)
+    make_small(root)
+    daemon = start(root, *configure(root, tokens_file="tokens.json"))
+    page = open_page(f"{daemon.url}/#/jobs", refusals=True)
+    sent = []
+    page.on("request", lambda request: sent.append(request))
+    question = page.get_by_role("dialog")
+    enter_token(page, READER)
+    page.get_by_text("No such jobs").wait_for()
+    page.get_by_role("link", name="New job").click()
+    page.get_by_role("radio", name="train", exact=True).check()
+    open_form(page, "train", predictor="mlp", epoch="200000", train_devices="Near").get_by_role("button", name="Submit").click()
+    assert "operator" in question.inner_text()
+    enter_token(page, ADMIN)
+    page.wait_for_url(re.compile(r"#/jobs/[0-9a-f-]{36}$"))
+    drawn(page, "Loss by epoch")  # its course and its events come by the token, too
+    page.reload()
+    drawn(page, "Loss by epoch")
+    page.get_by_role("button", name="Cancel the job").click()
+    page.get_by_role("dialog").get_by_role("button", name="Cancel the job").click()
+    page.get_by_role("status").get_by_text("cancelled").wait_for()
+    assert question.count() == 0
+    assert any(request.url.endswith("/events") and request.headers.get("authorization") == f"Bearer {ADMIN}" for request in sent)
+    assert not any(secret in request.url or secret in (request.post_data or "") for secret in (READER, ADMIN) for request in sent)
+    assert READER not in page.url and ADMIN not in page.url
+    page.evaluate("location.hash = '#/health'")
+    page.get_by_text("Requests a second", exact=True).first.wait_for()
+    assert question.count() == 0
+
+
+def enter_token(page, token):
+    page.get_by_role("textbox", name="Token").fill(token)
+    page.keyboard.press("Enter")
+    page.get_by_role("textbox", name="Token").wait_for(state="detached")
 
 
 def test_the_list_is_filtered_and_has_pages(open_page, daemon):  # noqa: F811
