@@ -132,7 +132,7 @@ def test_the_front_is_drawn_as_it_grows_and_outlives_a_cancellation(open_page, d
     page.get_by_role("status").get_by_text("cancelled").wait_for()
     page.reload()
     n = len(requests.get(f"{daemon.url}/v1/jobs/{id}/history", timeout=30).json()["front"])
-    assert n > 0 and re.search(rf": {n} networks from [\d.,]+ to [\d.,]+ ms\.$", drawn(page, "Front of accuracy and latency"))
+    assert n > 0 and re.search(rf": {n} (of its )?networks from [\d.,]+ to [\d.,]+ ms\.$", drawn(page, "Front of accuracy and latency"))
 
 
 def test_what_is_wrong_is_told_at_its_field(open_page, daemon):  # noqa: F811

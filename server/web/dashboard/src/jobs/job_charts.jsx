@@ -24,6 +24,8 @@ function Best({ history }) {
   );
 }
 
+const FRONT_MOST = 64; // of a longer front so many are told on the way
+
 /** Room about the points, so that one alone is seen, too. */
 function roomy(_, low, high) {
   const margin = low === null ? 1 : (high - low) * 0.08 || Math.abs(high) * 0.05 || 1;
@@ -37,12 +39,14 @@ function Front({ job, history }) {
   }
   const soFar = ENDED.has(job.state) ? "" : " so far";
   const n = data[1].filter((accuracy) => accuracy !== null).length;
+  const isThinned = !job.result?.front && n >= FRONT_MOST;
+  const what = isThinned ? `${n} of its networks` : `${n} ${n === 1 ? "network" : "networks"}`;
   const chosen = job.result?.latency_ms ? ` The chosen one: ${figure(job.result.accuracy)} % at ${figure(job.result.latency_ms)} ms.` : "";
   return (
     <LineChart title="Front of accuracy and latency"
       x={{ label: "latency, ms", range: roomy }} y={{ label: "accuracy, %", range: roomy }}
       series={[{ label: "front", isSteps: true }, { label: "chosen", isPoints: true }]} data={data}
-      summary={`${n} ${n === 1 ? "network" : "networks"} from ${figure(data[0][0])} to ${figure(data[0].at(-1))} ms${soFar}.${chosen}`} />
+      summary={`${what} from ${figure(data[0][0])} to ${figure(data[0].at(-1))} ms${soFar}.${chosen}`} />
   );
 }
 
