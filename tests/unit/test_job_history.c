@@ -31,8 +31,8 @@ static void add(struct job_history *history, struct job_progress progress)
 /* What is kept are steps of one stride, from the first on, as many as half of what may be. */
 static void check_even(const struct job_history *history, size_t n_steps)
 {
-    assert_true(history->n < JOB_HISTORY_MAX && history->stride > 0);
-    assert_int_equal(history->n, (n_steps - 1) / history->stride + 1);
+    assert_in_range(history->n, 1, JOB_HISTORY_MAX - 1);
+    assert_in_range(n_steps, 1 + (history->n - 1) * history->stride, history->n * history->stride);
     for (size_t i = 0; i < history->n; i++) {
         assert_int_equal(history->points[i].step, 1 + i * history->stride);
         assert_near_relative(history->points[i].loss, 1.0 / (double)history->points[i].step, 1e-6);
