@@ -127,6 +127,7 @@ struct job_report {
     int attempt;
     int64_t revision;
     const char *progress; /* JSON, or NULL: as it was */
+    const char *history;  /* likewise (proto/job_history.h) */
 };
 
 /* Prolongs the lease and notes the progress. `is_held` tells whether the job is still the caller's,
@@ -183,6 +184,10 @@ enum err job_store_adopt(struct job_store *store, const struct job_lease *lease,
 
 /* ERR_NOT_FOUND where there is no such job. */
 enum err job_store_get(struct job_store *store, const char *id, struct job *out, struct error *err);
+
+/* The history of a job (JSON, the caller's to mem_free(); NULL: there is none), of all attempts until
+ * one reports another. Errors as of job_store_get(). */
+enum err job_store_history(struct job_store *store, const char *id, char **out, struct error *err);
 
 /* Which jobs are listed: the newest first. */
 struct job_filter {

@@ -66,6 +66,8 @@ const struct route routes[] = {
      jobs_delete,            ROLE_OPERATOR, BODY_NONE,  ON_POOL},
     {"GET",    "/v1/jobs/{id}/events",
      jobs_get_events,        ROLE_PREDICT,  BODY_NONE,  ON_POOL},
+    {"GET",    "/v1/jobs/{id}/history",
+     jobs_get_history,       ROLE_PREDICT,  BODY_NONE,  ON_POOL},
     {"POST",   "/v1/jobs/{id}/cancel",
      jobs_post_cancel,       ROLE_OPERATOR, BODY_BYTES, ON_POOL},
     {"GET",    "/v1/results",

@@ -133,7 +133,8 @@ route_handler health_get_live, health_get_ready;
 route_handler metrics_get;
 route_handler predict_post;
 route_handler models_get_all, models_get, models_activate;
-route_handler jobs_post, jobs_get_all, jobs_get_one, jobs_get_events, jobs_post_cancel, jobs_delete;
+route_handler jobs_post, jobs_get_all, jobs_get_one, jobs_get_events, jobs_get_history,
+    jobs_post_cancel, jobs_delete;
 route_handler results_get_top, results_get;
 route_handler spaces_get_all, spaces_get, spaces_put, spaces_delete;
 route_handler architectures_get;

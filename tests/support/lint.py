@@ -57,6 +57,14 @@ def check_settings():
             yield f"{file} has the settings in another order than server/config.c"
 
 
+def check_style(path, text):
+    """A view of the dashboard styles itself alone: all of its file stands within its class."""
+    view = re.fullmatch(r"server/web/dashboard/src/(\w+)/\w+\.css", path)
+    for line, rule in enumerate(text.splitlines(), 1):
+        if view and re.match(r"[^\s}/]", rule) and rule != f".{view[1]} {{":
+            yield f"{path}:{line}: {rule.split('{')[0].strip()} is not within .{view[1]}; what views share is in style.css"
+
+
 def check_data(paths):
     shared = ROOT.parent / "shared" / "data"
     if not shared.is_dir():
@@ -73,6 +81,8 @@ def main():
     for path in paths:
         if path.split("/")[0] in ARROWS and path.endswith((".c", ".h")):
             complaints += check_includes(path, (ROOT / path).read_text())
+        if path.endswith(".css"):
+            complaints += check_style(path, (ROOT / path).read_text())
     complaints += check_settings()
     complaints += check_data(paths)
     print("\n".join(complaints), end="\n" if complaints else "")
