@@ -58,9 +58,12 @@ static void read_text(const struct json_reader *reader, struct json_view value, 
 
 /* ---- genes ----------------------------------------------------------------------------------- */
 
+/* A blank and two digits come behind the name of a gene that is repeated. */
+enum { REPEATED_NAME_BYTES = SPACE_GENE_NAME_BYTES - 1 - 3 };
+
 /* One item of "genes", before it is repeated. */
 struct gene_draft {
-    char name[SPACE_GENE_NAME_BYTES - 3]; /* room is left for a blank and two digits */
+    char name[SPACE_GENE_NAME_BYTES];
     int64_t repeat;
     bool has_values, has_range;
     int64_t first, step, n_range;
@@ -235,6 +238,11 @@ static void check_gene(const struct gene_draft *gene, const char *pointer,
     } else if (!gene->has_values && gene->n_range == 0) {
         field_errors_add(errors, 0, pointer,
                          "has no values: give a list of them, or first, step and n_values");
+    }
+    if (gene->repeat > 1 && strlen(gene->name) > REPEATED_NAME_BYTES) {
+        field_errors_add(errors, 0, pointer,
+                         "is repeated, so its name has at most %d bytes: a number is added",
+                         REPEATED_NAME_BYTES);
     }
 }
 
