@@ -264,7 +264,7 @@ static void append_gene(struct space_declaration *d, const struct gene_draft *dr
     char name[SPACE_GENE_NAME_BYTES];
 
     if (draft->repeat > 1) {
-        (void)snprintf(name, sizeof name, "%s %d", draft->name, (int)k);
+        (void)snprintf(name, sizeof name, "%.*s %d", REPEATED_NAME_BYTES, draft->name, (int)k);
     } else {
         (void)snprintf(name, sizeof name, "%s", draft->name);
     }

@@ -127,73 +127,68 @@ static void everything_wrong_is_named_with_pointer_and_reason(void **state)
         enum err code;
         const char *phrase;
     } rows[] = {
-        {"",                                                        ERR_SYNTAX,         "line 1"                                                           },
-        {"[]",                                                      ERR_INVALID,        "must be an object, not an ar"                                     },
-        {"{}",                                                      ERR_INVALID,        "/genes: genes is missing"                                         },
-        {"{\"genes\":{}}",                                          ERR_INVALID,        "/genes: must be a list of 1 "                                     },
-        {"{\"genes\":[]}",                                          ERR_INVALID,        "/genes: must be a list of 1 "                                     },
-        {"{\"genes\":[1]}",                                         ERR_INVALID,        "/genes/0: must be an object"                                      },
-        {"{\"genes\":[{}]}",                                        ERR_INVALID,        "/genes/0/name: name is missi"                                     },
-        {"{\"genes\":[{\"name\":\"a\"}]}",                          ERR_INVALID,        "/genes/0: has no values"                                          },
-        {"{\"genes\":[{\"name\":1,\"values\":[1]}]}",               ERR_INVALID,        "/genes/0/name: must be a str"                                     },
-        {"{\"genes\":[{\"name\":\"\",\"values\":[1]}]}",            ERR_INVALID,
-         "/genes/0/name: must be a str"                                                                                                                    },
-        {"{\"genes\":[{\"name\":\"a\\u0000b\",\"values\":[1]}]}",   ERR_INVALID,
-         "/genes/0/name: must be a str"                                                                                                                    },
-        {"{\"genes\":[{\"name\":\"a\\u001b[2J\",\"values\":[1]}]}", ERR_INVALID,
-         "/genes/0/name: must not hold"                                                                                                                    },
-        {"{\"genes\":[{\"name\":"
-         "\"0123456789012345678901234567890123456789012345678901234567890123\","
-         "\"values\":[1]}]}",                                                          ERR_INVALID,                                                           "string of 1 to 63 bytes"                                                         },
-        {"{\"genes\":[{\"name\":\"0123456789012345678901234567890123456789012345678901234567890\","
-         "\"values\":[1],\"repeat\":2}]}",                                                         ERR_INVALID,                                   "name has at most 60 bytes"},
-        {"{\"genes\":[" A_GENE "," A_GENE "]}",                                                         ERR_INVALID,                                       "/genes/1: two genes are call"                                                             },
-        {"{\"genes\":[" A_GENE "],\"colour\":1}",                                                         ERR_INVALID,                                     "/colour: \"colour\" is not a"},
-        {"{\"genes\":[" A_GENE "],\"batch\":1,\"batch\":1}",                                                         ERR_INVALID,
-         "/batch: batch is given twice"                                                  },
-        {"{\"genes\":[" A_GENE "],\"name\":\"other\"}",                                                         ERR_INVALID,                               "/name: must be \"own\""},
-        {"{\"genes\":[" A_GENE "],\"name\":7}",                                                         ERR_INVALID,                                       "/name: must be \"own\""                                                          },
-        {"{\"genes\":[" A_GENE "],\"about\":7}",                                                         ERR_INVALID,                                      "/about: must be a string"},
-        {"{\"genes\":[" A_GENE "],\"about\":\"a\\nb\"}",                                                         ERR_INVALID,
-         "/about: must not hold contro"                                                  },
-        {"{\"genes\":[" A_GENE "],\"input\":\"\"}",                                                         ERR_INVALID,                                   "/input: must be a string of "},
-        {"{\"genes\":[" A_GENE "],\"batch\":0}",                                                         ERR_INVALID,                                      "/batch: must be a whole numb"                                                     },
-        {"{\"genes\":[" A_GENE "],\"batch\":1.5}",                                                         ERR_INVALID,                                    "/batch: must be a whole numb"},
-        {"{\"genes\":[" A_GENE "],\"fixed\":1}",                                                         ERR_INVALID,                                      "/fixed: must be an object"                                                       },
-        {"{\"genes\":[" A_GENE "],\"fixed\":{\"macs\":1}}",                                                         ERR_INVALID,
-         "/fixed/macs: no gene tells"},
-        {"{\"genes\":[" A_GENE "],\"fixed\":{\"flops\":1}}",                                                         ERR_INVALID,
-         "/fixed/flops: \"flops\" is n"                                                      },
-        {GENE("\"values\":3"),                                                         ERR_INVALID,                                                        "/genes/0/values: must be a l" },
-        {GENE("\"values\":[]"),                                                         ERR_INVALID,                                                       "/genes/0/values: must be a l"                                                     },
-        {GENE("\"values\":[1,1]"),                                                         ERR_INVALID,                                                    "/genes/0/values/1: values mu"},
-        {GENE("\"values\":[2,1]"),                                                         ERR_INVALID,                                                    "1 follows 2"                                                     },
-        {GENE("\"values\":[1,1.5]"),                                                         ERR_INVALID,                                                  "/genes/0/values/1: must be a"},
-        {GENE("\"values\":[1,\"2\"]"),                                                         ERR_INVALID,                                                "/genes/0/values/1: must be a"                                                   },
-        {GENE("\"values\":[1,1000001]"),                                                         ERR_INVALID,                                              "-1000000 to 1000000"},
-        {GENE("\"values\":[1e300]"),                                                         ERR_INVALID,                                                  "-1000000 to 1000000"                                                       },
-        {GENE("\"values\":[1],\"first\":1"),                                                         ERR_INVALID,                                          "/genes/0: has both a list"},
-        {GENE("\"first\":1"),                                                         ERR_INVALID,                                                         "/genes/0: has no values"                                                                      },
-        {GENE("\"first\":1,\"n_values\":0"),                                                         ERR_INVALID,                                          "/genes/0/n_values: must be a"},
-        {GENE("\"first\":1,\"n_values\":257"),                                                         ERR_INVALID,                                        "/genes/0/n_values: must be a"                                                                    },
-        {GENE("\"first\":1,\"n_values\":2,\"step\":0"),                                                         ERR_INVALID,
-         "/genes/0/step: must be a who"},
-        {GENE("\"first\":999999,\"n_values\":3"),                                                         ERR_INVALID,                                     "the last value is beyond"                                                                          },
-        {GENE("\"values\":[1],\"repeat\":0"),                                                         ERR_INVALID,                                         "/genes/0/repeat: must be a w"},
-        {GENE("\"values\":[1],\"repeat\":65"),                                                         ERR_INVALID,                                        "/genes/0/repeat: must be a w"                                                                         },
-        {GENE("\"values\":[1],\"values\":[1]"),                                                         ERR_INVALID,                                       "values is given twice"},
-        {GENE("\"values\":[1,2],\"macs\":[1]"),                                                         ERR_INVALID,                                       "/genes/0/macs: must have one"                                                                         },
-        {GENE("\"values\":[1,2],\"macs\":[1,2,3]"),                                                         ERR_INVALID,                                   "each of the 2 values, not 3"},
-        {GENE("\"values\":[1,2],\"macs\":[1,-2]"),                                                         ERR_INVALID,                                    "/genes/0/macs/1: must be a w"                                                                          },
-        {GENE("\"values\":[1],\"traffic_bytes\":[1e16]"),                                                         ERR_INVALID,                             "/genes/0/traffic_bytes/0"},
-        {GENE("\"values\":[1],\"params\":true"),                                                         ERR_INVALID,                                      "/genes/0/params: must be a l"                                                                                   },
-        {GENE("\"values\":[1,2],\"macs\":[0,9]"),                                                         ERR_INVALID,                                     "/fixed/macs: the smallest ne"},
+        {"",                                                                          ERR_SYNTAX,  "line 1"                      },
+        {"[]",                                                                        ERR_INVALID, "must be an object, not an ar"},
+        {"{}",                                                                        ERR_INVALID, "/genes: genes is missing"    },
+        {"{\"genes\":{}}",                                                            ERR_INVALID, "/genes: must be a list of 1 "},
+        {"{\"genes\":[]}",                                                            ERR_INVALID, "/genes: must be a list of 1 "},
+        {"{\"genes\":[1]}",                                                           ERR_INVALID, "/genes/0: must be an object" },
+        {"{\"genes\":[{}]}",                                                          ERR_INVALID, "/genes/0/name: name is missi"},
+        {"{\"genes\":[{\"name\":\"a\"}]}",                                            ERR_INVALID, "/genes/0: has no values"     },
+        {"{\"genes\":[{\"name\":1,\"values\":[1]}]}",                                 ERR_INVALID, "/genes/0/name: must be a str"},
+        {"{\"genes\":[{\"name\":\"\",\"values\":[1]}]}",                              ERR_INVALID,
+         "/genes/0/name: must be a str"                                                                                          },
+        {"{\"genes\":[{\"name\":\"a\\u0000b\",\"values\":[1]}]}",                     ERR_INVALID,
+         "/genes/0/name: must be a str"                                                                                          },
+        {"{\"genes\":[{\"name\":\"a\\u001b[2J\",\"values\":[1]}]}",                   ERR_INVALID,
+         "/genes/0/name: must not hold"                                                                                          },
+        {"{\"genes\":[" A_GENE "," A_GENE "]}",                                       ERR_INVALID, "/genes/1: two genes are call"},
+        {"{\"genes\":[" A_GENE "],\"colour\":1}",                                     ERR_INVALID, "/colour: \"colour\" is not a"},
+        {"{\"genes\":[" A_GENE "],\"batch\":1,\"batch\":1}",                          ERR_INVALID,
+         "/batch: batch is given twice"                                                                                          },
+        {"{\"genes\":[" A_GENE "],\"name\":\"other\"}",                               ERR_INVALID, "/name: must be \"own\""      },
+        {"{\"genes\":[" A_GENE "],\"name\":7}",                                       ERR_INVALID, "/name: must be \"own\""      },
+        {"{\"genes\":[" A_GENE "],\"about\":7}",                                      ERR_INVALID, "/about: must be a string"    },
+        {"{\"genes\":[" A_GENE "],\"about\":\"a\\nb\"}",                              ERR_INVALID,
+         "/about: must not hold contro"                                                                                          },
+        {"{\"genes\":[" A_GENE "],\"input\":\"\"}",                                   ERR_INVALID, "/input: must be a string of "},
+        {"{\"genes\":[" A_GENE "],\"batch\":0}",                                      ERR_INVALID, "/batch: must be a whole numb"},
+        {"{\"genes\":[" A_GENE "],\"batch\":1.5}",                                    ERR_INVALID, "/batch: must be a whole numb"},
+        {"{\"genes\":[" A_GENE "],\"fixed\":1}",                                      ERR_INVALID, "/fixed: must be an object"   },
+        {"{\"genes\":[" A_GENE "],\"fixed\":{\"macs\":1}}",                           ERR_INVALID,
+         "/fixed/macs: no gene tells"                                                                                            },
+        {"{\"genes\":[" A_GENE "],\"fixed\":{\"flops\":1}}",                          ERR_INVALID,
+         "/fixed/flops: \"flops\" is n"                                                                                          },
+        {GENE("\"values\":3"),                                                        ERR_INVALID, "/genes/0/values: must be a l"},
+        {GENE("\"values\":[]"),                                                       ERR_INVALID, "/genes/0/values: must be a l"},
+        {GENE("\"values\":[1,1]"),                                                    ERR_INVALID, "/genes/0/values/1: values mu"},
+        {GENE("\"values\":[2,1]"),                                                    ERR_INVALID, "1 follows 2"                 },
+        {GENE("\"values\":[1,1.5]"),                                                  ERR_INVALID, "/genes/0/values/1: must be a"},
+        {GENE("\"values\":[1,\"2\"]"),                                                ERR_INVALID, "/genes/0/values/1: must be a"},
+        {GENE("\"values\":[1,1000001]"),                                              ERR_INVALID, "-1000000 to 1000000"         },
+        {GENE("\"values\":[1e300]"),                                                  ERR_INVALID, "-1000000 to 1000000"         },
+        {GENE("\"values\":[1],\"first\":1"),                                          ERR_INVALID, "/genes/0: has both a list"   },
+        {GENE("\"first\":1"),                                                         ERR_INVALID, "/genes/0: has no values"     },
+        {GENE("\"first\":1,\"n_values\":0"),                                          ERR_INVALID, "/genes/0/n_values: must be a"},
+        {GENE("\"first\":1,\"n_values\":257"),                                        ERR_INVALID, "/genes/0/n_values: must be a"},
+        {GENE("\"first\":1,\"n_values\":2,\"step\":0"),                               ERR_INVALID,
+         "/genes/0/step: must be a who"                                                                                          },
+        {GENE("\"first\":999999,\"n_values\":3"),                                     ERR_INVALID, "the last value is beyond"    },
+        {GENE("\"values\":[1],\"repeat\":0"),                                         ERR_INVALID, "/genes/0/repeat: must be a w"},
+        {GENE("\"values\":[1],\"repeat\":65"),                                        ERR_INVALID, "/genes/0/repeat: must be a w"},
+        {GENE("\"values\":[1],\"values\":[1]"),                                       ERR_INVALID, "values is given twice"       },
+        {GENE("\"values\":[1,2],\"macs\":[1]"),                                       ERR_INVALID, "/genes/0/macs: must have one"},
+        {GENE("\"values\":[1,2],\"macs\":[1,2,3]"),                                   ERR_INVALID, "each of the 2 values, not 3" },
+        {GENE("\"values\":[1,2],\"macs\":[1,-2]"),                                    ERR_INVALID, "/genes/0/macs/1: must be a w"},
+        {GENE("\"values\":[1],\"traffic_bytes\":[1e16]"),                             ERR_INVALID, "/genes/0/traffic_bytes/0"    },
+        {GENE("\"values\":[1],\"params\":true"),                                      ERR_INVALID, "/genes/0/params: must be a l"},
+        {GENE("\"values\":[1,2],\"macs\":[0,9]"),                                     ERR_INVALID, "/fixed/macs: the smallest ne"},
         {"{\"genes\":[{\"name\":\"a\",\"values\":[1],\"repeat\":60},{\"name\":\"b\",\"values\":[1],"
-         "\"repeat\":5}]}",                                                         ERR_INVALID,                                                  "/genes/1: a search space has"                                                                                                },
-        {"{\"genes\":[{\"name\":\"a\",\"first\":0,\"n_values\":256,\"repeat\":17}]}",                                                         ERR_INVALID,
-         "/genes/0: all genes together"},
+         "\"repeat\":5}]}",                                                  ERR_INVALID, "/genes/1: a search space has"},
+        {"{\"genes\":[{\"name\":\"a\",\"first\":0,\"n_values\":256,\"repeat\":17}]}", ERR_INVALID,
+         "/genes/0: all genes together"                                                                                          },
         {"{\"genes\":[{\"name\":\"a 2\",\"values\":[1]},{\"name\":\"a\",\"values\":[1],\"repeat\":"
-         "2}]}",                                                         ERR_INVALID,                                                             "two genes are called \"a 2\""                                                                                                                                                            },
+         "2}]}",                                                             ERR_INVALID, "two genes are called \"a 2\""},
     };
     (void)state;
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
@@ -201,6 +196,43 @@ static void everything_wrong_is_named_with_pointer_and_reason(void **state)
         struct error err = {0};
         assert_error(decode(rows[i].text, &d, &err), rows[i].code, &err, rows[i].phrase);
         assert_null(d);
+    }
+}
+
+/* A gene that is repeated is written with its number, in a name that has to be read again. */
+static void the_longest_names_are_written_as_they_are_read(void **state)
+{
+    static const struct {
+        int length, repeat;
+        const char *phrase; /* NULL: it is read */
+    } rows[] = {
+        {60, 64, NULL                                                     },
+        {61, 1,  NULL                                                     },
+        {63, 1,  NULL                                                     },
+        {61, 2,  "/genes/0: is repeated, so its name has at most 60 bytes"},
+        {64, 1,  "/genes/0/name: must be a string of 1 to 63 bytes"       },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        char text[256];
+        struct space_declaration *d = NULL, *again = NULL;
+        struct text written = {0};
+        struct error err = {0};
+        (void)snprintf(text, sizeof text,
+                       "{\"genes\":[{\"name\":\"%0*d\",\"values\":[1],\"repeat\":%d}]}",
+                       rows[i].length, 0, rows[i].repeat);
+        if (rows[i].phrase != NULL) {
+            assert_error(decode(text, &d, &err), ERR_INVALID, &err, rows[i].phrase);
+            continue;
+        }
+        assert_ok(decode(text, &d, &err), &err);
+        msg_space_declaration_encode(d, false, &written);
+        assert_ok(decode(written.bytes, &again, &err), &err);
+        assert_memory_equal(d, again, sizeof *d);
+        text_close(&written);
+        mem_free(again);
+        mem_free(d);
     }
 }
 
@@ -291,6 +323,7 @@ int main(void)
         counted_test(what_is_written_declares_the_same),
         counted_test(the_digest_is_of_values_and_costs),
         counted_test(everything_wrong_is_named_with_pointer_and_reason),
+        counted_test(the_longest_names_are_written_as_they_are_read),
         counted_test(every_truncation_is_refused),
         counted_test(every_flipped_byte_is_read_or_refused),
         counted_test(what_is_huge_or_deep_is_refused_in_few_words),
