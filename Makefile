@@ -69,8 +69,8 @@ BUILD_LIBS  = $(shell pkg-config --libs $(call pc_names,$(LIBRARIES))) -lm -lpth
               $(LDFLAGS_$(MODE)) $(LDFLAGS)
 
 .DEFAULT_GOAL := build
-.PHONY: help build run deps deps-test deps-lint test test-long unit-programs fuzz-programs check-sanitizers fuzz fuzz-minimise coverage lint format \
-        format-check bench capacity figures hyperparameters pretrained reproduce data install uninstall deb \
+.PHONY: help build run deps deps-test deps-lint test test-long unit-programs fuzz-programs check-sanitizers fuzz \
+        fuzz-minimise coverage lint format format-check bench capacity figures hyperparameters pretrained reproduce data install uninstall deb \
         image image-rootfs clean check-libraries check-test-libraries
 
 help: ## list the targets
@@ -181,7 +181,8 @@ $(OUT)/tests/bench/%: $(OUT)/tests/bench/%.o $(OUT)/libdgld.a
 	@echo "  LD    $@"
 	$(Q)$(CC) $(CFLAGS_$(MODE)) -o $@ $< $(OUT)/libdgld.a $(BUILD_LIBS)
 
--include $(OBJECTS:.o=.d) $(TEST_PROGRAMS:%=%.d) $(BENCH_PROGRAMS:%=%.d) $(FUZZ_PROGRAMS:%=%.d) $(FUZZ_SHARED:.o=.d)
+-include $(OBJECTS:.o=.d) $(TEST_PROGRAMS:%=%.d) $(BENCH_PROGRAMS:%=%.d) $(FUZZ_PROGRAMS:%=%.d) \
+         $(FUZZ_SHARED:.o=.d)
 .PRECIOUS: $(OUT)/%.o
 
 # ---- tests ---------------------------------------------------------------------------------------
@@ -209,12 +210,13 @@ test-long: test ## what takes longer than a minute or two: many requests of the 
 F        ?=
 TIME     ?= 60
 PARTS    ?= fuzz unit api
+FUZZ_NAMES := $(FUZZ_SOURCES:tests/fuzz/fuzz_%.c=%)
 CLANG    ?= clang-14
 with_clang = $(MAKE) $(PARALLEL) --no-print-directory CC=$(CLANG) WARNINGS=-Wall
 
 fuzz: ## look for inputs that break something: F=name one target, else all; TIME=seconds of each (60)
+	$(if $(filter-out $(FUZZ_NAMES),$(F)),$(error there is no fuzz target $(F); there are $(FUZZ_NAMES)))
 	$(Q)deploy/install-deps.sh build web fuzz
-	$(Q)$(PYTHON) tests/fuzz/fuzz.py check "$(F)"
 	$(Q)$(MAKE) --no-print-directory check-libraries
 	$(Q)$(with_clang) MODE=fuzz $(if $(F),build/fuzz/tests/fuzz/fuzz_$(F),fuzz-programs)
 	$(Q)$(PYTHON) tests/fuzz/fuzz.py run "$(F)" --seconds "$(TIME)"

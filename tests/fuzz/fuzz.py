@@ -1,8 +1,7 @@
 """Runs the fuzz targets (tests/fuzz/README.md):
 
-    fuzz.py check NAME             whether there is a target of that name ("": all are meant)
-    fuzz.py run NAME --seconds N   looks for inputs that break something
-    fuzz.py minimise NAME          takes what was found into the corpora, which stay small
+    fuzz.py run [NAME] --seconds N   looks for inputs that break something
+    fuzz.py minimise [NAME]          takes what was found into the corpora, which stay small
 
 What a run finds on its way is kept in build/fuzz/found/<name>/; an input that breaks something is put into
 tests/fuzz/regress/<name>/ at once. Executions are added up in build/fuzz/executions.csv."""
@@ -140,7 +139,7 @@ def minimise(name):
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("verb", choices=["check", "run", "minimise"])
+    parser.add_argument("verb", choices=["run", "minimise"])
     parser.add_argument("name", nargs="?", default="")
     parser.add_argument("--seconds", type=int, default=60)
     arguments = parser.parse_args()
@@ -150,11 +149,8 @@ def main():
     if arguments.name and arguments.name not in TARGETS:
         sys.exit(f"there is no fuzz target {arguments.name}; there are {', '.join(TARGETS)}")
     names = [arguments.name] if arguments.name else list(TARGETS)
-    if arguments.verb == "run":
-        return 0 if all([run(name, arguments.seconds) for name in names]) else 1
-    if arguments.verb == "minimise":
-        return 0 if all([minimise(name) for name in names]) else 1
-    return 0
+    done = [run(name, arguments.seconds) if arguments.verb == "run" else minimise(name) for name in names]
+    return 0 if all(done) else 1
 
 
 if __name__ == "__main__":
