@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what is missing: Debian packages by group (build, test, lint, bench, package), for the group
+# Installs what is missing: Debian packages by group (build, test, lint, bench, fuzz, package), for the group
 # `web` Node.js and npm, for the group `python` the pinned packages of the tests into build/venv, and for
 # `tools` programs that the tests of deployments use into build/tools. Does nothing where all is there.
 set -eu
@@ -14,6 +14,7 @@ packages_of() {
     test) echo "libcmocka-dev python3 python3-venv python3-torch curl openssl systemd dpkg-dev man-db postgresql chromium valgrind" ;;
     lint) echo "clang-format clang-tidy cppcheck dpkg-dev lintian" ;;
     bench) echo "nginx-light wrk" ;;
+    fuzz) echo "clang-14 libclang-rt-14-dev llvm-14 python3" ;;
     package) echo "dpkg-dev binutils" ;;
     *) echo "install-deps.sh: there is no group $1" >&2; exit 2 ;;
     esac

@@ -71,7 +71,7 @@ static const struct MHD_OptionItem tls[] = {
 };
 
 /* A thread of the library that reaches its bound on connections waits for itself for ever (0.9.75),
- * and its bound is its share of what is set here: so the bound is ours to keep, take_connection(),
+ * and its bound is its share of what is set here: so the bound is ours to keep, http_take(),
  * and theirs is set where it is not reached. */
 enum { SPARE_CONNECTIONS = 64 };
 
@@ -149,8 +149,7 @@ static void tell_refused(struct http_server *server, const char *bound, int64_t 
 
 /* Gives a fresh connection to the library, which sets the socket's flags, and closes it where it
  * does not take it. */
-static void take_connection(struct http_server *server, int fd, const struct sockaddr *address,
-                            socklen_t size)
+void http_take(struct http_server *server, int fd, const struct sockaddr *address, socklen_t size)
 {
     const struct config *config = &server->app->config;
 
@@ -180,7 +179,7 @@ bool http_accept(struct http_server *server, int listen_fd)
     int fd;
 
     while ((fd = accept(listen_fd, (struct sockaddr *)&address, &size)) >= 0) {
-        take_connection(server, fd, (const struct sockaddr *)&address, size);
+        http_take(server, fd, (const struct sockaddr *)&address, size);
         size = sizeof address;
         server->accepted_ms = clock_ms();
     }

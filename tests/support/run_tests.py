@@ -1,5 +1,5 @@
-"""Runs the C test programs of a build mode, in release mode the Python tests too, and closes with one
-line `N passed, N failed` (and `, N skipped` where there were any).
+"""Runs the C test programs of a build mode (unit tests, and the fuzz targets on the inputs that are kept), in
+release mode the Python tests too, and closes with one line `N passed, N failed` (and `, N skipped` where there were any).
 
 A C program speaks TAP; one that dies, or that runs fewer tests than it announced, counts as failed.
 """
@@ -73,7 +73,8 @@ def main():
     environment = dict(os.environ, CMOCKA_MESSAGE_OUTPUT="TAP", OPENBLAS_NUM_THREADS="1")
     environment["ASAN_OPTIONS"] = "detect_leaks=1:abort_on_error=0"
     environment["TSAN_OPTIONS"] = "halt_on_error=1:second_deadlock_stack=1"
-    programs = sorted((ROOT / "build" / arguments.mode / "tests" / "unit").glob("test_*"))
+    built = ROOT / "build" / arguments.mode / "tests"
+    programs = sorted([*(built / "unit").glob("test_*"), *(built / "fuzz").glob("fuzz_*")])
     programs = [p for p in programs if not p.suffix and arguments.match in p.name]
     with concurrent.futures.ThreadPoolExecutor(N_AT_ONCE) as threads:
         results = list(threads.map(lambda program: run_c_program(program, environment), programs))
