@@ -176,6 +176,10 @@ static struct MHD_Response *make_stream(struct context *context)
                                           read_stream, stream, close_stream);
     if (response != NULL) {
         context->reply.stream = NULL;
+        if (stream->size == 0 && strcmp(context->request.method, MHD_HTTP_METHOD_HEAD) == 0) {
+            /* the library would send the end of the chunks that HEAD does not have */
+            (void)MHD_set_response_options(response, MHD_RF_HTTP_1_0_COMPATIBLE_STRICT, MHD_RO_END);
+        }
     }
     return response;
 }

@@ -172,10 +172,10 @@ static bool keep_places(struct context *context, const struct route_match *match
     return next != NULL;
 }
 
-/* What a client may expect before it sends its body. */
+/* What a client may expect before it sends its body; without one there is nothing to expect. */
 static bool is_expectation_met(struct context *context, const struct framing *framing)
 {
-    if (!framing->has_other_expectation) {
+    if (!framing->has_other_expectation || context->route->body == BODY_NONE) {
         return true;
     }
     refuse(context, 417, "the only Expect that is understood here is 100-continue");
@@ -229,7 +229,8 @@ static bool judge(struct context *context, const char *target, const char *versi
     if (!judge_route(context, &framing)) {
         return false;
     }
-    if (context->route == NULL && (framing.is_expecting || framing.length > DROPPED_BODY_BYTES)) {
+    if (context->route == NULL && (framing.is_expecting || framing.has_other_expectation ||
+                                   framing.length > DROPPED_BODY_BYTES)) {
         context->is_closing = context->is_answered_at_once = true;
     }
     return true;
