@@ -6,6 +6,7 @@
  *   http_request.c     a request: judged by its headers, received, answered on the spot or on the pool
  *   http_observe.c     what is counted and logged of a request
  *   http_guard.c       who may call, and how often
+ *   http_browser.c     what replies tell browsers
  *   http_reply.c       a reply: headers, compression, hand-over to the library */
 #ifndef DGLD_SERVER_HTTP_SERVER_H
 #define DGLD_SERVER_HTTP_SERVER_H
@@ -167,8 +168,10 @@ void refuse(struct context *context, unsigned status, const char *detail);
 bool guard_rate(struct context *context, const struct route *route);
 bool guard_caller(struct context *context, const struct route *route);
 
-/* Adds what browsers ask for: which pages may read the reply, and what a page of ours may load. */
-enum MHD_Result guard_add_headers(struct MHD_Response *response, const struct context *context);
+/* ---- http_browser.c --------------------------------------------------------------------------- */
+
+/* Adds what browsers are told, but for what the handler has said itself. */
+enum MHD_Result browser_add_headers(struct MHD_Response *response, const struct context *context);
 
 /* ---- http_reply.c ----------------------------------------------------------------------------- */
 

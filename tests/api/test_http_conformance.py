@@ -442,6 +442,53 @@ def test_every_reply_has_a_date_and_says_where_it_ends(worked):
             assert int(reply.header("content-length")) == len(reply.body) > 0
 
 
+# ---- what browsers are told ------------------------------------------------------------------------------------
+
+# By kind of reply: each header, and what has to stand in it.
+TOLD = {
+    "data": {"content-security-policy": "default-src 'none'", "cross-origin-resource-policy": "same-origin", "cache-control": "no-cache"},
+    "page": {"content-security-policy": "default-src 'none'", "cross-origin-resource-policy": "same-origin", "cache-control": "no-cache",
+             "cross-origin-opener-policy": "same-origin", "referrer-policy": "no-referrer", "permissions-policy": "camera=()"},
+    "file": {"content-security-policy": "sandbox", "cross-origin-resource-policy": "same-origin", "cache-control": "no-cache",
+             "referrer-policy": "no-referrer"},
+    "unchanged": {"cache-control": "no-cache"},
+    "answer": {},
+}  # fmt: skip
+
+
+def kind_of(path, method, reply):
+    if method not in ("GET", "HEAD"):
+        return "answer"
+    if reply.status_code == 304:
+        return "unchanged"
+    if reply.headers.get("Content-Type", "").startswith("text/html"):
+        return "page"
+    return "file" if path == FILE and reply.status_code in (200, 206) else "data"
+
+
+def test_every_reply_tells_browsers_what_they_may_not_do(worked):
+    asked = [(method.upper(), fill(worked, path), {}) for path, item in contract(worked).items() for method in item if method == "get"]
+    asked += [(method, path, {}) for _, path, _ in asked[:] for method in ("HEAD", "OPTIONS", "PATCH")]
+    asked += [("GET", "/nothing", {}), ("POST", "/v1/predict", {}), ("GET", FILE, {"Range": "bytes=0-1"}), ("GET", FILE, {"If-None-Match": "*"}),
+              ("GET", "/docs", {"If-None-Match": "*"}), ("DELETE", "/v1/devices/nobody", {}), ("POST", "/v2/models/nasbench201/infer", {})]  # fmt: skip
+    seen = set()
+    for method, path, headers in asked:
+        reply = requests.request(method, worked.url + path, headers=headers, timeout=30)
+        kind = kind_of(path, method, reply)
+        seen.add(kind)
+        assert reply.headers["X-Content-Type-Options"] == "nosniff", (method, path)
+        for name, part in TOLD[kind].items():
+            given = reply.headers.get(name, "")
+            assert part in given or (name == "cache-control" and given == "no-store"), (method, path, name, given)
+        if "Content-Security-Policy" in reply.headers:
+            policy = reply.headers["Content-Security-Policy"]
+            assert "frame-ancestors 'none'" in policy and "default-src 'none'" in policy, (method, path)
+            assert "unsafe-inline" not in policy.replace("style-src 'unsafe-inline'", "") and "unsafe-eval" not in policy, (method, path)
+        # who answers, by what, and what only HTTPS may promise
+        assert not {"server", "x-powered-by", "via", "strict-transport-security", "set-cookie"} & {name.lower() for name in reply.headers}
+    assert seen == set(TOLD)
+
+
 # ---- Expect ----------------------------------------------------------------------------------------------------
 
 EXPECT = b"Expect: 100-continue\r\n"
