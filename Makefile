@@ -327,6 +327,7 @@ install: build ## program, predictors, device sheets, settings, documents, units
 	$(Q)for f in config/dgld.json data/devices/*.json $(SHIPPED_MODELS); do \
 	    install -D -m 0644 "$$f" "$(DESTDIR)$(SHARE)/$$f" || exit 1; done
 	$(Q)install -D -m 0644 README.md "$(DESTDIR)$(DOC)/README.md"
+	$(Q)install -D -m 0644 SECURITY.md "$(DESTDIR)$(DOC)/SECURITY.md"
 	$(Q)install -D -m 0644 config/README.md "$(DESTDIR)$(DOC)/config.md"
 	$(Q)install -D -m 0644 deploy/systemd/README.md "$(DESTDIR)$(DOC)/systemd.md"
 	$(Q)install -D -m 0644 deploy/dgld.1 "$(DESTDIR)$(MANUAL)/dgld.1"

@@ -55,15 +55,15 @@ install_postgresql() {
     [ -z "${failed:-}" ] || exit 1
 }
 
-# Packages of which programs are wanted, but not that they are installed: one would start a service, the
-# other may be in the way of a newer one.
+# Packages of which programs are wanted, but not that they are installed: some would start a service, one
+# may be in the way of a newer one.
 install_tools() {
     tools=build/tools
     [ -x "$tools/usr/bin/promtool" ] && [ -x "$tools/usr/bin/prometheus" ] && [ -x "$tools/usr/bin/kubectl" ] &&
-        return 0
+        [ -x "$tools/usr/sbin/nginx" ] && return 0
     rm -rf "$tools"
     mkdir -p "$tools/packages"
-    echo "unpacking prometheus kubernetes-client into $tools"
+    echo "unpacking prometheus kubernetes-client nginx into $tools"
     if ! download_tools 2>/dev/null; then
         if [ "$(id -u)" -eq 0 ]; then apt-get update -qq; else sudo apt-get update -qq; fi
         download_tools
@@ -76,7 +76,7 @@ install_tools() {
 
 download_tools() {
     (cd "$tools/packages" &&
-        apt-get download -qq -o APT::Sandbox::User="$(id -un)" prometheus kubernetes-client)
+        apt-get download -qq -o APT::Sandbox::User="$(id -un)" prometheus kubernetes-client nginx)
 }
 
 install_python() {

@@ -19,6 +19,7 @@
     X(413, "content-too-large", "The request is larger than this service accepts")           \
     X(415, "unsupported-media-type", "The request is not of a type that is understood here") \
     X(416, "range-not-satisfiable", "The file has no such range")                            \
+    X(417, "expectation-failed", "The request expects what this service does not do")        \
     X(422, "invalid-request", "The request was understood but cannot be carried out")        \
     X(429, "too-many-requests", "This address asks too often")                               \
     X(500, "internal-error", "The service failed")                                           \

@@ -98,8 +98,8 @@ static struct MHD_Daemon *start_daemon(struct http_server *server)
         MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)config->idle_timeout_s,
         MHD_OPTION_NOTIFY_COMPLETED, on_completed, server, MHD_OPTION_NOTIFY_CONNECTION,
         on_connection, server, MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_BYTES,
-        MHD_OPTION_UNESCAPE_CALLBACK, unescape, NULL, MHD_OPTION_ARRAY, has_tls ? tls : nothing,
-        MHD_OPTION_END);
+        MHD_OPTION_UNESCAPE_CALLBACK, unescape, NULL, MHD_OPTION_URI_LOG_CALLBACK, on_target, NULL,
+        MHD_OPTION_ARRAY, has_tls ? tls : nothing, MHD_OPTION_END);
 }
 
 enum err http_start(struct app *app, struct http_server **out, struct error *err)
@@ -112,6 +112,13 @@ enum err http_start(struct app *app, struct http_server **out, struct error *err
     }
     server->app = app;
     app->http = server;
+    server->is_library_known = framing_is_library_known();
+    if (!server->is_library_known) {
+        log_write(LOG_WARNING,
+                  "libmicrohttpd %s: which malformed heads of requests it takes is not known, "
+                  "and not looked into",
+                  MHD_get_version());
+    }
     (void)pthread_mutex_init(&server->lock, NULL); /* cannot fail on Linux with no attributes */
     rc = app->listeners.n > 0 ? ERR_OK : listeners_bind(&app->config, &app->listeners, err);
     if (rc == ERR_OK) {

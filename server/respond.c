@@ -71,6 +71,8 @@ void respond_problem(struct reply *reply, const struct request *request, unsigne
     }
     if (reply->status == 503) {
         reply->retry_after_s = RETRY_AFTER_S;
+    } else if (reply->status == 406) { /* a cache keeps it for those who accept the same */
+        respond_header(reply, "Vary", "Accept");
     }
 }
 

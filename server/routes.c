@@ -146,6 +146,9 @@ static void allow(struct route_match *match, const char *method)
 {
     size_t used = strlen(match->allow);
 
+    if (strstr(match->allow, method) != NULL) { /* none of their names is part of another */
+        return;
+    }
     if (used + strlen(method) + sizeof ", " <= sizeof match->allow) {
         if (used > 0) {
             memcpy(match->allow + used, ", ", sizeof ", ");
@@ -155,12 +158,14 @@ static void allow(struct route_match *match, const char *method)
     }
 }
 
-/* Which methods the path takes. */
+/* Which methods the path takes; "*" is the service as a whole. */
 static void list_methods(const char *path, struct route_match *match)
 {
+    bool is_service = strcmp(path, "*") == 0;
+
     match->allow[0] = '\0';
     for (size_t i = 0; i < n_routes; i++) {
-        if (fits(routes[i].path, path, match)) {
+        if (is_service || fits(routes[i].path, path, match)) {
             allow(match, routes[i].method);
             if (strcmp(routes[i].method, "GET") == 0) {
                 allow(match, "HEAD");
@@ -185,5 +190,7 @@ void route_match(const char *method, const char *path, struct route_match *out)
         }
     }
     out->route = NULL;
-    list_methods(path, out);
+    if (strcmp(path, "*") != 0 || strcmp(method, "OPTIONS") == 0) {
+        list_methods(path, out);
+    }
 }
