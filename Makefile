@@ -159,7 +159,15 @@ $(OUT)/tests/unit/%: $(OUT)/tests/unit/%.o $(OUT)/libdgld.a
 	$(Q)$(CC) $(CFLAGS_$(MODE)) -o $@ $< $(OUT)/libdgld.a $(BUILD_LIBS) \
 	    $(shell pkg-config --libs $(call pc_names,$(TEST_LIBRARIES)))
 
-unit-programs: $(TEST_PROGRAMS)
+# makes calls of a running program fail; never instrumented, for it stands before a sanitizer
+FAILING := $(OUT)/tests/fault/failing.so
+
+unit-programs: $(TEST_PROGRAMS) $(FAILING)
+
+$(FAILING): tests/fault/failing.c Makefile
+	@echo "  LD    $@"
+	$(Q)mkdir -p $(@D) && $(CC) -std=c17 -D_GNU_SOURCE -O1 -g $(WARNINGS) -fPIC -shared \
+	    $(shell pkg-config --cflags libpq sqlite3) $(CFLAGS) -o $@ $<
 
 $(OUT)/tests/bench/%: $(OUT)/tests/bench/%.o $(OUT)/libdgld.a
 	@echo "  LD    $@"
