@@ -232,7 +232,7 @@ class Session:
         golden, counts = self.run_clean(step)
         for kind in kinds or self.faults.kinds:
             for n in choose(counts[kind]):
-                for error in (0, *MORE_ERRORS.get(kind, ())):
+                for error in (0, *(MORE_ERRORS.get(kind, ()) if choose is every else ())):
                     self.check_point(step, kind, n, golden, error)
 
     def end(self):
@@ -312,14 +312,14 @@ def test_the_session_has_every_operation_and_every_kind_of_job(tmp_path):
 SAMPLE = 2
 # Jobs take their time to be tried again: each step tries some of the kinds, in turn.
 JOB_KINDS = ("memory", "write", "sqlite", "open", "sync", "rename")
-SLOW = set(ORDERS) | {"deleteJob", "cancelJob", "activateModel"}
+SLOW = set(ORDERS) | {"deleteJob", "cancelJob", "activateModel", "v2Load", "v2Unload"}
 
 
 def test_a_call_that_fails_hurts_nothing_but_its_request(tmp_path):
     with session(tmp_path / "root") as made:
         for i, step in enumerate(made.steps):
             if step.name in SLOW:
-                made.sweep(step, lambda n, i=i: [1 + i * 7919 % n] if n else [], [JOB_KINDS[(2 * i + k) % 6] for k in range(2)])
+                made.sweep(step, lambda n, i=i: [1 + i * 7919 % n] if n else [], [JOB_KINDS[i % 6]])
             else:
                 made.sweep(step, some_of(i, SAMPLE))
         made.end()
