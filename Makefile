@@ -169,7 +169,15 @@ $(OUT)/tests/unit/%: $(OUT)/tests/unit/%.o $(OUT)/libdgld.a
 	$(Q)$(CC) $(CFLAGS_$(MODE)) -o $@ $< $(OUT)/libdgld.a $(BUILD_LIBS) \
 	    $(shell pkg-config --libs $(call pc_names,$(TEST_LIBRARIES)))
 
-unit-programs: $(TEST_PROGRAMS)
+# makes calls of a running program fail; never instrumented, for it stands before a sanitizer
+FAILING := $(OUT)/tests/fault/failing.so
+
+unit-programs: $(TEST_PROGRAMS) $(FAILING)
+
+$(FAILING): tests/fault/failing.c Makefile
+	@echo "  LD    $@"
+	$(Q)mkdir -p $(@D) && $(CC) -std=c17 -D_GNU_SOURCE -O1 -g $(WARNINGS) -fPIC -shared \
+	    $(shell pkg-config --cflags libpq sqlite3) $(CFLAGS) -o $@ $<
 
 # Of a fuzz target libFuzzer makes a program that looks for inputs, replay.c one that runs those kept.
 $(OUT)/tests/fuzz/%.o: BUILD_FLAGS += -D_GNU_SOURCE

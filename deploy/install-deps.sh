@@ -11,7 +11,7 @@ packages_of() {
                 "liblapacke-dev libuv1-dev nettle-dev zlib1g-dev libyaml-dev libgnutls28-dev" \
                 "libsqlite3-dev libcurl4-gnutls-dev libprotobuf-c-dev protobuf-c-compiler libonnx-dev" \
                 "libzip-dev libpq-dev libjemalloc-dev" ;;
-    test) echo "libcmocka-dev python3 python3-venv python3-torch curl openssl systemd dpkg-dev man-db postgresql chromium valgrind" ;;
+    test) echo "libcmocka-dev faketime python3 python3-venv python3-torch curl openssl systemd dpkg-dev man-db postgresql chromium valgrind" ;;
     lint) echo "clang-format clang-tidy cppcheck dpkg-dev lintian" ;;
     bench) echo "nginx-light wrk" ;;
     fuzz) echo "clang-14 libclang-rt-14-dev llvm-14 python3" ;;

@@ -35,4 +35,7 @@ struct problem {
 /* Appends the problem's JSON. A status outside the table is written as 500. */
 void msg_problem_encode(const struct problem *problem, struct text *out);
 
+/* The JSON of a 503 for want of memory, which takes none to write. */
+extern const char msg_problem_no_memory[];
+
 #endif

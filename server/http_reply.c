@@ -242,11 +242,15 @@ enum MHD_Result send_reply(struct context *context)
     struct reply *reply = &context->reply;
     struct MHD_Response *response;
     unsigned status = reply->status;
-    uint64_t size = reply->has_file         ? reply->file_size
-                    : reply->stream != NULL ? reply->stream->size
-                                            : reply->body_size;
+    uint64_t size;
     enum MHD_Result ok = MHD_NO;
 
+    if (reply->is_starved) {
+        respond_starved(reply, &context->request);
+    }
+    size = reply->has_file         ? reply->file_size
+           : reply->stream != NULL ? reply->stream->size
+                                   : reply->body_size;
     if (connection_wait(context->connection, WAIT_REPLY_READ, clock_ms(),
                         server->app->config.reply_timeout_s * 1000)) {
         response = make_response(context);

@@ -276,6 +276,7 @@ static enum MHD_Result begin(struct http_server *server, struct MHD_Connection *
                                         .path = path_of_target(target),
                                         .id = "",
                                         .client = "",
+                                        .tree = &server->app->tree,
                                         .state = &context->state,
                                         .connection = connection};
     observe_begin(context);

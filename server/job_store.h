@@ -141,10 +141,11 @@ enum err job_store_end(struct job_store *store, const struct job_report *report,
                        enum job_state state, const char *result, const char *error, int64_t now_ms,
                        bool *is_held, struct error *err);
 
-/* Puts the job back into the queue, to be begun from `not_before_ms` on. `error` is what went
- * wrong, or NULL: the last one is kept; `is_failure` counts it as the job's own. Where its end had
- * been asked for, it still is (`is_cancel_requested`): then `not_before_ms` does not count, and
- * whoever claims the job sees to its end. */
+/* Puts the job back into the queue, to be begun from `not_before_ms` on, which is within a minute:
+ * a clock that is set back must not put it off for longer. `error` is what went wrong, or NULL: the
+ * last one is kept; `is_failure` counts it as the job's own. Where its end had been asked for, it
+ * still is (`is_cancel_requested`): then `not_before_ms` does not count, and whoever claims the job
+ * sees to its end. */
 enum err job_store_requeue(struct job_store *store, const struct job_report *report,
                            int64_t not_before_ms, const char *error, bool is_failure, bool *is_held,
                            struct error *err);

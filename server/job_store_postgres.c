@@ -61,7 +61,9 @@ static const char *const write_sql[] = {
                        " WHERE client = $1 AND key = $2",
     [WRITE_CLAIM] =
         "WITH next AS MATERIALIZED (SELECT seq FROM dgld.jobs WHERE state = 'queued' AND kind = $1"
-        "  AND not_before_ms <= $2::bigint AND (deadline_ms = 0 OR deadline_ms > $2::bigint)"
+        /* see the same of SQLite */
+        "  AND (not_before_ms <= $2::bigint OR not_before_ms > $2::bigint + 60000)"
+        "  AND (deadline_ms = 0 OR deadline_ms > $2::bigint)"
         "  ORDER BY priority DESC, seq LIMIT 1 FOR UPDATE SKIP LOCKED),"
         " taken AS (UPDATE dgld.jobs SET state = 'running', attempt = attempt + 1,"
         "  revision = (attempt + 1)::bigint << 32, started_ms = $2::bigint, progress = NULL,"

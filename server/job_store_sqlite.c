@@ -50,7 +50,9 @@ static const char *const write_sql[] = {
         " revision = (attempt + 1) << 32, started_ms = ?2, progress = NULL,"
         " lease_owner = ?3, lease_until_ms = ?4, not_before_ms = 0 WHERE seq ="
         "  (SELECT seq FROM jobs INDEXED BY jobs_to_claim WHERE state = 'queued' AND kind = ?1"
-        "    AND not_before_ms <= ?2 AND (deadline_ms = 0 OR deadline_ms > ?2)"
+        /* nothing is put off for a minute: what seems to be is of a clock that was set back since */
+        "    AND (not_before_ms <= ?2 OR not_before_ms > ?2 + 60000)"
+        "    AND (deadline_ms = 0 OR deadline_ms > ?2)"
         "    ORDER BY priority DESC, seq LIMIT 1)"
         " RETURNING " JOB_COLUMNS,
     [WRITE_RENEW] =

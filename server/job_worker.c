@@ -690,6 +690,7 @@ static void *work(void *argument)
             give_back(workers, kind);
             work = (struct work){.workers = workers, .place = &workers->place};
         }
+        job_close(&work.job); /* of a claim that was rolled back */
     } while (wait_for_work(workers, n_wakes));
     return NULL;
 }
