@@ -12,15 +12,18 @@ FROM    ?=
 ACCURACY_FROM ?=
 BENCH_FLAGS ?=
 CAPACITY_FLAGS ?=
+INSTRUCTIONS_FLAGS ?=
 IMAGE   ?= dgld
 BASE    ?=
 
+# The C library's takes a tenth of a request's time for its dozen blocks; sanitizers bring their own.
+ALLOCATOR_release := jemalloc:libjemalloc-dev
 # pkg-config name and the Debian package that brings it
 LIBRARIES := libmicrohttpd:libmicrohttpd-dev jansson:libjansson-dev openblas:libopenblas-pthread-dev \
              lapacke:liblapacke-dev libuv:libuv1-dev nettle:nettle-dev zlib:zlib1g-dev \
              yaml-0.1:libyaml-dev gnutls:libgnutls28-dev sqlite3:libsqlite3-dev \
              libcurl:libcurl4-gnutls-dev libprotobuf-c:libprotobuf-c-dev libzip:libzip-dev \
-             libpq:libpq-dev
+             libpq:libpq-dev $(ALLOCATOR_$(MODE))
 TEST_LIBRARIES := cmocka:libcmocka-dev
 # the schema of ONNX, and what makes C of it
 ONNX_PROTO ?= /usr/include/onnx/onnx.proto
@@ -64,7 +67,7 @@ BUILD_LIBS  = $(shell pkg-config --libs $(call pc_names,$(LIBRARIES))) -lm -lpth
 
 .DEFAULT_GOAL := build
 .PHONY: help build run deps deps-test deps-lint test test-long unit-programs check-sanitizers lint format \
-        format-check bench capacity figures hyperparameters pretrained reproduce data install uninstall deb \
+        format-check bench instructions capacity figures hyperparameters pretrained reproduce data install uninstall deb \
         image image-rootfs clean check-libraries check-test-libraries
 
 help: ## list the targets
@@ -180,7 +183,7 @@ $(OUT)/tests/bench/%: $(OUT)/tests/bench/%.o $(OUT)/libdgld.a
 
 test: deps-test ## install what is missing, build, and run all tests; T=name runs what matches
 	$(Q)$(MAKE) --no-print-directory check-test-libraries build
-	$(Q)$(MAKE) $(PARALLEL) --no-print-directory unit-programs
+	$(Q)$(MAKE) $(PARALLEL) --no-print-directory unit-programs $(OUT)/tests/bench/hot_paths
 	$(Q)deploy/install-deps.sh python tools
 	$(Q)build/venv/bin/python tests/support/run_tests.py --mode release --match "$(T)"
 
@@ -229,6 +232,12 @@ bench: ## measure speed beside nginx (a report, not a test); BENCH_FLAGS=--quick
 	$(Q)$(MAKE) $(PARALLEL) --no-print-directory $(BENCH_PROGRAMS)
 	$(Q)deploy/install-deps.sh python
 	$(Q)build/venv/bin/python tests/bench/bench.py $(BENCH_FLAGS)
+
+instructions: ## count the instructions of hot paths beside those that are kept; INSTRUCTIONS_FLAGS=--write keeps them
+	$(Q)deploy/install-deps.sh build test
+	$(Q)$(MAKE) --no-print-directory build $(OUT)/tests/bench/hot_paths
+	$(Q)deploy/install-deps.sh python
+	$(Q)build/venv/bin/python tests/bench/instructions.py $(INSTRUCTIONS_FLAGS)
 
 capacity: ## measure what one core gives, and print the tables of deploy/CAPACITY.md; CAPACITY_FLAGS=--write puts them there
 	$(Q)deploy/install-deps.sh build test bench

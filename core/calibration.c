@@ -185,7 +185,7 @@ struct rows {
     double *sorted;  /* (n): a copy for medians */
 };
 
-static enum err check_measurements(const struct measurements *m, struct error *err)
+static enum err check_measurements(const struct measured *m, struct error *err)
 {
     if (m->n == 0 || m->n > CALIBRATION_MAX_ROWS) {
         return error_set(err, ERR_INVALID, "a calibration takes 1 to %zu measurements, not %zu",
@@ -234,7 +234,7 @@ static bool is_used(size_t group, size_t n_groups)
 
 /* Fills the row of one architecture, measured in the rows order[0 .. n - 1] of m. */
 static void fill_row(struct rows *rows, size_t at, const struct residual_basis *basis,
-                     const struct measurements *m, const size_t *order, size_t n, double *scratch)
+                     const struct measured *m, const size_t *order, size_t n, double *scratch)
 {
     const size_t first = order[0];
     const double a = m->a[first];
@@ -267,7 +267,7 @@ static void order_rows(const size_t *group, size_t n, size_t n_groups, size_t *s
 }
 
 static enum err gather_rows(struct rows *rows, const struct residual_basis *basis,
-                            const struct measurements *m, struct error *err)
+                            const struct measured *m, struct error *err)
 {
     size_t *group = mem_calloc(3 * m->n + 1, sizeof *group);
     double *scratch = mem_calloc(m->n, sizeof *scratch);
@@ -541,15 +541,14 @@ static enum err revise_all(struct calibration *c, const struct rows *rows,
 }
 
 enum err calibration_fit(const struct space *space, const struct calibration_prior *prior,
-                         const struct hardware *hardware, const struct measurements *measured,
+                         const struct hardware *hardware, const struct measured *measured,
                          struct calibration **out, struct error *err)
 {
     return calibration_fit_believing(space, prior, hardware, measured, &belief_numbers, out, err);
 }
 
 enum err calibration_fit_believing(const struct space *space, const struct calibration_prior *prior,
-                                   const struct hardware *hardware,
-                                   const struct measurements *measured,
+                                   const struct hardware *hardware, const struct measured *measured,
                                    const struct belief_numbers *numbers, struct calibration **out,
                                    struct error *err)
 {

@@ -39,7 +39,7 @@ struct calibration;
 
 /* What is measured of a device, borrowed for the call. An architecture that comes more than once
  * counts once, with the median of what was measured. */
-struct measurements {
+struct measured {
     const int32_t *genes;     /* (n, n_genes), valid */
     const double *a;          /* (n): predicted A (predictor_predict()) ... */
     const double *sd;         /* (n): ... and its standard deviation; NULL: unknown */
@@ -52,14 +52,13 @@ struct measurements {
  * calibration_prior_shipped(); NULL: nothing. ERR_INVALID names the bad row; ERR_NOMEM;
  * ERR_NUMERIC. */
 enum err calibration_fit(const struct space *space, const struct calibration_prior *prior,
-                         const struct hardware *hardware, const struct measurements *measured,
+                         const struct hardware *hardware, const struct measured *measured,
                          struct calibration **out, struct error *err);
 
 /* The same with other numbers than belief_numbers (core/belief.h), which are derived that way. */
 struct belief_numbers;
 enum err calibration_fit_believing(const struct space *space, const struct calibration_prior *prior,
-                                   const struct hardware *hardware,
-                                   const struct measurements *measured,
+                                   const struct hardware *hardware, const struct measured *measured,
                                    const struct belief_numbers *numbers, struct calibration **out,
                                    struct error *err);
 

@@ -55,12 +55,46 @@ struct cost_conv {
     bool has_bias, has_norm;
 };
 
-void cost_add_conv(struct cost *cost, const struct cost_conv *conv);
-void cost_add_linear(struct cost *cost, enum cost_kind kind, unsigned stage, uint32_t times,
-                     uint32_t n_in, uint32_t n_out, bool has_bias);
+enum { COST_BYTES_PER_VALUE = 4 }; /* 32-bit floats */
+
+/* The three that count are inline: a predictor of a space that no table holds counts a network for
+ * every latency, and the fields of `conv` are constants where it stands. */
+static inline void cost_add_conv(struct cost *cost, const struct cost_conv *conv)
+{
+    /* a division takes as long as all the rest */
+    uint32_t c_group = conv->groups == 1            ? conv->c_in
+                       : conv->groups == conv->c_in ? 1
+                                                    : conv->c_in / conv->groups;
+    uint64_t weights = (uint64_t)conv->kernel * conv->kernel * c_group * conv->c_out;
+    uint64_t values_in = (uint64_t)conv->side_in * conv->side_in * conv->c_in;
+    uint64_t pixels_out = (uint64_t)conv->side_out * conv->side_out;
+    uint64_t values_out = pixels_out * conv->c_out;
+    uint64_t extra =
+        (uint64_t)conv->c_out * ((conv->has_bias ? 1U : 0U) + (conv->has_norm ? 2U : 0U));
+
+    cost->macs[conv->kind][conv->stage] += conv->times * weights * pixels_out;
+    cost->traffic_bytes[conv->kind][conv->stage] +=
+        (uint64_t)conv->times * COST_BYTES_PER_VALUE * (values_in + weights + values_out);
+    cost->params += conv->times * (weights + extra);
+}
+
+static inline void cost_add_linear(struct cost *cost, enum cost_kind kind, unsigned stage,
+                                   uint32_t times, uint32_t n_in, uint32_t n_out, bool has_bias)
+{
+    uint64_t weights = (uint64_t)n_in * n_out;
+
+    cost->macs[kind][stage] += times * weights;
+    cost->traffic_bytes[kind][stage] +=
+        (uint64_t)times * COST_BYTES_PER_VALUE * (n_in + weights + n_out);
+    cost->params += times * (weights + (has_bias ? n_out : 0U));
+}
+
 /* An operator without weights that reads and writes so many values. */
-void cost_add_traffic(struct cost *cost, enum cost_kind kind, unsigned stage, uint32_t times,
-                      uint64_t n_values);
+static inline void cost_add_traffic(struct cost *cost, enum cost_kind kind, unsigned stage,
+                                    uint32_t times, uint64_t n_values)
+{
+    cost->traffic_bytes[kind][stage] += (uint64_t)times * COST_BYTES_PER_VALUE * n_values;
+}
 
 uint64_t cost_total_macs(const struct cost *cost);
 uint64_t cost_total_traffic_bytes(const struct cost *cost);

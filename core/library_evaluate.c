@@ -86,8 +86,8 @@ static enum err predict_rest(const struct draw *draw, const struct space *space,
                              const struct calibration_prior *prior, const struct hardware *hardware,
                              size_t size, struct error *err)
 {
-    const struct measurements measured = {draw->genes, draw->drawn_a, draw->drawn_sd,
-                                          draw->measured_ms, size};
+    const struct measured measured = {draw->genes, draw->drawn_a, draw->drawn_sd, draw->measured_ms,
+                                      size};
     struct calibration *calibration = NULL;
     enum err rc;
 

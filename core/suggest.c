@@ -82,7 +82,7 @@ static enum err thin_out(struct pool *pool, const struct space *space,
 /* What is measured, each architecture once, evenly thinned out where there is too much of it as
  * calibration_fit() does; and which of the candidates are among it. */
 static enum err gather_measured(struct pool *pool, const struct space *space,
-                                const struct measurements *m, const struct pool *candidates,
+                                const struct measured *m, const struct pool *candidates,
                                 bool *is_measured, struct error *err)
 {
     const size_t n_genes = space->n_genes;
@@ -179,7 +179,7 @@ static double importance(const struct belief *belief, double a)
 
 /* What choosing needs beside the views. */
 struct work {
-    const struct suggest_request *request;
+    const struct suggest_choice *choice;
     const struct suggest_numbers *numbers;
     struct residual_basis basis;
     struct pool candidates;
@@ -339,14 +339,14 @@ static enum err make_view(struct work *work, const struct belief *belief, double
 }
 
 /* What a calibration by the measurements says of the beliefs. */
-static enum err weigh_beliefs(const struct suggest_request *request,
+static enum err weigh_beliefs(const struct suggest_choice *choice,
                               const struct belief_numbers *numbers, double *weights,
                               struct error *err)
 {
     struct calibration *calibration = NULL;
     struct calibration_report report;
-    enum err rc = calibration_fit_believing(request->space, request->prior, request->hardware,
-                                            request->measured, numbers, &calibration, err);
+    enum err rc = calibration_fit_believing(choice->space, choice->prior, choice->hardware,
+                                            choice->measured, numbers, &calibration, err);
 
     if (rc == ERR_OK) {
         calibration_describe(calibration, &report);
@@ -360,18 +360,18 @@ static enum err weigh_beliefs(const struct suggest_request *request,
 
 static enum err make_views(struct work *work, struct error *err)
 {
-    const struct suggest_request *request = work->request;
+    const struct suggest_choice *choice = work->choice;
     const struct pool *c = &work->candidates;
     struct belief_ground ground = {
-        .numbers = request->beliefs != NULL ? request->beliefs : &belief_numbers,
+        .numbers = choice->beliefs != NULL ? choice->beliefs : &belief_numbers,
         .basis = &work->basis,
-        .prior = request->prior,
-        .has_hardware = request->hardware != NULL,
+        .prior = choice->prior,
+        .has_hardware = choice->hardware != NULL,
         .scatter = sqrt(c->middle_scatter),
     };
     double weights[BELIEF_N_KINDS] = {-1.0, -1.0, -1.0}; /* the beliefs' own */
     enum err rc =
-        work->measured.n > 0 ? weigh_beliefs(request, ground.numbers, weights, err) : ERR_OK;
+        work->measured.n > 0 ? weigh_beliefs(choice, ground.numbers, weights, err) : ERR_OK;
 
     for (size_t i = 0; i < c->n; i++) {
         ground.mean_log_a += log(c->a[i]) / (double)c->n;
@@ -379,7 +379,7 @@ static enum err make_views(struct work *work, struct error *err)
     }
     for (int kind = 0; rc == ERR_OK && kind < BELIEF_N_KINDS; kind++) {
         struct belief belief;
-        if ((kind == BELIEF_LIBRARY && request->prior == NULL) || weights[kind] == 0.0) {
+        if ((kind == BELIEF_LIBRARY && choice->prior == NULL) || weights[kind] == 0.0) {
             continue;
         }
         rc = belief_init(&belief, (enum belief_kind)kind, &ground, err);
@@ -482,7 +482,7 @@ static void work_close(struct work *work)
 
 static enum err work_alloc(struct work *work, struct error *err)
 {
-    const struct calibration_prior *prior = work->request->prior;
+    const struct calibration_prior *prior = work->choice->prior;
     const size_t n = work->candidates.n;
     const size_t most = n > work->measured.n ? n : work->measured.n;
     const size_t q = work->basis.q;
@@ -502,8 +502,8 @@ static enum err work_alloc(struct work *work, struct error *err)
 
 static enum err open_pools(struct work *work, size_t n, struct error *err)
 {
-    const struct suggest_request *request = work->request;
-    const struct suggest_candidates *c = request->candidates;
+    const struct suggest_choice *choice = work->choice;
+    const struct suggest_candidates *c = choice->candidates;
     const size_t n_kept = c->n < SUGGEST_MAX_CANDIDATES ? c->n : SUGGEST_MAX_CANDIDATES;
     size_t n_open = n_kept;
     enum err rc = ERR_OK;
@@ -514,9 +514,9 @@ static enum err open_pools(struct work *work, size_t n, struct error *err)
                                                 "no memory to choose among %zu "
                                                 "architectures",
                                                 n_kept)
-                                    : thin_out(&work->candidates, request->space, c, n_kept, err);
-        if (rc == ERR_OK && request->measured != NULL && request->measured->n > 0) {
-            rc = gather_measured(&work->measured, request->space, request->measured,
+                                    : thin_out(&work->candidates, choice->space, c, n_kept, err);
+        if (rc == ERR_OK && choice->measured != NULL && choice->measured->n > 0) {
+            rc = gather_measured(&work->measured, choice->space, choice->measured,
                                  &work->candidates, work->is_taken, err);
         }
         for (size_t i = 0; rc == ERR_OK && i < n_kept; i++) {
@@ -530,23 +530,23 @@ static enum err open_pools(struct work *work, size_t n, struct error *err)
     return rc;
 }
 
-enum err calibration_suggest_next(const struct suggest_request *request, size_t n,
+enum err calibration_suggest_next(const struct suggest_choice *choice, size_t n,
                                   const struct fit_hooks *hooks, size_t *rows, struct error *err)
 {
     struct work work = {
-        .request = request,
-        .numbers = request->numbers != NULL ? request->numbers : &suggest_numbers,
+        .choice = choice,
+        .numbers = choice->numbers != NULL ? choice->numbers : &suggest_numbers,
     };
     enum err rc = open_pools(&work, n, err);
 
-    rc = rc != ERR_OK ? rc : residual_basis_init(&work.basis, request->space, err);
+    rc = rc != ERR_OK ? rc : residual_basis_init(&work.basis, choice->space, err);
     rc = rc != ERR_OK ? rc : work_alloc(&work, err);
     rc = rc != ERR_OK ? rc : make_views(&work, err);
     if (rc == ERR_OK) {
         rc = choose_all(&work, n, hooks, rows, err);
     }
     for (size_t i = 0; rc == ERR_OK && i < n; i++) {
-        rows[i] = rows[i] * request->candidates->n / work.candidates.n;
+        rows[i] = rows[i] * choice->candidates->n / work.candidates.n;
     }
     work_close(&work);
     return rc;
@@ -559,14 +559,14 @@ enum err calibration_suggest(const struct space *space, const struct calibration
 {
     /* before anything is measured, all that matters of a data sheet is whether there is one */
     static const struct hardware some_hardware = {1.0, 1.0, 1.0, 1.0};
-    const struct suggest_request request = {
+    const struct suggest_choice choice = {
         .space = space,
         .prior = prior,
         .hardware = has_hardware ? &some_hardware : NULL,
         .candidates = candidates,
     };
 
-    return calibration_suggest_next(&request, n, hooks, rows, err);
+    return calibration_suggest_next(&choice, n, hooks, rows, err);
 }
 
 /* ---- of a space ------------------------------------------------------------------------------ */

@@ -55,12 +55,12 @@ struct suggest_numbers {
 extern const struct suggest_numbers suggest_numbers;
 
 /* All that a choice may depend on, borrowed for the call. */
-struct suggest_request {
+struct suggest_choice {
     const struct space *space;
     const struct calibration_prior *prior; /* as for calibration_fit(); may be NULL */
     const struct hardware *hardware;       /* NULL: no data sheet */
     const struct suggest_candidates *candidates;
-    const struct measurements *measured;  /* of the device so far, as for calibration_fit(); NULL:
+    const struct measured *measured;      /* of the device so far, as for calibration_fit(); NULL:
                                               nothing, as where it has no rows. A candidate among them
                                               is not suggested */
     const struct belief_numbers *beliefs; /* NULL, as the next: those that ship */
@@ -70,7 +70,7 @@ struct suggest_request {
 /* As calibration_suggest(), after what is measured already: the n architectures that help most beside
  * those. ERR_INVALID too where fewer than n candidates (after thinning) are not measured yet; errors
  * of calibration_fit(). */
-enum err calibration_suggest_next(const struct suggest_request *request, size_t n,
+enum err calibration_suggest_next(const struct suggest_choice *choice, size_t n,
                                   const struct fit_hooks *hooks, size_t *rows, struct error *err);
 
 /* calibration_suggest() over the space itself: distinct architectures, drawn by `seed` where they are more than

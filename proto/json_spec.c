@@ -10,7 +10,7 @@
 enum { MOST_TOLD = 16, NAME_BYTES = 128 };
 
 /* Appends a member name to a pointer, escaped as RFC 6901 says, cut between characters where it is
- * too long. Every field of every request comes here, so printf would be felt. */
+ * too long. */
 static void join_pointer(const char *pointer, const char *name, char out[JSON_POINTER_BYTES])
 {
     size_t n = strnlen(pointer, JSON_POINTER_BYTES - 1);
@@ -34,6 +34,22 @@ static void join_pointer(const char *pointer, const char *name, char out[JSON_PO
     out[n] = '\0';
 }
 
+/* The same with the name of a field, which needs no escape. Every field of every request comes here,
+ * so that more would be felt. */
+static void join_field(const char *pointer, const char *name, char out[JSON_POINTER_BYTES])
+{
+    const size_t n = strlen(pointer);
+    const size_t size = strlen(name) + 1;
+
+    if (n + 1 + size > JSON_POINTER_BYTES) {
+        join_pointer(pointer, name, out);
+        return;
+    }
+    memcpy(out, pointer, n);
+    out[n] = '/';
+    memcpy(out + n + 1, name, size);
+}
+
 /* The field of a member's name, or n_fields. */
 static size_t find_field(const struct json_field *fields, size_t n_fields,
                          struct json_view member_name)
@@ -51,7 +67,7 @@ static size_t find_field(const struct json_field *fields, size_t n_fields,
         }
     }
     while (i < n_fields &&
-           (strlen(fields[i].name) != length || memcmp(fields[i].name, name, length) != 0)) {
+           (strncmp(fields[i].name, name, length) != 0 || fields[i].name[length] != '\0')) {
         i++;
     }
     return i;
@@ -116,7 +132,7 @@ static void read_object(struct json_view object, const struct spec *spec, const 
         if (values[i].at == NULL && !fields[i].is_required) {
             continue;
         }
-        join_pointer(pointer, fields[i].name, at);
+        join_field(pointer, fields[i].name, at);
         if (values[i].at != NULL) {
             fields[i].read(&reader, values[i]);
         } else {

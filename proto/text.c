@@ -36,22 +36,6 @@ void text_reserve(struct text *text, size_t more)
     text->capacity = capacity;
 }
 
-void text_put(struct text *text, const char *bytes, size_t size)
-{
-    text_reserve(text, size);
-    if (text->has_failed) {
-        return;
-    }
-    memcpy(text->bytes + text->size, bytes, size);
-    text->size += size;
-    text->bytes[text->size] = '\0';
-}
-
-void text_puts(struct text *text, const char *string)
-{
-    text_put(text, string, strlen(string));
-}
-
 void text_printf(struct text *text, const char *format, ...)
 {
     va_list args;
@@ -99,7 +83,12 @@ void text_put_json_string(struct text *text, const char *string)
     text_put(text, "\"", 1);
     while (*c != '\0') {
         char out[8];
-        const char *escape = escape_for(c, out);
+        const char *escape;
+        if (*c >= 0x20 && *c < 0x7f && *c != '"' && *c != '\\') { /* by far the most */
+            c++;
+            continue;
+        }
+        escape = escape_for(c, out);
         if (escape[0] == '\0') {
             c += utf8_length(c);
             continue;

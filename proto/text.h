@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <string.h>
 
 struct text {
     char *bytes; /* owned; terminated once anything was written */
@@ -17,8 +18,26 @@ struct text {
 /* Makes room for `more` further bytes in one step. */
 void text_reserve(struct text *text, size_t more);
 
-void text_put(struct text *text, const char *bytes, size_t size);
-void text_puts(struct text *text, const char *string);
+/* Inline, as text_puts(): replies are put together of many short pieces whose lengths are constants
+ * where they stand. */
+static inline void text_put(struct text *text, const char *bytes, size_t size)
+{
+    if (size >= text->capacity - text->size || text->has_failed) {
+        text_reserve(text, size);
+        if (text->has_failed) {
+            return;
+        }
+    }
+    memcpy(text->bytes + text->size, bytes, size);
+    text->size += size;
+    text->bytes[text->size] = '\0';
+}
+
+static inline void text_puts(struct text *text, const char *string)
+{
+    text_put(text, string, strlen(string));
+}
+
 void text_printf(struct text *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* A JSON string with its quotes; `string` is UTF-8. */

@@ -56,33 +56,56 @@ static enum err wrap_calibration(struct calibration *calibration, size_t n, stru
     return ERR_OK;
 }
 
-enum err fitted_create(const struct model *model, const struct hardware *hardware,
-                       const int32_t *genes, const double *latency_ms, size_t n,
-                       struct fitted **out, struct error *err)
+enum err calibrator_rows_open(const struct model *model, const int32_t *genes,
+                              const double *latency_ms, size_t n, struct calibrator_rows *out,
+                              struct error *err)
 {
     const struct predictor *predictor = model->predictor;
-    const struct space *space = predictor->space;
     const size_t batch_max = predictor->kind->batch_max;
     const size_t most =
         batch_max > 0 && batch_max < CALIBRATION_MAX_ROWS ? batch_max : CALIBRATION_MAX_ROWS;
     const size_t n_kept = n < most ? n : most;
-    int32_t *kept_genes = NULL;
-    double *block = NULL;
+    struct calibrator_rows rows = {0};
+    enum err rc =
+        choose_rows(predictor->space, genes, latency_ms, n, n_kept, &rows.genes, &rows.block, err);
+
+    memset(out, 0, sizeof *out);
+    if (rc == ERR_OK) {
+        double *a = rows.block + n_kept;
+        double *sd = a + n_kept;
+        rows.measured = (struct measured){rows.genes, a, sd, rows.block, n_kept};
+        rc = predictor_predict(predictor, rows.genes, n_kept, a, sd, err);
+    }
+    if (rc != ERR_OK) {
+        calibrator_rows_close(&rows);
+        return rc;
+    }
+    *out = rows;
+    return ERR_OK;
+}
+
+void calibrator_rows_close(struct calibrator_rows *rows)
+{
+    mem_free(rows->genes);
+    mem_free(rows->block);
+    memset(rows, 0, sizeof *rows);
+}
+
+enum err fitted_create(const struct model *model, const struct hardware *hardware,
+                       const int32_t *genes, const double *latency_ms, size_t n,
+                       struct fitted **out, struct error *err)
+{
+    const struct space *space = model->predictor->space;
+    struct calibrator_rows rows;
     struct calibration *calibration = NULL;
-    enum err rc = choose_rows(space, genes, latency_ms, n, n_kept, &kept_genes, &block, err);
+    enum err rc = calibrator_rows_open(model, genes, latency_ms, n, &rows, err);
 
     if (rc == ERR_OK) {
-        double *a = block + n_kept;
-        double *sd = a + n_kept;
-        const struct measurements measured = {kept_genes, a, sd, block, n_kept};
-        rc = predictor_predict(predictor, kept_genes, n_kept, a, sd, err);
-        rc = rc != ERR_OK ? rc
-                          : calibration_fit(space, calibrator_prior(space, model), hardware,
-                                            &measured, &calibration, err);
+        rc = calibration_fit(space, calibrator_prior(space, model), hardware, &rows.measured,
+                             &calibration, err);
     }
-    rc = rc != ERR_OK ? rc : wrap_calibration(calibration, n_kept, out, err);
-    mem_free(block);
-    mem_free(kept_genes);
+    rc = rc != ERR_OK ? rc : wrap_calibration(calibration, rows.measured.n, out, err);
+    calibrator_rows_close(&rows);
     return rc;
 }
 

@@ -9,13 +9,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/calibration.h"
 #include "core/calibration_prior.h"
 #include "core/device.h"
 #include "core/error.h"
 #include "proto/model_file.h"
 #include "proto/msg_predict.h"
-
-struct calibration;
 
 /* Measurements that a calibration was fitted to. */
 struct fitted {
@@ -28,9 +27,26 @@ struct fitted {
 const struct calibration_prior *calibrator_prior(const struct space *space,
                                                  const struct model *model);
 
-/* Fits n measurements of a device; `hardware` is NULL where it has no data sheet. Of more than the
- * model or a calibration takes, evenly chosen ones are used. Errors as of calibration_fit(). The
- * caller gives `out` back with fitted_unref(). */
+/* Measurements with what the model predicts of them. */
+struct calibrator_rows {
+    struct measured measured; /* borrows ... */
+    int32_t *genes;           /* ... these, owned, */
+    double *block;            /* and these, owned */
+};
+
+/* Predicts n measured architectures (1 or more). Of more than the model or a calibration takes, evenly
+ * chosen ones are used. ERR_NOMEM and errors of predictor_predict(). The caller ends `out` with
+ * calibrator_rows_close(). */
+enum err calibrator_rows_open(const struct model *model, const int32_t *genes,
+                              const double *latency_ms, size_t n, struct calibrator_rows *out,
+                              struct error *err);
+
+/* Accepts a zeroed struct. */
+void calibrator_rows_close(struct calibrator_rows *rows);
+
+/* Fits n measurements of a device, as calibrator_rows_open() chooses of them; `hardware` is NULL where
+ * it has no data sheet. Errors of that and of calibration_fit(). The caller gives `out` back with
+ * fitted_unref(). */
 enum err fitted_create(const struct model *model, const struct hardware *hardware,
                        const int32_t *genes, const double *latency_ms, size_t n,
                        struct fitted **out, struct error *err);

@@ -250,7 +250,7 @@ static enum err fit_drawn(const struct test_subject *subject, const struct draw 
     const struct calibration_prior *prior = calibrator_prior(subject->space, &subject->model);
     int32_t *genes = mem_calloc(n, n_genes * sizeof *genes);
     double *numbers = mem_calloc(n, 3 * sizeof *numbers);
-    const struct measurements rows = {
+    const struct measured rows = {
         genes, numbers, subject->sd != NULL ? numbers + n : NULL, numbers + 2 * n, n,
     };
     enum err rc = genes != NULL && numbers != NULL

@@ -30,58 +30,113 @@ static size_t keep_new(const struct space *space, const int32_t *given, size_t n
     return n;
 }
 
-/* Chooses among candidates (n_candidates), whose A goes into `a` (2 n_candidates) with its standard
- * deviation. */
-static enum err choose(const struct model *model, bool has_hardware, const int32_t *candidates,
-                       size_t n_candidates, double *a, size_t *rows, struct suggestion *out,
-                       struct error *err)
+/* Adds what is measured, and chooses. */
+static enum err choose(const struct model *model, const struct measured_rows *measured,
+                       struct suggest_choice *choice, size_t n, size_t *rows, struct error *err)
 {
-    const struct predictor *predictor = model->predictor;
-    const size_t n_genes = predictor->space->n_genes;
-    double *sd = a + n_candidates;
-    const struct suggest_candidates among = {candidates, a, sd, n_candidates};
-    enum err rc = predictor_predict(predictor, candidates, n_candidates, a, sd, err);
+    struct calibrator_rows predicted = {0};
+    enum err rc = ERR_OK;
 
-    rc = rc != ERR_OK
-             ? rc
-             : calibration_suggest(predictor->space, calibrator_prior(predictor->space, model),
-                                   has_hardware, &among, out->n, NULL, rows, err);
+    if (measured->n > 0) {
+        rc = calibrator_rows_open(model, measured->genes, measured->latency_ms, measured->n,
+                                  &predicted, err);
+        choice->measured = &predicted.measured;
+    }
+    rc = rc != ERR_OK ? rc : calibration_suggest_next(choice, n, NULL, rows, err);
+    choice->measured = NULL;
+    calibrator_rows_close(&predicted);
+    return rc;
+}
+
+/* What a suggestion works on; owned, but for the model. */
+struct table {
+    const struct model *model;
+    int32_t *candidates; /* (n, n_genes) */
+    size_t n;
+    double *a;    /* (n), and then their standard deviations */
+    size_t *rows; /* that are chosen */
+};
+
+static enum err table_init(struct table *table, const struct model *model, size_t room,
+                           size_t n_rows, struct error *err)
+{
+    *table = (struct table){
+        .model = model,
+        .candidates = mem_calloc(room, model->predictor->space->n_genes * sizeof(int32_t)),
+        .a = mem_calloc(room, 2 * sizeof(double)),
+        .rows = mem_calloc(n_rows, sizeof(size_t)),
+    };
+    return table->candidates != NULL && table->a != NULL && table->rows != NULL
+               ? ERR_OK
+               : error_set(err, ERR_NOMEM, "no memory to choose among %zu architectures", room);
+}
+
+static void table_close(struct table *table)
+{
+    mem_free(table->candidates);
+    mem_free(table->a);
+    mem_free(table->rows);
+}
+
+/* Chooses among what the table lists. */
+static enum err choose_among(struct table *table, const struct hardware *hardware,
+                             const struct measured_rows *measured, struct suggestion *out,
+                             struct error *err)
+{
+    const struct predictor *predictor = table->model->predictor;
+    const struct space *space = predictor->space;
+    double *sd = table->a + table->n;
+    const struct suggest_candidates among = {table->candidates, table->a, sd, table->n};
+    struct suggest_choice choice = {
+        .space = space,
+        .prior = calibrator_prior(space, table->model),
+        .hardware = hardware,
+        .candidates = &among,
+    };
+    enum err rc = predictor_predict(predictor, table->candidates, table->n, table->a, sd, err);
+
+    rc = rc != ERR_OK ? rc : choose(table->model, measured, &choice, out->n, table->rows, err);
     for (size_t i = 0; rc == ERR_OK && i < out->n; i++) {
-        memcpy(out->genes + i * n_genes, candidates + rows[i] * n_genes,
-               n_genes * sizeof *candidates);
+        memcpy(out->genes + i * space->n_genes, table->candidates + table->rows[i] * space->n_genes,
+               space->n_genes * sizeof *out->genes);
     }
     return rc;
 }
 
-static enum err suggest_new(const struct model *model, const struct measured_rows *measured,
-                            const int32_t *given, size_t n_given, uint64_t seed,
+/* What to choose among: of `given`, or where that is NULL what is drawn. */
+struct offer {
+    const int32_t *given;
+    size_t n_given;
+    uint64_t seed;
+};
+
+static enum err suggest_new(const struct model *model, const struct hardware *hardware,
+                            const struct measured_rows *measured, const struct offer *offer,
                             struct suggestion *out, struct error *err)
 {
     const struct space *space = model->predictor->space;
-    const size_t room = given != NULL ? n_given : SUGGEST_MAX_CANDIDATES;
-    int32_t *candidates = mem_calloc(room, space->n_genes * sizeof *candidates);
-    double *a = mem_calloc(room, 2 * sizeof *a);
-    size_t *rows = mem_calloc(out->n, sizeof *rows);
-    enum err rc = ERR_OK;
+    struct table table;
+    enum err rc = table_init(
+        &table, model, offer->given != NULL ? offer->n_given : SUGGEST_MAX_CANDIDATES, out->n, err);
 
     out->genes = mem_calloc(out->n, space->n_genes * sizeof *out->genes);
-    if (candidates == NULL || a == NULL || rows == NULL || out->genes == NULL) {
-        rc = error_set(err, ERR_NOMEM, "no memory to choose among %zu architectures", room);
-    } else {
-        const size_t n = given != NULL
-                             ? keep_new(space, given, n_given, measured, candidates)
-                             : suggest_draw(space, seed, measured->genes, measured->n, candidates);
-        out->is_short = n < out->n;
+    if (rc == ERR_OK && out->genes == NULL) {
+        rc = error_set(err, ERR_NOMEM, "no memory to suggest %zu architectures", out->n);
+    }
+    if (rc == ERR_OK) {
+        table.n =
+            offer->given != NULL
+                ? keep_new(space, offer->given, offer->n_given, measured, table.candidates)
+                : suggest_draw(space, offer->seed, measured->genes, measured->n, table.candidates);
+        out->is_short = table.n < out->n;
         rc = out->is_short
                  ? error_set(err, ERR_INVALID,
                              "%zu architectures cannot be suggested: %zu are there that are not "
                              "measured yet",
-                             out->n, n)
-                 : choose(model, out->has_hardware, candidates, n, a, rows, out, err);
+                             out->n, table.n)
+                 : choose_among(&table, hardware, measured, out, err);
     }
-    mem_free(candidates);
-    mem_free(a);
-    mem_free(rows);
+    table_close(&table);
     return rc;
 }
 
@@ -101,7 +156,10 @@ enum err suggestion_make(const struct model *model, const struct data_tree *tree
         rc = measured_rows_load(tree, space, device, &measured, err);
     }
     made.n_measurements = measured.n;
-    rc = rc != ERR_OK ? rc : suggest_new(model, &measured, given, n_given, seed, &made, err);
+    if (rc == ERR_OK) {
+        rc = suggest_new(model, made.has_hardware ? &sheet.hardware : NULL, &measured,
+                         &(struct offer){given, n_given, seed}, &made, err);
+    }
     measured_rows_close(&measured);
     if (rc != ERR_OK) {
         const bool is_short = made.is_short;

@@ -284,6 +284,19 @@ def test_suggestions_are_of_what_can_be_measured_and_repeatable(shared):
     assert suggest(shared, "Samsung Galaxy A10s", {"search_space": "nasbench201"}).json()["has_hardware"] is True
 
 
+def test_what_is_measured_tells_what_helps_next(phones, shared):
+    """What measurements say already, others need not say again."""
+    rows, latency, _ = next(phone for key, phone in phones.items() if key[0] == "nasbench201")
+    device, ask = "Next", {"search_space": "nasbench201", "n": 20}
+    pool = rows[:200]
+    known = {"architectures": pool[:20], "latency_ms": latency[:20]}
+    assert put_csv(shared, device, to_csv(known)).status_code == 201
+    next_ones = [suggest(shared, device, ask | {"architectures": pool[20:]}).json()["architectures"] for _ in range(2)]
+    other = suggest(shared, "Other", ask | {"architectures": pool[20:]}).json()["architectures"]
+    assert len(set(next_ones[0])) == 20 and next_ones[0] == next_ones[1]
+    assert set(next_ones[0]) != set(other), "the choice does not look at what is measured"
+
+
 @pytest.mark.parametrize(
     "fields, pointers",
     [

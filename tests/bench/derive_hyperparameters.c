@@ -589,7 +589,7 @@ static double score_draw(const struct stand_in *s, const struct belief_numbers *
     const struct device_data *d = &s->device;
     const struct space *space = &studies[s->study].space;
     const size_t n_scored = d->n - n < SCORED_MAX ? d->n - n : SCORED_MAX;
-    const struct measurements measured = {genes, a, sd, measured_ms, n};
+    const struct measured measured = {genes, a, sd, measured_ms, n};
     struct calibration *calibration = NULL;
     struct error err = {0};
     double sum = 0.0;
@@ -885,7 +885,7 @@ static double rmse_of_order(const struct stand_in *s, const size_t *order, size_
     static double latency_ms[DATA_MAX_ROWS];
     const struct device_data *d = &s->device;
     const struct space *space = &studies[s->study].space;
-    const struct measurements measured = {genes, a, sd, measured_ms, N_SUGGESTED};
+    const struct measured measured = {genes, a, sd, measured_ms, N_SUGGESTED};
     struct calibration *calibration = NULL;
     struct metrics metrics;
     struct error err = {0};
@@ -929,7 +929,7 @@ static double suggested_rmse(const struct stand_in *s, const struct suggest_numb
     const struct space *space = &studies[s->study].space;
     const struct suggest_candidates pool = {genes, a, sd,
                                             d->n / 2 < POOL_ROWS ? d->n / 2 : POOL_ROWS};
-    const struct suggest_request request = {
+    const struct suggest_choice request = {
         .space = space,
         .prior = s->prior,
         .hardware = d->has_hardware ? &d->hardware : NULL,

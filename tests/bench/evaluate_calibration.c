@@ -356,8 +356,8 @@ static void print_speed(const struct device_data *device, const struct calibrati
 {
     static double latency_ms[DATA_MAX_ROWS];
     static double spread[DATA_MAX_ROWS];
-    const struct measurements measured = {device->genes, device->a[BASE_SEEN],
-                                          device->sd[BASE_SEEN], device->latency_ms, n};
+    const struct measured measured = {device->genes, device->a[BASE_SEEN], device->sd[BASE_SEEN],
+                                      device->latency_ms, n};
     struct error err = {0};
     double fit_ms = INFINITY;
     double predict_us = INFINITY;

@@ -399,7 +399,7 @@ static inline enum err run_trial(const struct trial *trial, struct trial_result 
     static int32_t genes[DATA_MAX_ROWS * 32];
     static double a[DATA_MAX_ROWS], sd[DATA_MAX_ROWS], measured_ms[DATA_MAX_ROWS];
     static double latency_ms[DATA_MAX_ROWS], spread[DATA_MAX_ROWS];
-    struct measurements measured = {genes, a, sd, measured_ms, trial->n};
+    struct measured measured = {genes, a, sd, measured_ms, trial->n};
     struct calibration *calibration = NULL;
     const size_t n = trial->n;
     enum err rc;

@@ -56,7 +56,7 @@ static void make_device(const struct space *space, double factor, double scatter
 static enum err fit_rows(const double *latency_ms, size_t n, const struct hardware *hardware,
                          struct calibration **out, struct error *err)
 {
-    const struct measurements measured = {made.genes, made.a, made.sd, latency_ms, n};
+    const struct measured measured = {made.genes, made.a, made.sd, latency_ms, n};
 
     return calibration_fit(made.space, calibration_prior_shipped(made.space), hardware, &measured,
                            out, err);
@@ -153,7 +153,7 @@ static void repeated_measurements_count_as_one_by_their_median(void **state)
         double a[N * REPEATS];
         double sd[N * REPEATS];
         double latency_ms[N * REPEATS];
-        const struct measurements measured = {genes, a, sd, latency_ms, N * REPEATS};
+        const struct measured measured = {genes, a, sd, latency_ms, N * REPEATS};
         struct calibration_report report;
         struct calibration *once;
         struct calibration *often = NULL;
@@ -313,7 +313,7 @@ static void of_more_architectures_than_are_used_the_others_are_left(void **state
     const size_t n_genes = space_fbnetv3.n_genes;
     int32_t *genes = mem_calloc(N * n_genes, sizeof *genes);
     double *a = mem_calloc(2 * (size_t)N, sizeof *a);
-    const struct measurements measured = {genes, a, NULL, a + N, N};
+    const struct measured measured = {genes, a, NULL, a + N, N};
     struct calibration_report report;
     struct calibration *calibration = NULL;
     struct error err = {0};

@@ -84,7 +84,7 @@ static void a_device_between_others_is_predicted_with_few_measurements(void **st
     double a[N_TESTED];
     double truth_ms[N_TESTED];
     double latency_ms[N_TESTED];
-    const struct measurements measured = {genes, a, NULL, truth_ms, N};
+    const struct measured measured = {genes, a, NULL, truth_ms, N};
     struct metrics metrics;
     struct error err = {0};
     struct rng rng;

@@ -140,8 +140,8 @@ static struct {
     double a[400], sd[400], latency_ms[400];
 } taken;
 
-static struct measurements measure(const struct space *space, const size_t *rows, size_t n,
-                                   size_t repeats)
+static struct measured measure(const struct space *space, const size_t *rows, size_t n,
+                               size_t repeats)
 {
     for (size_t i = 0; i < n * repeats; i++) {
         const size_t at = rows[i % n];
@@ -152,7 +152,7 @@ static struct measurements measure(const struct space *space, const size_t *rows
         taken.latency_ms[i] =
             made.a[at] * hardware_factor(&phone_sheet) * (1.1 + 0.05 * cos(0.7 * (double)(int)at));
     }
-    return (struct measurements){taken.genes, taken.a, taken.sd, taken.latency_ms, n * repeats};
+    return (struct measured){taken.genes, taken.a, taken.sd, taken.latency_ms, n * repeats};
 }
 
 static int count_common(const size_t *a, const size_t *b, size_t n)
@@ -174,7 +174,7 @@ static void what_is_measured_is_taken_into_account_and_not_suggested_again(void 
     (void)state;
     for (const struct space *const *s = spaces; *s != NULL; s++) {
         const struct suggest_candidates c = make_candidates(*s, 300);
-        struct suggest_request request = {
+        struct suggest_choice request = {
             .space = *s,
             .prior = calibration_prior_shipped(*s),
             .hardware = &phone_sheet,
@@ -183,7 +183,7 @@ static void what_is_measured_is_taken_into_account_and_not_suggested_again(void 
         size_t twenty[20];
         size_t next[10];
         size_t after_repeats[10];
-        struct measurements measured;
+        struct measured measured;
         struct error err = {0};
         assert_ok(calibration_suggest_next(&request, 20, NULL, twenty, &err), &err);
         measured = measure(*s, twenty, 10, 1);
@@ -201,7 +201,7 @@ static void what_is_measured_is_taken_into_account_and_not_suggested_again(void 
 static void a_device_that_proves_to_be_of_another_kind_is_asked_otherwise(void **state)
 {
     const struct suggest_candidates c = make_candidates(&space_nasbench201, 300);
-    struct suggest_request request = {
+    struct suggest_choice request = {
         .space = &space_nasbench201,
         .prior = calibration_prior_shipped(&space_nasbench201),
         .hardware = &phone_sheet,
@@ -210,7 +210,7 @@ static void a_device_that_proves_to_be_of_another_kind_is_asked_otherwise(void *
     size_t rows[30];
     size_t as_believed[10];
     size_t otherwise[10];
-    struct measurements measured;
+    struct measured measured;
     struct error err = {0};
     (void)state;
     for (size_t i = 0; i < 30; i++) {
@@ -230,8 +230,8 @@ static void what_is_left_may_be_suggested_and_no_more(void **state)
 {
     const struct suggest_candidates c = make_candidates(&space_fbnetv3, 12);
     const size_t all[12] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11};
-    struct measurements measured = measure(&space_fbnetv3, all, 7, 2);
-    const struct suggest_request request = {
+    struct measured measured = measure(&space_fbnetv3, all, 7, 2);
+    const struct suggest_choice request = {
         .space = &space_fbnetv3, .candidates = &c, .measured = &measured};
     size_t rows[6];
     struct error err = {0};
@@ -261,8 +261,8 @@ static void many_measurements_are_thinned_out(void **state)
     const size_t n_genes = space_fbnetv3.n_genes;
     int32_t *genes = mem_calloc(N * n_genes, sizeof *genes);
     double *a = mem_calloc(2 * (size_t)N, sizeof *a);
-    const struct measurements measured = {genes, a, NULL, a + N, N};
-    const struct suggest_request request = {
+    const struct measured measured = {genes, a, NULL, a + N, N};
+    const struct suggest_choice request = {
         .space = &space_fbnetv3, .candidates = &c, .measured = &measured};
     size_t rows[10];
     struct error err = {0};
@@ -322,8 +322,8 @@ static void running_out_of_memory_is_told_and_leaks_nothing(void **state)
     struct predictor *predictor = fit_predictor(&space_nasbench201);
     const struct suggest_candidates c = make_candidates(&space_nasbench201, 30);
     const size_t first[3] = {0, 1, 2};
-    const struct measurements measured = measure(&space_nasbench201, first, 3, 1);
-    struct suggest_request request = {
+    const struct measured measured = measure(&space_nasbench201, first, 3, 1);
+    struct suggest_choice request = {
         .space = &space_nasbench201,
         .prior = calibration_prior_shipped(&space_nasbench201),
         .hardware = &phone_sheet,
