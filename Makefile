@@ -289,6 +289,14 @@ capacity: ## measure what one core gives, and print the tables of deploy/CAPACIT
 	$(Q)deploy/install-deps.sh python
 	$(Q)build/venv/bin/python tests/bench/capacity.py $(CAPACITY_FLAGS)
 
+soak: ## keep a daemon busy with a mixed load for TIME seconds (1800), and look whether it grows
+	$(Q)deploy/install-deps.sh build test
+	$(Q)$(MAKE) $(PARALLEL) --no-print-directory build
+	$(Q)deploy/install-deps.sh python
+	$(Q)build/venv/bin/python tests/bench/soak.py --time "$(or $(TIME),1800)"
+
+.PHONY: soak
+
 figures: ## print the figures of calibrations, libraries and intervals; some minutes
 	$(Q)$(MAKE) --no-print-directory $(OUT)/tests/bench/evaluate_calibration
 	$(Q)$(OUT)/tests/bench/evaluate_calibration

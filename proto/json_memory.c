@@ -26,7 +26,10 @@ json_t *json_memory_parse(const char *bytes, size_t size, size_t flags, struct e
 
     has_failed = false;
     value = json_loadb(bytes, size, flags, &why);
-    if (value == NULL && has_failed) {
+    if (has_failed) { /* even where there is a value: its lexer goes on without a byte that it could
+                         not keep */
+        json_decref(value);
+        value = NULL;
         (void)error_set(err, ERR_NOMEM, "no memory to parse JSON");
     } else if (value == NULL) {
         (void)error_set(err, ERR_SYNTAX, "%.100s", why.text);

@@ -11,6 +11,7 @@ import random
 import shutil
 import signal
 import subprocess
+import time
 
 import pytest
 import requests
@@ -182,9 +183,21 @@ class Session:
             assert kind in MAY_CLOSE, f"no reply: {failure}"
             reply = None
         has_failed = self.faults.disarm() > 0
+        if kind == "postgres":
+            self.let_reconnect()
         assert self.daemon.process.poll() is None, f"it ended with {self.daemon.process.returncode}: {self.daemon.lines()[-3:]}"
         step.tidy()
         return reply, has_failed
+
+    def let_reconnect(self):
+        """A connection that was lost while it was idle is found by the next request, which is refused; there are several."""
+        n_well = 0
+        for _ in range(500):
+            n_well = n_well + 1 if self.daemon.request("GET", "/v1/jobs").status_code == 200 else 0
+            if n_well >= 8 and self.daemon.request("GET", "/readyz").json() == {"status": "ready"}:
+                return
+            time.sleep(0.02)
+        raise AssertionError("it does not connect anew")
 
     def check(self, step, reply, golden, has_failed):
         if reply is None:
@@ -398,3 +411,31 @@ def test_every_start_with_a_call_that_fails_serves_or_says_why_not_at_length(tmp
     tried = sweep_starts(tmp_path, some_of(8, 1000))
     with capsys.disabled():
         print(f"\nfault points of the start: {dict(tried)}")
+
+
+# ---- a job store at a server -----------------------------------------------------------------------------
+
+STORED = ("listJobs", "getJob", "deleteJob", "nas")
+
+
+def sweep_server(root, uri, choose):
+    """The connection is lost at a call of libpq's, of those that the steps take."""
+    with session(root, "--job-store", uri) as made:
+        for step in made.steps:
+            if step.name in STORED:
+                made.sweep(step, choose, ["postgres"])
+        made.remove_jobs()
+        assert wait_for(lambda: made.daemon.request("GET", "/readyz").json() == {"status": "ready"})
+        assert made.daemon.stop() == 0
+        return made.tried
+
+
+def test_a_lost_connection_to_the_server_of_jobs_hurts_nothing_but_its_request(tmp_path, postgres):
+    assert sweep_server(tmp_path / "root", postgres.uri, some_of(5, 2))["postgres"] > 4
+
+
+@pytest.mark.long
+def test_every_lost_connection_to_the_server_of_jobs_hurts_nothing_but_its_request_at_length(tmp_path, postgres, capsys):
+    tried = sweep_server(tmp_path / "root", postgres.uri, every)
+    with capsys.disabled():
+        print(f"\nfault points of libpq: {tried['postgres']}")
