@@ -39,6 +39,10 @@ CFLAGS_release := -O2 -g -D_FORTIFY_SOURCE=2 -fstack-protector-strong -Wno-unuse
 LDFLAGS_release := -Wl,-z,relro,-z,now
 CFLAGS_asan    := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 CFLAGS_tsan    := -O1 -g -fsanitize=thread -fno-omit-frame-pointer
+# these two are clang's: `make fuzz` and `make coverage` set CC. The macro is what gcc says of itself.
+CFLAGS_fuzz    := -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all \
+                  -fno-omit-frame-pointer -D__SANITIZE_ADDRESS__=1
+CFLAGS_coverage := -O1 -g -fprofile-instr-generate -fcoverage-mapping
 WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wvla -Wstrict-prototypes $(if $(CI),-Werror)
 
 # lib/ is where `make` puts what it makes; nothing is written outside of build/
@@ -58,6 +62,8 @@ OBJECTS  := $(SOURCES:%.c=$(OUT)/%.o) $(EMBEDDED:%=$(OUT)/%.o) $(OUT)/onnx.pb-c.
 LIB_OBJECTS := $(filter-out $(OUT)/server/main.o,$(OBJECTS))
 TEST_SOURCES := $(wildcard tests/unit/test_*.c)
 TEST_PROGRAMS := $(TEST_SOURCES:%.c=$(OUT)/%)
+FUZZ_SOURCES := $(wildcard tests/fuzz/fuzz_*.c)
+FUZZ_PROGRAMS := $(FUZZ_SOURCES:%.c=$(OUT)/%)
 BENCH_PROGRAMS := $(patsubst %.c,$(OUT)/%,$(wildcard tests/bench/*.c))
 BINARY   := $(if $(filter release,$(MODE)),build/dgld,$(OUT)/dgld)
 
@@ -67,8 +73,9 @@ BUILD_LIBS  = $(shell pkg-config --libs $(call pc_names,$(LIBRARIES))) -lm -lpth
               $(LDFLAGS_$(MODE)) $(LDFLAGS)
 
 .DEFAULT_GOAL := build
-.PHONY: help build run deps deps-test deps-lint test test-long unit-programs check-sanitizers lint format \
-        format-check bench bench-peers instructions capacity figures hyperparameters pretrained reproduce data install uninstall deb \
+.PHONY: help build run deps deps-test deps-lint test test-long unit-programs fuzz-programs check-sanitizers fuzz \
+        fuzz-minimise coverage lint format format-check bench bench-peers instructions capacity figures hyperparameters \
+        pretrained reproduce data install uninstall deb \
         image image-rootfs clean check-libraries check-test-libraries
 
 help: ## list the targets
@@ -163,27 +170,46 @@ $(OUT)/tests/unit/%: $(OUT)/tests/unit/%.o $(OUT)/libdgld.a
 	$(Q)$(CC) $(CFLAGS_$(MODE)) -o $@ $< $(OUT)/libdgld.a $(BUILD_LIBS) \
 	    $(shell pkg-config --libs $(call pc_names,$(TEST_LIBRARIES)))
 
-unit-programs: $(TEST_PROGRAMS)
+# makes calls of a running program fail; never instrumented, for it stands before a sanitizer
+FAILING := $(OUT)/tests/fault/failing.so
+
+unit-programs: $(TEST_PROGRAMS) $(FAILING)
+
+$(FAILING): tests/fault/failing.c Makefile
+	@echo "  LD    $@"
+	$(Q)mkdir -p $(@D) && $(CC) -std=c17 -D_GNU_SOURCE -O1 -g $(WARNINGS) -fPIC -shared \
+	    $(shell pkg-config --cflags libpq sqlite3) $(CFLAGS) -o $@ $<
+
+# Of a fuzz target libFuzzer makes a program that looks for inputs, replay.c one that runs those kept.
+$(OUT)/tests/fuzz/%.o: BUILD_FLAGS += -D_GNU_SOURCE
+FUZZ_SHARED := $(OUT)/tests/fuzz/service.o $(if $(filter fuzz,$(MODE)),,$(OUT)/tests/fuzz/replay.o)
+$(OUT)/tests/fuzz/fuzz_%: $(OUT)/tests/fuzz/fuzz_%.o $(FUZZ_SHARED) $(OUT)/libdgld.a
+	@echo "  LD    $@"
+	$(Q)$(CC) $(CFLAGS_$(MODE)) $(if $(filter fuzz,$(MODE)),-fsanitize=fuzzer) -o $@ $(filter %.o,$^) \
+	    $(OUT)/libdgld.a $(BUILD_LIBS)
+
+fuzz-programs: $(FUZZ_PROGRAMS)
 
 $(OUT)/tests/bench/%: $(OUT)/tests/bench/%.o $(OUT)/libdgld.a
 	@echo "  LD    $@"
 	$(Q)$(CC) $(CFLAGS_$(MODE)) -o $@ $< $(OUT)/libdgld.a $(BUILD_LIBS)
 
--include $(OBJECTS:.o=.d) $(TEST_PROGRAMS:%=%.d) $(BENCH_PROGRAMS:%=%.d)
+-include $(OBJECTS:.o=.d) $(TEST_PROGRAMS:%=%.d) $(BENCH_PROGRAMS:%=%.d) $(FUZZ_PROGRAMS:%=%.d) \
+         $(FUZZ_SHARED:.o=.d)
 .PRECIOUS: $(OUT)/%.o
 
 # ---- tests ---------------------------------------------------------------------------------------
 
 test: deps-test ## install what is missing, build, and run all tests; T=name runs what matches
 	$(Q)$(MAKE) --no-print-directory check-test-libraries build
-	$(Q)$(MAKE) $(PARALLEL) --no-print-directory unit-programs $(OUT)/tests/bench/hot_paths
+	$(Q)$(MAKE) $(PARALLEL) --no-print-directory unit-programs $(OUT)/tests/bench/hot_paths fuzz-programs
 	$(Q)deploy/install-deps.sh python tools
 	$(Q)build/venv/bin/python tests/support/run_tests.py --mode release --match "$(T)"
 
 check-sanitizers: deps-test ## the C tests under ASan+UBSan, then under TSan
 	$(Q)$(MAKE) --no-print-directory check-test-libraries
-	$(Q)$(MAKE) $(PARALLEL) --no-print-directory MODE=asan build/asan/dgld unit-programs
-	$(Q)$(MAKE) $(PARALLEL) --no-print-directory MODE=tsan build/tsan/dgld unit-programs
+	$(Q)$(MAKE) $(PARALLEL) --no-print-directory MODE=asan build/asan/dgld unit-programs fuzz-programs
+	$(Q)$(MAKE) $(PARALLEL) --no-print-directory MODE=tsan build/tsan/dgld unit-programs fuzz-programs
 	$(Q)deploy/install-deps.sh python
 	$(Q)build/venv/bin/python tests/support/run_tests.py --mode asan --match "$(T)"
 	$(Q)build/venv/bin/python tests/support/run_tests.py --mode tsan --match "$(T)"
@@ -191,6 +217,31 @@ check-sanitizers: deps-test ## the C tests under ASan+UBSan, then under TSan
 test-long: test ## what takes longer than a minute or two: many requests of the contract, the sanitizers
 	$(Q)DGLD_TEST_LONG=1 build/venv/bin/python tests/support/run_tests.py --mode release --match at_length
 	$(Q)$(MAKE) --no-print-directory check-sanitizers
+
+# ---- fuzzing and coverage ------------------------------------------------------------------------
+
+F        ?=
+TIME     ?= 60
+PARTS    ?= fuzz unit api
+FUZZ_NAMES := $(FUZZ_SOURCES:tests/fuzz/fuzz_%.c=%)
+CLANG    ?= clang-14
+with_clang = $(MAKE) $(PARALLEL) --no-print-directory CC=$(CLANG) WARNINGS=-Wall
+
+fuzz: ## look for inputs that break something: F=name one target, else all; TIME=seconds of each (60)
+	$(if $(filter-out $(FUZZ_NAMES),$(F)),$(error there is no fuzz target $(F); there are $(FUZZ_NAMES)))
+	$(Q)deploy/install-deps.sh build web fuzz
+	$(Q)$(MAKE) --no-print-directory check-libraries
+	$(Q)$(with_clang) MODE=fuzz $(if $(F),build/fuzz/tests/fuzz/fuzz_$(F),fuzz-programs)
+	$(Q)$(PYTHON) tests/fuzz/fuzz.py run "$(F)" --seconds "$(TIME)"
+
+fuzz-minimise: ## add what `make fuzz` has found to the corpora, which stay as small as they can be
+	$(Q)$(PYTHON) tests/fuzz/fuzz.py minimise "$(F)"
+
+coverage: deps-test ## lines and branches that are run, by directory: PARTS of fuzz, unit, api
+	$(Q)deploy/install-deps.sh fuzz python tools
+	$(Q)$(MAKE) --no-print-directory check-test-libraries
+	$(Q)$(with_clang) MODE=coverage build/coverage/dgld unit-programs fuzz-programs
+	$(Q)$(PYTHON) tests/fuzz/coverage.py $(PARTS)
 
 # ---- quality -------------------------------------------------------------------------------------
 
@@ -245,6 +296,14 @@ capacity: ## measure what one core gives, and print the tables of deploy/CAPACIT
 	$(Q)deploy/install-deps.sh python
 	$(Q)build/venv/bin/python tests/bench/capacity.py $(CAPACITY_FLAGS)
 
+soak: ## keep a daemon busy with a mixed load for TIME seconds (1800), and look whether it grows
+	$(Q)deploy/install-deps.sh build test
+	$(Q)$(MAKE) $(PARALLEL) --no-print-directory build
+	$(Q)deploy/install-deps.sh python
+	$(Q)build/venv/bin/python tests/bench/soak.py --time "$(or $(TIME),1800)"
+
+.PHONY: soak
+
 figures: ## print the figures of calibrations, libraries and intervals; some minutes
 	$(Q)$(MAKE) --no-print-directory $(OUT)/tests/bench/evaluate_calibration
 	$(Q)$(OUT)/tests/bench/evaluate_calibration
@@ -291,6 +350,7 @@ install: build ## program, predictors, device sheets, settings, documents, units
 	$(Q)for f in config/dgld.json data/devices/*.json $(SHIPPED_MODELS); do \
 	    install -D -m 0644 "$$f" "$(DESTDIR)$(SHARE)/$$f" || exit 1; done
 	$(Q)install -D -m 0644 README.md "$(DESTDIR)$(DOC)/README.md"
+	$(Q)install -D -m 0644 SECURITY.md "$(DESTDIR)$(DOC)/SECURITY.md"
 	$(Q)install -D -m 0644 config/README.md "$(DESTDIR)$(DOC)/config.md"
 	$(Q)install -D -m 0644 deploy/systemd/README.md "$(DESTDIR)$(DOC)/systemd.md"
 	$(Q)install -D -m 0644 deploy/dgld.1 "$(DESTDIR)$(MANUAL)/dgld.1"

@@ -31,6 +31,8 @@ static enum err code_of_errno(int saved_errno)
     case ENOENT:
         return ERR_NOT_FOUND;
     case ENOMEM:
+    case EMFILE:
+    case ENFILE:
         return ERR_NOMEM;
     default:
         return ERR_IO;

@@ -45,7 +45,8 @@ void error_describe(struct error *err, enum err code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
 /* The same for a failed system call: appends the text of `saved_errno`. ENOENT gives ERR_NOT_FOUND,
- * ENOMEM gives ERR_NOMEM, everything else ERR_IO. */
+ * what the machine or the process has no more of just now (memory, descriptors) ERR_NOMEM, everything
+ * else ERR_IO. */
 enum err error_sys(struct error *err, int saved_errno, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 

@@ -120,6 +120,12 @@ static double scale_to_sd(double a, double scale)
     return a * scale * sqrt(COST_NOISE_DOF / (COST_NOISE_DOF - 2.0));
 }
 
+/* Weights that are finite each may yet give what is not. */
+static bool is_sound(double a, double sd)
+{
+    return isfinite(a) && a > 0.0 && isfinite(sd);
+}
+
 static enum err cost_predict(const struct predictor *predictor, const int32_t *genes, size_t n,
                              double *a, double *sd, struct error *err)
 {
@@ -142,7 +148,7 @@ static enum err cost_predict(const struct predictor *predictor, const int32_t *g
             if (sd != NULL) {
                 sd[i] = scale_to_sd(a[i], scale);
             }
-            if (!(isfinite(a[i]) && a[i] > 0.0)) {
+            if (!is_sound(a[i], sd != NULL ? sd[i] : 0.0)) {
                 return error_set(err, ERR_NUMERIC, "the predictor gives no finite A");
             }
         }
@@ -275,7 +281,7 @@ static enum err make_table(struct predictor_cost *cost, struct error *err)
     mem_free(phi);
     fill_byte_parts(cost);
     for (size_t i = 0; i < n; i++) {
-        if (!(isfinite(cost->table_a[i]) && cost->table_a[i] > 0.0)) {
+        if (!is_sound(cost->table_a[i], cost->table_sd[i])) {
             return error_set(err, ERR_NUMERIC,
                              "the predictor gives no finite A for architecture %zu", i);
         }

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs what is missing: Debian packages by group (build, test, lint, bench, package), for the group
-# `web` Node.js and npm, for the group `python` the pinned packages of the tests into build/venv, for
+# Installs what is missing: Debian packages by group (build, test, lint, bench, fuzz, package), for the
+# group `web` Node.js and npm, for the group `python` the pinned packages of the tests into build/venv, for
 # `tools` programs that the tests of deployments use into build/tools, and for `peers` the servers that
 # `make bench-peers` compares with into build/peers-*. Does nothing where all is there.
 set -eu
@@ -12,9 +12,10 @@ packages_of() {
                 "liblapacke-dev libuv1-dev nettle-dev zlib1g-dev libyaml-dev libgnutls28-dev" \
                 "libsqlite3-dev libcurl4-gnutls-dev libprotobuf-c-dev protobuf-c-compiler libonnx-dev" \
                 "libzip-dev libpq-dev libjemalloc-dev" ;;
-    test) echo "libcmocka-dev python3 python3-venv python3-torch curl openssl systemd dpkg-dev man-db postgresql chromium valgrind" ;;
+    test) echo "libcmocka-dev faketime python3 python3-venv python3-torch curl openssl systemd dpkg-dev man-db postgresql chromium valgrind" ;;
     lint) echo "clang-format clang-tidy cppcheck dpkg-dev lintian" ;;
     bench) echo "nginx-light wrk" ;;
+    fuzz) echo "clang-14 libclang-rt-14-dev llvm-14 python3" ;;
     package) echo "dpkg-dev binutils" ;;
     *) echo "install-deps.sh: there is no group $1" >&2; exit 2 ;;
     esac
@@ -55,15 +56,15 @@ install_postgresql() {
     [ -z "${failed:-}" ] || exit 1
 }
 
-# Packages of which programs are wanted, but not that they are installed: one would start a service, the
-# other may be in the way of a newer one.
+# Packages of which programs are wanted, but not that they are installed: some would start a service, one
+# may be in the way of a newer one.
 install_tools() {
     tools=build/tools
     [ -x "$tools/usr/bin/promtool" ] && [ -x "$tools/usr/bin/prometheus" ] && [ -x "$tools/usr/bin/kubectl" ] &&
-        return 0
+        [ -x "$tools/usr/sbin/nginx" ] && return 0
     rm -rf "$tools"
     mkdir -p "$tools/packages"
-    echo "unpacking prometheus kubernetes-client into $tools"
+    echo "unpacking prometheus kubernetes-client nginx into $tools"
     if ! download_tools 2>/dev/null; then
         if [ "$(id -u)" -eq 0 ]; then apt-get update -qq; else sudo apt-get update -qq; fi
         download_tools
@@ -76,7 +77,7 @@ install_tools() {
 
 download_tools() {
     (cd "$tools/packages" &&
-        apt-get download -qq -o APT::Sandbox::User="$(id -un)" prometheus kubernetes-client)
+        apt-get download -qq -o APT::Sandbox::User="$(id -un)" prometheus kubernetes-client nginx)
 }
 
 # install_venv FOLDER REQUIREMENTS [option of venv ...]

@@ -120,6 +120,19 @@ void msg_job_put_progress(const struct job_progress *progress, struct text *out)
     text_puts(out, "}");
 }
 
+void msg_job_put_front(const struct job_front *front, struct text *out)
+{
+    text_puts(out, "[");
+    for (size_t i = 0; i < front->n; i++) {
+        text_puts(out, i > 0 ? ",{\"latency_ms\":" : "{\"latency_ms\":");
+        text_put_json_number(out, front->latency_ms[i]);
+        text_puts(out, ",\"accuracy\":");
+        text_put_json_number(out, front->accuracy[i]);
+        text_puts(out, "}");
+    }
+    text_puts(out, "]");
+}
+
 static void put_string(struct text *out, const char *name, const char *value)
 {
     text_printf(out, ",\"%s\":", name);

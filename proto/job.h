@@ -32,6 +32,7 @@ enum {
     JOB_MAX_DEVICES = 256,
     JOB_MAX_TARGETS = 16, /* of a search */
     JOB_MAX_MEASUREMENTS = 1000,
+    JOB_FRONT_MAX = 64, /* points of a front that is told on the way */
 };
 
 enum job_kind { JOB_TRAIN, JOB_TEST, JOB_NAS, JOB_N_KINDS };
@@ -161,6 +162,14 @@ void job_order_close(struct job_order *order);
 
 /* ---- what is told ----------------------------------------------------------------------------- */
 
+/* The front of a search so far: networks that keep the limits, none of which is as accurate and as
+ * fast as another one. */
+struct job_front {
+    uint64_t n_changes; /* grows when it changes */
+    size_t n;
+    double accuracy[JOB_FRONT_MAX], latency_ms[JOB_FRONT_MAX]; /* (n) each, ascending */
+};
+
 /* How far a run is; whatever is not known is NaN or 0. */
 struct job_progress {
     double percent;    /* 0 to 100 */
@@ -170,10 +179,14 @@ struct job_progress {
     size_t generation, n_generations; /* of a genetic search, and the best so far: */
     double accuracy, latency_ms;      /* 0: there is none */
     double seconds_left;
+    const struct job_front *front; /* of a search, borrowed for the call; NULL: as it was */
 };
 
-/* Appends the object, without the members that are not known. */
+/* Appends the object, without the members that are not known, and without the front. */
 void msg_job_put_progress(const struct job_progress *progress, struct text *out);
+
+/* Appends the front as an array of {"latency_ms": 3.2, "accuracy": 68.1}, the fastest first. */
+void msg_job_put_front(const struct job_front *front, struct text *out);
 
 /* A job as it is kept. Times are milliseconds since 1970 (UTC), 0 for none. Texts are owned; ended
  * by job_close(). */

@@ -157,14 +157,22 @@ void json_spec_read_open(struct json_view object, const struct json_field *field
     read_object(object, &spec, pointer, out, errors);
 }
 
+/* A number that is too large arrives cut to the largest there is, and would pass for it. */
+static bool is_cut(struct json_view value, int64_t whole)
+{
+    static const char largest[] = "9223372036854775807";
+    const size_t length = sizeof largest - 1;
+
+    return whole == INT64_MAX &&
+           (json_view_size(value) != length || memcmp(value.at, largest, length) != 0);
+}
+
 bool json_read_whole(const struct json_reader *reader, struct json_view value, int64_t min,
                      int64_t max, int64_t *out)
 {
     int64_t whole;
 
-    /* a number that is too large arrives cut to the largest there is, and would pass for it */
-    if (!json_view_whole(value, &whole) || whole < min || whole > max ||
-        (whole == INT64_MAX && json_view_number(value) > 0x1p63)) {
+    if (!json_view_whole(value, &whole) || whole < min || whole > max || is_cut(value, whole)) {
         field_errors_add(reader->errors, 0, reader->pointer,
                          "must be a whole number from %" PRId64 " to %" PRId64, min, max);
         return false;

@@ -271,12 +271,13 @@ static enum err syntax_error(const struct checker *c, struct error *err)
 
 enum err json_view_check(const char *bytes, size_t size, struct json_view *out, struct error *err)
 {
-    struct checker c = {.bytes = bytes, .at = bytes, .end = bytes + size};
+    struct checker c;
     bool is_good;
 
-    if (size == 0) { /* `bytes` may be NULL */
+    if (size == 0) { /* `bytes` may be NULL, from where there is no counting */
         return error_set(err, ERR_SYNTAX, "line 1, column 1: empty where JSON is expected");
     }
+    c = (struct checker){.bytes = bytes, .at = bytes, .end = bytes + size};
     skip_blanks(&c);
     out->at = c.at;
     is_good = check_value(&c);
@@ -367,21 +368,29 @@ double json_view_number(struct json_view value)
     return read_short_decimal(value.at, &number) ? number : strtod(value.at, NULL);
 }
 
-/* Up to 15 digits in a row, the common case, without strtod. */
-static bool short_whole(const char *at, int64_t *out)
+enum { SAFE_DIGITS = 18 }; /* so many always fit */
+
+/* Digits alone keep every one of them, which a double has no room for; a number that is too large is
+ * cut to what fits. False where there is a fraction or exponent. */
+static bool plain_whole(const char *at, int64_t *out)
 {
+    const char *const start = at;
     bool is_negative = *at == '-';
     int64_t magnitude = 0;
     int n = 0;
 
     at += is_negative ? 1 : 0;
-    while (n < 16 && is_digit(at[n])) {
-        magnitude = magnitude * 10 + (at[n++] - '0');
+    while (n <= SAFE_DIGITS && is_digit(at[n])) {
+        magnitude = n < SAFE_DIGITS ? magnitude * 10 + (at[n] - '0') : 0;
+        n++;
     }
-    if (n == 0 || n > 15 || at[n] == '.' || at[n] == 'e' || at[n] == 'E') {
+    if (n > SAFE_DIGITS) {
+        n += (int)strspn(at + n, "0123456789");
+    }
+    if (n == 0 || at[n] == '.' || at[n] == 'e' || at[n] == 'E') {
         return false;
     }
-    *out = is_negative ? -magnitude : magnitude;
+    *out = n > SAFE_DIGITS ? strtoll(start, NULL, 10) : is_negative ? -magnitude : magnitude;
     return true;
 }
 
@@ -392,7 +401,7 @@ bool json_view_whole(struct json_view value, int64_t *out)
     if (json_view_kind(value) != JSON_KIND_NUMBER) {
         return false;
     }
-    if (short_whole(value.at, out)) {
+    if (plain_whole(value.at, out)) {
         return true;
     }
     number = json_view_number(value);

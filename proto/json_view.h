@@ -44,7 +44,7 @@ bool json_view_is_true(struct json_view value);
 double json_view_number(struct json_view value);
 
 /* A whole number; 4.0 counts as one, as JSON Schema has it, and one that is too large is cut to
- * what fits. False for any other value. */
+ * what fits. Digits alone are kept all, however many. False for any other value. */
 bool json_view_whole(struct json_view value, int64_t *out);
 
 /* A string, decoded into `out` (size, at least 1), cut between characters where it is longer.

@@ -12,6 +12,7 @@
 #include "core/mem.h"
 #include "core/space_declared.h"
 #include "core/utf8.h"
+#include "proto/json_memory.h"
 #include "proto/model_meta.h"
 #include "proto/safetensors.h"
 #include "proto/text.h"
@@ -271,11 +272,15 @@ static enum err decode_names(const struct safetensors *st, const char *key, size
                              size_t n_max, char ***out, size_t *n_out, struct error *err)
 {
     const char *value = safetensors_meta(st, key);
-    json_t *list = value != NULL ? json_loads(value, 0, NULL) : NULL;
+    struct error why = {0};
+    json_t *list = value != NULL ? json_memory_parse(value, strlen(value), 0, &why) : NULL;
     size_t n = json_array_size(list);
     char *names[MODEL_MAX_DEVICES] = {NULL};
     enum err rc = ERR_OK;
 
+    if (list == NULL && why.code == ERR_NOMEM) {
+        return error_set(err, ERR_NOMEM, "%s", why.text);
+    }
     if (!json_is_array(list) || n < n_min || n > n_max) {
         rc = error_set(err, ERR_INVALID,
                        n_min == 0 ? "the metadata's %s must be a list of at most %zu names"

@@ -52,3 +52,7 @@ void msg_problem_encode(const struct problem *problem, struct text *out)
     }
     text_puts(out, "}\n");
 }
+
+const char msg_problem_no_memory[] =
+    "{\"type\":\"urn:dgld:problem:unavailable\",\"title\":\"The service cannot answer this now\","
+    "\"status\":503,\"detail\":\"no memory for the reply\"}\n";

@@ -19,6 +19,7 @@
     X(413, "content-too-large", "The request is larger than this service accepts")           \
     X(415, "unsupported-media-type", "The request is not of a type that is understood here") \
     X(416, "range-not-satisfiable", "The file has no such range")                            \
+    X(417, "expectation-failed", "The request expects what this service does not do")        \
     X(422, "invalid-request", "The request was understood but cannot be carried out")        \
     X(429, "too-many-requests", "This address asks too often")                               \
     X(500, "internal-error", "The service failed")                                           \
@@ -33,5 +34,8 @@ struct problem {
 
 /* Appends the problem's JSON. A status outside the table is written as 500. */
 void msg_problem_encode(const struct problem *problem, struct text *out);
+
+/* The JSON of a 503 for want of memory, which takes none to write. */
+extern const char msg_problem_no_memory[];
 
 #endif

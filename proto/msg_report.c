@@ -146,6 +146,7 @@ void test_report_close(struct test_report *report)
 {
     for (size_t i = 0; i < report->n_devices; i++) {
         mem_free(report->devices[i].predicted_ms);
+        mem_free(report->devices[i].points);
     }
     mem_free(report->devices);
     memset(report, 0, sizeof *report);

@@ -29,11 +29,24 @@ struct train_report {
 void msg_train_encode(const struct train_report *report, struct text *out);
 void train_report_close(struct train_report *report);
 
+/* A row of a device, to be drawn. */
+struct test_point {
+    double measured_ms, predicted_ms;
+    double low_ms, high_ms; /* the interval; NaN where there is none */
+    bool is_scored;         /* else it calibrates, or another row of its architecture does */
+};
+
 struct device_report {
     char name[DEVICE_NAME_BYTES];
     struct metrics metrics; /* RMSE and MAE in ms */
     double *predicted_ms;   /* (n_rows), owned */
+    double covered; /* share of the scored rows that lie in their intervals; NaN: none has */
+    struct test_point *points; /* (n_points of the report), owned; NULL: it is not to be drawn */
 };
+
+/* What of a test is kept to be drawn: the first devices, and rows of all of them together, evenly
+ * chosen where there are more. */
+enum { TEST_DRAWN_DEVICES = 24, TEST_DRAWN_POINTS = 65536 };
 
 struct test_report {
     const struct space *space;
@@ -43,6 +56,8 @@ struct test_report {
     struct device_report *devices; /* (n_devices), owned */
     size_t n_devices;
     size_t n_rows;
+    double level;    /* of the intervals, 0 .. 1 */
+    size_t n_points; /* rows of each device that are kept to be drawn */
 };
 
 /* The reference speaks of RMSE and MAE in hundreds of ms, for both spaces. */

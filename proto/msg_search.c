@@ -10,6 +10,7 @@ void search_report_close(struct search_report *report)
 {
     mem_free(report->front);
     mem_free(report->history);
+    search_sample_close(&report->looked_at);
     text_close(&report->accuracy_source);
     memset(report, 0, sizeof *report);
 }

@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/search_sample.h"
 #include "core/space.h"
 #include "proto/job.h"
 #include "proto/msg_device.h"
@@ -54,6 +55,7 @@ struct search_report {
     struct search_generation *history; /* (n_generations), owned; of the genetic method */
     size_t n_generations;
     size_t n_evaluated;
+    struct search_sample looked_at;  /* whose accuracy is known, owned */
     const char *predictor, *version; /* of the model that predicted the latencies; borrowed */
     struct text accuracy_source;     /* JSON: where the accuracies come from; owned */
 };

@@ -58,9 +58,12 @@ static void read_text(const struct json_reader *reader, struct json_view value, 
 
 /* ---- genes ----------------------------------------------------------------------------------- */
 
+/* A blank and two digits come behind the name of a gene that is repeated. */
+enum { REPEATED_NAME_BYTES = SPACE_GENE_NAME_BYTES - 1 - 3 };
+
 /* One item of "genes", before it is repeated. */
 struct gene_draft {
-    char name[SPACE_GENE_NAME_BYTES - 3]; /* room is left for a blank and two digits */
+    char name[SPACE_GENE_NAME_BYTES];
     int64_t repeat;
     bool has_values, has_range;
     int64_t first, step, n_range;
@@ -236,6 +239,11 @@ static void check_gene(const struct gene_draft *gene, const char *pointer,
         field_errors_add(errors, 0, pointer,
                          "has no values: give a list of them, or first, step and n_values");
     }
+    if (gene->repeat > 1 && strlen(gene->name) > REPEATED_NAME_BYTES) {
+        field_errors_add(errors, 0, pointer,
+                         "is repeated, so its name has at most %d bytes: a number is added",
+                         REPEATED_NAME_BYTES);
+    }
 }
 
 static bool has_name(const struct space_declaration *d, const char *name)
@@ -256,7 +264,7 @@ static void append_gene(struct space_declaration *d, const struct gene_draft *dr
     char name[SPACE_GENE_NAME_BYTES];
 
     if (draft->repeat > 1) {
-        (void)snprintf(name, sizeof name, "%s %d", draft->name, (int)k);
+        (void)snprintf(name, sizeof name, "%.*s %d", REPEATED_NAME_BYTES, draft->name, (int)k);
     } else {
         (void)snprintf(name, sizeof name, "%s", draft->name);
     }

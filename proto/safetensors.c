@@ -8,6 +8,7 @@
 
 #include "core/mem.h"
 #include "proto/digest.h"
+#include "proto/json_memory.h"
 
 static const char meta_key[] = "__metadata__";
 
@@ -218,14 +219,16 @@ static enum err parse_head(const char *bytes, size_t head_bytes, const char *dat
                            size_t data_bytes, struct safetensors *out, struct error *err)
 {
     struct safetensors st = {0};
-    json_error_t json_error;
-    json_t *header = json_loadb(bytes + LENGTH_BYTES, head_bytes - LENGTH_BYTES,
-                                JSON_REJECT_DUPLICATES, &json_error);
+    struct error why;
+    json_t *header = json_memory_parse(bytes + LENGTH_BYTES, head_bytes - LENGTH_BYTES,
+                                       JSON_REJECT_DUPLICATES, &why);
     enum err rc;
 
     if (!json_is_object(header)) {
-        rc = error_set(err, ERR_SYNTAX, "the header is not a JSON object: %.100s",
-                       header == NULL ? json_error.text : "another kind of value");
+        rc = header == NULL && why.code == ERR_NOMEM
+                 ? error_set(err, ERR_NOMEM, "%s", why.text)
+                 : error_set(err, ERR_SYNTAX, "the header is not a JSON object: %.100s",
+                             header == NULL ? why.text : "another kind of value");
         json_decref(header);
         return rc;
     }

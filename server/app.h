@@ -1,5 +1,7 @@
 /* The service's long-lived objects. Filled before the server starts, and constant from then on but
- * for what is atomic or has a lock of its own. */
+ * for what is atomic or has a lock of its own.
+ *
+ * The main thread creates, loads and destroys the app; between the last two the HTTP server runs. */
 #ifndef DGLD_SERVER_APP_H
 #define DGLD_SERVER_APP_H
 
@@ -25,6 +27,7 @@
 
 struct http_server;
 struct jobs;
+struct options;
 
 struct app {
     struct config config;
@@ -53,6 +56,18 @@ struct app {
     atomic_bool is_draining;     /* a stop was asked for, or ... */
     atomic_bool has_successor;   /* ... another process serves at the same sockets by now */
 };
+
+/* Reads settings, tokens and certificates, and takes the sockets that were handed over. `options`
+ * are borrowed until app_destroy(). What is wrong with the settings, or what they name, is an error. */
+enum err app_create(const struct options *options, struct app **out, struct error *err);
+
+/* Declares the spaces of the root's files, loads the predictors that are served, and begins to run
+ * jobs. Errors where a served file is malformed, or the job store is no store. */
+enum err app_load(struct app *app, struct error *err);
+
+/* Puts jobs that run back into the queue, and ends everything. Once the HTTP server is stopped.
+ * Accepts NULL. */
+void app_destroy(struct app *app);
 
 /* Whether who asks at these sockets can be served: by this process, or by that which follows it. */
 static inline bool app_is_ready(const struct app *app)

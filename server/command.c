@@ -3,10 +3,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "core/file.h"
 #include "core/mem.h"
 #include "server/model_store.h"
+#include "server/result_tree.h"
 #include "server/space_tree.h"
 
 #define MAX_ARCHITECTURE_FILE_BYTES ((size_t)1 << 30)
@@ -253,6 +255,27 @@ enum err command_load_model(const struct options *options, const struct space *s
         (void)fprintf(stderr, "dgld: %s does not exist; using %s\n", path, substitute);
     }
     return rc;
+}
+
+enum err command_check_plot(const struct options *options, struct error *err)
+{
+    static const char ending[] = ".svg";
+    const size_t length = options->plot != NULL ? strlen(options->plot) : 0;
+    struct result_batch batch = {0};
+    enum err rc;
+
+    if (options->plot == NULL) {
+        return ERR_OK;
+    }
+    if (length < sizeof ending ||
+        strcasecmp(options->plot + length - (sizeof ending - 1), ending) != 0) {
+        return error_set(err, ERR_USAGE,
+                         "--plot draws SVG into a file that ends in .svg, not %.200s",
+                         options->plot);
+    }
+    rc = result_stage(&batch, options->plot, "", 0, err);
+    result_close(&batch); /* it was for the question whether it can be written */
+    return rc == ERR_OK ? ERR_OK : error_wrap(err, "--plot %.200s", options->plot);
 }
 
 enum err command_print(struct text *text, struct error *err)

@@ -60,6 +60,10 @@ enum err command_hardware(const char *text, struct hardware *out, struct error *
 enum err command_read(const char *path, size_t max_bytes, char **bytes, size_t *size,
                       struct error *err);
 
+/* Whether --plot, where it was given, names a file that can be written: before anything that takes
+ * long. ERR_USAGE where it is no .svg; errors of result_stage(). */
+enum err command_check_plot(const struct options *options, struct error *err);
+
 /* Prints a text to standard output and ends it. ERR_NOMEM where writing the text had failed. */
 enum err command_print(struct text *text, struct error *err);
 

@@ -466,6 +466,10 @@ static void put_report(const struct nas *nas, bool is_whole, struct text *out)
         text_puts(out, ",");
         text_put_json_string(out, nas->torchscript_path);
     }
+    if (nas->options->plot != NULL) {
+        text_puts(out, ",");
+        text_put_json_string(out, nas->options->plot);
+    }
     text_puts(out, "]}\n");
 }
 
@@ -486,6 +490,9 @@ static enum err save(struct nas *nas, struct error *err)
     rc = text.has_failed ? error_set(err, ERR_NOMEM, "no memory for the report") : ERR_OK;
     rc = rc != ERR_OK ? rc : run_nas_stage(&nas->report, &files, NULL, &batch, err);
     rc = rc != ERR_OK ? rc : result_stage(&batch, nas->json_path, text.bytes, text.size, err);
+    if (rc == ERR_OK && nas->options->plot != NULL) {
+        rc = run_nas_stage_plot(nas->options->plot, &nas->report, &batch, err);
+    }
     rc = rc != ERR_OK ? rc : result_commit(&batch, err);
     if (rc == ERR_OK && files.onnx == NULL) {
         (void)result_remove(nas->onnx_path, NULL);
@@ -598,6 +605,9 @@ static void print_report(const struct nas *nas)
     (void)printf("written to        %s", nas->json_path);
     (void)printf("%s%s\n", (formats & SEARCH_EXPORT_ONNX) != 0 ? ", .onnx" : "",
                  (formats & SEARCH_EXPORT_TORCHSCRIPT) != 0 ? ", .pt" : "");
+    if (nas->options->plot != NULL) {
+        (void)printf("picture           %s\n", nas->options->plot);
+    }
 }
 
 static enum err print(const struct nas *nas, struct error *err)
@@ -649,6 +659,7 @@ enum err command_nas(const struct options *options, struct error *err)
     rc = rc != ERR_OK ? rc : read_order(nas, err);
     rc = rc != ERR_OK ? rc : find_devices(nas, err);
     rc = rc != ERR_OK ? rc : name_paths(nas, err);
+    rc = rc != ERR_OK ? rc : command_check_plot(options, err);
     rc = rc != ERR_OK ? rc : command_load_model(options, nas->space, &nas->model, err);
     rc = rc != ERR_OK ? rc
                       : nas_calibrate(&nas->tree, &nas->model, &nas->order.params.nas, nas->sheets,

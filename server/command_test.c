@@ -141,6 +141,9 @@ static enum err save(const struct options *options, const struct test_report *re
     enum err rc = path_format(directory, err, "%s/result/%s", options->root, report->space->name);
 
     rc = rc != ERR_OK ? rc : run_test_stage(directory, report, &batch, err);
+    if (rc == ERR_OK && options->plot != NULL) {
+        rc = run_test_stage_plot(options->plot, report, &batch, err);
+    }
     rc = rc != ERR_OK ? rc : result_commit(&batch, err);
     result_close(&batch);
     return rc;
@@ -162,6 +165,9 @@ static enum err test_and_save(const struct options *options, const struct test_s
         print_table(&report);
         (void)printf("predictions are in %s/result/%s/<device>_timepre.txt\n", options->root,
                      s->space->name);
+        if (options->plot != NULL) {
+            (void)printf("the picture is %s\n", options->plot);
+        }
     }
     test_report_close(&report);
     return rc;
@@ -220,6 +226,7 @@ static enum err check_library_flags(const struct options *options, struct error 
         {"epoch",         options->epoch > 0            },
         {"lr",            options->learning_rate > 0.0  },
         {"calibrate",     options->calibrate != NULL    },
+        {"plot",          options->plot != NULL         },
     };
 
     for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
@@ -298,7 +305,6 @@ enum err command_test(const struct options *options, struct error *err)
     enum err rc = read_holdout(options, &is_devices, err);
 
     rc = rc != ERR_OK ? rc : read_calibrate(options, &s.n_calibrate, err);
-
     rc = rc != ERR_OK ? rc : command_space(options, &s.space, err);
     rc = rc != ERR_OK ? rc : matrix_init(err);
     rc = rc != ERR_OK ? rc : data_tree_init(&tree, options->root, options->data_path, err);
@@ -311,6 +317,7 @@ enum err command_test(const struct options *options, struct error *err)
     rc = rc != ERR_OK ? rc : check_flags(options, &s, err);
     rc = rc != ERR_OK ? rc : find_train_devices(options, &s, err);
     rc = rc != ERR_OK ? rc : find_test_devices(options, &s, err);
+    rc = rc != ERR_OK ? rc : command_check_plot(options, err);
     if (rc == ERR_OK) {
         rc = options->is_holdout ? hold_out_rows(options, &s, err) : test_predict(&s, err);
     }

@@ -108,6 +108,8 @@ const struct config_key config_keys[] = {
          "certificate chain (PEM) to serve HTTPS with, relative to the root; SIGHUP reads it anew"),
     TEXT(tls_key_file, "", "path",
          "private key (PEM) of the certificate, relative to the root; SIGHUP reads it anew"),
+    WHOLE(hsts_max_age_s, LIVE, 0, 63072000, 86400, "s",
+          "time for which a browser that came by HTTPS shall come to this host, on all its ports, by HTTPS alone; 0 asks no such thing"),
     TEXT(cors_origins, "", "origins",
          "origins whose pages may call, as https://a.example,https://b.example, or *"),
     CHOICE(log_level, LIVE, log_levels, LOG_INFO,

@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 
 #include "server/config.h"
+#include "server/cors.h"
 #include "server/postgres.h"
 
 #define LOWER  "abcdefghijklmnopqrstuvwxyz"
@@ -96,6 +97,16 @@ static bool has_idle_port(const char *origin, size_t length)
     return false;
 }
 
+/* What the service itself can make of the list, in the words of a setting. */
+static enum err check_parsed(const char *list, struct error *err)
+{
+    struct cors parsed;
+    struct error why;
+
+    return cors_parse(list, &parsed, &why) == ERR_OK ? ERR_OK
+                                                     : error_set(err, ERR_INVALID, "%s", why.text);
+}
+
 static enum err check_origins(const char *list, struct error *err)
 {
     const char *at = list;
@@ -119,7 +130,7 @@ static enum err check_origins(const char *list, struct error *err)
                              (int)(length < 60 ? length : 60), at);
         }
         if (at[length] == '\0') {
-            return ERR_OK;
+            return check_parsed(list, err);
         }
         at += length + 1;
     }

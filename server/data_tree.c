@@ -445,7 +445,8 @@ void accuracy_table_close(struct accuracy_table *table)
     memset(table, 0, sizeof *table);
 }
 
-/* Takes `prefix` and the slash behind it out of a sentence, wherever a path begins with it. */
+/* Takes `prefix` and the slash behind it out of a sentence, wherever a path begins with it; a path
+ * that is no longer becomes ".". */
 static void cut_prefix(char *text, const char *prefix)
 {
     size_t length = strlen(prefix);
@@ -454,8 +455,12 @@ static void cut_prefix(char *text, const char *prefix)
     while (length > 0 && (at = strstr(at, prefix)) != NULL) {
         bool begins = at == text || strchr(" \"'(", at[-1]) != NULL;
         size_t n_cut = length + strspn(at + length, "/");
+        bool is_all = length > 1 && strchr(" \"',:;)", at[length]) != NULL; /* or the end */
         if (begins && n_cut > length) {
             memmove(at, at + n_cut, strlen(at + n_cut) + 1);
+        } else if (begins && is_all) {
+            *at = '.';
+            memmove(at + 1, at + length, strlen(at + length) + 1);
         } else {
             at++;
         }

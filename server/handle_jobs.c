@@ -1,4 +1,4 @@
-/* GET /v1/jobs, GET and DELETE /v1/jobs/{id}, POST /v1/jobs/{id}/cancel. Submitting is
+/* GET /v1/jobs, GET and DELETE /v1/jobs/{id}, GET /v1/jobs/{id}/history, POST /v1/jobs/{id}/cancel. Submitting is
  * server/handle_job_submit.c, events are server/job_events.c. */
 #include <stdio.h>
 #include <string.h>
@@ -220,6 +220,32 @@ void jobs_get_one(struct app *app, const struct request *request, struct reply *
         job_respond_tagged(request, reply, &job);
     }
     job_close(&job);
+}
+
+/* ---- history --------------------------------------------------------------------------------- */
+
+void jobs_get_history(struct app *app, const struct request *request, struct reply *reply)
+{
+    struct text text = {0};
+    char etag[ETAG_BYTES];
+    struct error err;
+
+    if (!job_check_kept(app, request, reply) || !job_check_id(request, reply)) {
+        return;
+    }
+    if (jobs_put_history(app->jobs, request->params[0], &text, &err) != ERR_OK) {
+        job_respond_error(app, request, reply, &err);
+        text_close(&text);
+        return;
+    }
+    text_puts(&text, "\n");
+    etag_make(text.bytes, text.size, NULL, etag);
+    if (condition_answer(request, reply, etag)) {
+        text_close(&text);
+        return;
+    }
+    respond_json(reply, 200, &text);
+    respond_header(reply, "ETag", "%s", etag);
 }
 
 /* ---- cancel ---------------------------------------------------------------------------------- */

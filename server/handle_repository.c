@@ -101,7 +101,9 @@ void repository_post_load(struct app *app, const struct request *request, struct
     }
     rc = serving_load(app, space, &err);
     if (rc != ERR_OK) { /* what was served before still is */
-        respond_problem(reply, request, rc == ERR_NOMEM ? 503 : 400, err.text, NULL);
+        data_localize(&app->tree, &err);
+        respond_problem(reply, request, rc == ERR_NOMEM || rc == ERR_IO ? 503 : 400, err.text,
+                        NULL);
         return;
     }
     log_order(request, "loaded", space);

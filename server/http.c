@@ -71,7 +71,7 @@ static const struct MHD_OptionItem tls[] = {
 };
 
 /* A thread of the library that reaches its bound on connections waits for itself for ever (0.9.75),
- * and its bound is its share of what is set here: so the bound is ours to keep, take_connection(),
+ * and its bound is its share of what is set here: so the bound is ours to keep, http_take(),
  * and theirs is set where it is not reached. */
 enum { SPARE_CONNECTIONS = 64 };
 
@@ -98,8 +98,8 @@ static struct MHD_Daemon *start_daemon(struct http_server *server)
         MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)config->idle_timeout_s,
         MHD_OPTION_NOTIFY_COMPLETED, on_completed, server, MHD_OPTION_NOTIFY_CONNECTION,
         on_connection, server, MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_BYTES,
-        MHD_OPTION_UNESCAPE_CALLBACK, unescape, NULL, MHD_OPTION_ARRAY, has_tls ? tls : nothing,
-        MHD_OPTION_END);
+        MHD_OPTION_UNESCAPE_CALLBACK, unescape, NULL, MHD_OPTION_URI_LOG_CALLBACK, on_target, NULL,
+        MHD_OPTION_ARRAY, has_tls ? tls : nothing, MHD_OPTION_END);
 }
 
 enum err http_start(struct app *app, struct http_server **out, struct error *err)
@@ -112,6 +112,13 @@ enum err http_start(struct app *app, struct http_server **out, struct error *err
     }
     server->app = app;
     app->http = server;
+    server->is_library_known = framing_is_library_known();
+    if (!server->is_library_known) {
+        log_write(LOG_WARNING,
+                  "libmicrohttpd %s: which malformed heads of requests it takes is not known, "
+                  "and not looked into",
+                  MHD_get_version());
+    }
     (void)pthread_mutex_init(&server->lock, NULL); /* cannot fail on Linux with no attributes */
     rc = app->listeners.n > 0 ? ERR_OK : listeners_bind(&app->config, &app->listeners, err);
     if (rc == ERR_OK) {
@@ -149,8 +156,7 @@ static void tell_refused(struct http_server *server, const char *bound, int64_t 
 
 /* Gives a fresh connection to the library, which sets the socket's flags, and closes it where it
  * does not take it. */
-static void take_connection(struct http_server *server, int fd, const struct sockaddr *address,
-                            socklen_t size)
+void http_take(struct http_server *server, int fd, const struct sockaddr *address, socklen_t size)
 {
     const struct config *config = &server->app->config;
 
@@ -180,7 +186,7 @@ bool http_accept(struct http_server *server, int listen_fd)
     int fd;
 
     while ((fd = accept(listen_fd, (struct sockaddr *)&address, &size)) >= 0) {
-        take_connection(server, fd, (const struct sockaddr *)&address, size);
+        http_take(server, fd, (const struct sockaddr *)&address, size);
         size = sizeof address;
         server->accepted_ms = clock_ms();
     }

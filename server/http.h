@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/socket.h>
 
 #include "core/error.h"
 
@@ -24,6 +25,10 @@ enum err http_start(struct app *app, struct http_server **out, struct error *err
  * http_quiesce(): takes all who wait, and deals them out to the threads in turn. False where the
  * system has no descriptors or memory left: then the loop had better look away for a moment. */
 bool http_accept(struct http_server *server, int listen_fd);
+
+/* Serves a connection that somebody else has made, from that address; `fd` is the server's from then
+ * on, which may close it at once, for a bound say. Of the loop's thread. */
+void http_take(struct http_server *server, int fd, const struct sockaddr *address, socklen_t size);
 
 /* Closes the app's listeners, and accepts no further connections; those that are open are served
  * on, each until its next reply, which tells the client that it is the last one there. */

@@ -176,6 +176,10 @@ static struct MHD_Response *make_stream(struct context *context)
                                           read_stream, stream, close_stream);
     if (response != NULL) {
         context->reply.stream = NULL;
+        if (stream->size == 0 && strcmp(context->request.method, MHD_HTTP_METHOD_HEAD) == 0) {
+            /* the library would send the end of the chunks that HEAD does not have */
+            (void)MHD_set_response_options(response, MHD_RF_HTTP_1_0_COMPATIBLE_STRICT, MHD_RO_END);
+        }
     }
     return response;
 }
@@ -217,10 +221,8 @@ static struct MHD_Response *make_response(struct context *context)
         return make_stream(context);
     }
     if (reply->has_file) {
-        response = MHD_create_response_from_fd_at_offset64(reply->file_size, reply->fd,
-                                                           reply->file_offset);
-        reply->has_file = response == NULL; /* the library closes it */
-        return response;
+        return MHD_create_response_from_fd_at_offset64(reply->file_size, reply->fd,
+                                                       reply->file_offset);
     }
     if (reply->is_static) {
         return MHD_create_response_from_buffer(reply->body_size, reply->body,
@@ -240,24 +242,29 @@ enum MHD_Result send_reply(struct context *context)
     struct reply *reply = &context->reply;
     struct MHD_Response *response;
     unsigned status = reply->status;
-    uint64_t size = reply->has_file         ? reply->file_size
-                    : reply->stream != NULL ? reply->stream->size
-                                            : reply->body_size;
+    uint64_t size;
     enum MHD_Result ok = MHD_NO;
 
+    if (reply->is_starved) {
+        respond_starved(reply, &context->request);
+    }
+    size = reply->has_file         ? reply->file_size
+           : reply->stream != NULL ? reply->stream->size
+                                   : reply->body_size;
     if (connection_wait(context->connection, WAIT_REPLY_READ, clock_ms(),
                         server->app->config.reply_timeout_s * 1000)) {
         response = make_response(context);
         if (response != NULL) {
             ok = add_headers(response, reply, context->request.id,
                              context->is_closing || atomic_load(&server->is_refusing)) &
-                 guard_add_headers(response, context);
+                 browser_add_headers(response, context);
             if (ok == MHD_YES) {
                 ok = MHD_queue_response(context->request.connection, status, response);
             }
             if (ok == MHD_YES) {
                 observe_reply(context, status, size);
             }
+            reply->has_file = false; /* the library closes it */
             MHD_destroy_response(response);
         }
     }

@@ -108,66 +108,6 @@ static bool is_body_taken(const struct route *route, const char *type)
     return false;
 }
 
-/* What the headers say about where the body ends, and whether they can be what they seem. */
-struct framing {
-    unsigned n_lengths; /* Content-Length and Transfer-Encoding */
-    unsigned n_hosts;
-    bool is_malformed, has_cr;
-};
-
-static enum MHD_Result read_framing(void *cls, enum MHD_ValueKind kind, const char *name,
-                                    const char *value)
-{
-    struct framing *framing = cls;
-    bool is_coding = strcasecmp(name, MHD_HTTP_HEADER_TRANSFER_ENCODING) == 0;
-
-    (void)kind;
-    if (is_coding || strcasecmp(name, MHD_HTTP_HEADER_CONTENT_LENGTH) == 0) {
-        framing->n_lengths++;
-    } else if (strcasecmp(name, MHD_HTTP_HEADER_HOST) == 0) {
-        framing->n_hosts++;
-    }
-    if (name[strcspn(name, " \t")] != '\0' || /* "Content-Length :" would be another header */
-        (is_coding && (value == NULL || strcasecmp(value, "chunked") != 0))) {
-        framing->is_malformed = true;
-    }
-    framing->has_cr |= value != NULL && strchr(value, '\r') != NULL;
-    return MHD_YES;
-}
-
-/* Why nobody could tell where the body ends or whom it is for, or NULL. The library would take one
- * of several lengths, a proxy before us perhaps another, and the rest of the body would pass for a
- * request; and for a coding that it does not know it would wait until the client goes. */
-static const char *find_bad_framing(struct MHD_Connection *connection, const char *version)
-{
-    struct framing framing = {0};
-
-    (void)MHD_get_connection_values(connection, MHD_HEADER_KIND, read_framing, &framing);
-    if (framing.n_lengths > 1) {
-        return "a request gives its length once: by one Content-Length, or by Transfer-Encoding";
-    }
-    if (framing.is_malformed) {
-        return "a header's name holds no blanks, and the only Transfer-Encoding that is understood "
-               "here is chunked";
-    }
-    if (framing.has_cr) { /* others may take it for the end of the line */
-        return "a header holds a carriage return";
-    }
-    if (framing.n_hosts != 1 && (framing.n_hosts > 1 || strcmp(version, "HTTP/1.1") == 0)) {
-        return "a request names its Host once";
-    }
-    return NULL;
-}
-
-/* Length that the client announces: 0 where it announces none. MHD has checked that it is a number.
- */
-static unsigned long long announced_length(const struct request *request)
-{
-    const char *text = request_header(request, MHD_HTTP_HEADER_CONTENT_LENGTH);
-
-    return text != NULL ? strtoull(text, NULL, 10) : 0;
-}
-
 void refuse(struct context *context, unsigned status, const char *detail)
 {
     context->route = NULL;
@@ -232,24 +172,23 @@ static bool keep_places(struct context *context, const struct route_match *match
     return next != NULL;
 }
 
-/* Decides on the headers alone whether the request will be carried out. False where memory is out.
- */
-static bool judge(struct context *context, const char *version)
+/* What a client may expect before it sends its body; without one there is nothing to expect. */
+static bool is_expectation_met(struct context *context, const struct framing *framing)
 {
-    const struct request *request = &context->request;
-    const char *bad_framing = find_bad_framing(request->connection, version);
-    struct route_match match;
-    unsigned long long length;
-
-    if (bad_framing != NULL) {
-        context->is_closing = true;
-        refuse(context, 400, bad_framing);
+    if (!framing->has_other_expectation || context->route->body == BODY_NONE) {
         return true;
     }
-    length = announced_length(request);
-    context->first_bytes = length < SMALL_BODY_BYTES   ? SMALL_BODY_BYTES
-                           : length < FIRST_BODY_BYTES ? (size_t)length
-                                                       : FIRST_BODY_BYTES;
+    refuse(context, 417, "the only Expect that is understood here is 100-continue");
+    return false;
+}
+
+/* Decides whether the request, which is well formed, will be carried out. False where memory is out.
+ */
+static bool judge_route(struct context *context, const struct framing *framing)
+{
+    const struct request *request = &context->request;
+    struct route_match match;
+
     route_match(request->method, request->path, &match);
     context->route = context->observed.route = match.route;
     if (!guard_rate(context, match.route)) {
@@ -257,14 +196,42 @@ static bool judge(struct context *context, const char *version)
     }
     if (match.route == NULL) {
         refuse_route(context, &match);
-    } else if (!guard_caller(context, match.route)) {
+    } else if (!guard_caller(context, match.route) || !is_expectation_met(context, framing)) {
         return true;
     } else if (!is_body_taken(match.route, request_header(request, MHD_HTTP_HEADER_CONTENT_TYPE))) {
         refuse(context, 415, bodies[match.route->body].advice);
-    } else if (length > (unsigned long long)context->server->app->config.body_max_bytes) {
+    } else if (framing->length > (unsigned long long)context->server->app->config.body_max_bytes) {
         refuse_too_large(context);
     } else {
         return keep_places(context, &match);
+    }
+    return true;
+}
+
+/* Decides on the headers alone, and on whether the connection can go on after the reply. False where
+ * memory is out. */
+static bool judge(struct context *context, const char *target, const char *version)
+{
+    struct framing framing;
+    const char *wrong = framing_read(context, target, version, &framing);
+
+    if (wrong != NULL) {
+        context->is_closing = context->is_answered_at_once = true;
+        refuse(context, 400, wrong);
+        return true;
+    }
+    context->first_bytes = framing.length < SMALL_BODY_BYTES   ? SMALL_BODY_BYTES
+                           : framing.length < FIRST_BODY_BYTES ? (size_t)framing.length
+                                                               : FIRST_BODY_BYTES;
+    /* The library takes chunks whose lines do not end as they should, and others may find their end
+     * elsewhere: nothing that comes behind them is taken for a request. */
+    context->is_closing = framing.is_chunked;
+    if (!judge_route(context, &framing)) {
+        return false;
+    }
+    if (context->route == NULL && (framing.is_expecting || framing.has_other_expectation ||
+                                   framing.length > DROPPED_BODY_BYTES)) {
+        context->is_closing = context->is_answered_at_once = true;
     }
     return true;
 }
@@ -309,21 +276,17 @@ static enum MHD_Result begin(struct http_server *server, struct MHD_Connection *
                                         .path = path_of_target(target),
                                         .id = "",
                                         .client = "",
+                                        .tree = &server->app->tree,
                                         .state = &context->state,
                                         .connection = connection};
     observe_begin(context);
     context->received_ms = (int64_t)(context->observed.begin_ns / 1000000);
     if (!connection_wait(context->connection, WAIT_BODY, context->received_ms,
                          server->app->config.body_timeout_s * 1000) ||
-        !judge(context, version)) {
+        !judge(context, target, version)) {
         return MHD_NO;
     }
-    if (context->is_closing ||
-        (context->route == NULL && announced_length(&context->request) > DROPPED_BODY_BYTES)) {
-        context->is_closing = true;
-        return send_reply(context);
-    }
-    return MHD_YES;
+    return context->is_answered_at_once ? send_reply(context) : MHD_YES;
 }
 
 /* Keeps a piece of the body, or drops it where the request is refused anyway. */

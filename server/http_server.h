@@ -2,9 +2,11 @@
  *
  *   http.c             the listening socket, the library's daemon, start and stop
  *   http_connection.c  connections and their absolute deadlines
+ *   http_framing.c     whether a request's head means to everyone what it means to the library
  *   http_request.c     a request: judged by its headers, received, answered on the spot or on the pool
  *   http_observe.c     what is counted and logged of a request
  *   http_guard.c       who may call, and how often
+ *   http_browser.c     what replies tell browsers
  *   http_reply.c       a reply: headers, compression, hand-over to the library */
 #ifndef DGLD_SERVER_HTTP_SERVER_H
 #define DGLD_SERVER_HTTP_SERVER_H
@@ -30,6 +32,9 @@ struct connection {
     _Atomic int64_t deadline_ms;        /* of the monotonic clock, or one of the values below */
     _Atomic int64_t idle_since_ms;      /* likewise: since when it waits for headers */
     _Atomic int waiting_for;            /* enum wait */
+    /* of the request that is being read, of the thread that reads it */
+    size_t target_bytes; /* of its target as it was sent */
+    bool is_target_fit;  /* which holds no blanks and control characters */
 };
 
 /* What a connection's deadline is for. */
@@ -43,7 +48,8 @@ struct http_server {
     struct MHD_Daemon *daemon;
     struct pool *pool;
     atomic_bool is_running;
-    atomic_long n_open; /* connections, bounded by connections_max */
+    bool is_library_known; /* framing_is_library_known() */
+    atomic_long n_open;    /* connections, bounded by connections_max */
     /* of the loop's thread */
     size_t n_refused; /* connections since refused_told_ms */
     int64_t refused_told_ms, accepted_ms;
@@ -79,9 +85,10 @@ struct context {
     size_t n_held_bytes; /* this request's share of the server's */
     int64_t received_ms; /* monotonic clock, when the headers were there, or the wait was over */
     struct observed observed;
-    bool is_closing;  /* the connection ends with the reply */
-    bool is_answered; /* the handler has run, or there is none to run */
-    bool is_resumed;  /* the handler waited, and is to be called again */
+    bool is_closing;          /* the connection ends with the reply */
+    bool is_answered_at_once; /* without waiting for the body: `reply` is a refusal */
+    bool is_answered;         /* the handler has run, or there is none to run */
+    bool is_resumed;          /* the handler waited, and is to be called again */
     char allow[ROUTE_ALLOW_BYTES];
     char client[TOKEN_NAME_BYTES]; /* where request.client points, once a token was given */
 };
@@ -109,6 +116,28 @@ struct connection *connection_of(struct MHD_Connection *connection);
  * DEADLINE_NONE. False where its last deadline has passed and it was shut down. Accepts NULL. */
 bool connection_wait(struct connection *connection, enum wait wait, int64_t now_ms,
                      int64_t limit_ms);
+
+/* ---- http_framing.c --------------------------------------------------------------------------- */
+
+/* What the headers say of the body that follows them. */
+struct framing {
+    unsigned long long length;  /* announced; 0 where none is */
+    bool is_chunked;            /* its length shows as it comes */
+    bool is_expecting;          /* the client waits for 100 Continue before it sends it */
+    bool has_other_expectation; /* which nobody here can meet */
+};
+
+/* Whether the linked library lays out a head as framing_read() expects. If not, what the library
+ * itself lets pass is not found. */
+bool framing_is_library_known(void);
+
+/* The library's callback for the target as it was sent, before anything is read out of it. */
+void *on_target(void *cls, const char *target, struct MHD_Connection *connection);
+
+/* Why others could understand the head of the request otherwise, or NULL: then `out` is filled.
+ * `target` and `version` are those that the library gives. */
+const char *framing_read(const struct context *context, const char *target, const char *version,
+                         struct framing *out);
 
 /* ---- http_request.c --------------------------------------------------------------------------- */
 
@@ -139,8 +168,10 @@ void refuse(struct context *context, unsigned status, const char *detail);
 bool guard_rate(struct context *context, const struct route *route);
 bool guard_caller(struct context *context, const struct route *route);
 
-/* Adds what browsers ask for: which pages may read the reply, and what a page of ours may load. */
-enum MHD_Result guard_add_headers(struct MHD_Response *response, const struct context *context);
+/* ---- http_browser.c --------------------------------------------------------------------------- */
+
+/* Adds what browsers are told, but for what the handler has said itself. */
+enum MHD_Result browser_add_headers(struct MHD_Response *response, const struct context *context);
 
 /* ---- http_reply.c ----------------------------------------------------------------------------- */
 

@@ -32,8 +32,13 @@ struct job_run {
     int64_t held_until_ms;
     struct event events[BOARD_EVENTS];
     size_t n_events; /* ever published; event i is at i % BOARD_EVENTS */
+    struct job_history history;
+    struct job_progress published_step; /* up to which the history's curve is told */
+    struct job_front front;             /* that was published last ... */
+    int64_t front_revision;             /* ... and the first revision that has it; 0: none was */
     /* of the thread that runs it */
-    struct job_progress last; /* that was reported */
+    struct job_progress last;      /* that was reported; without its front */
+    struct job_progress last_step; /* that tells of one (job_progress_has_step()) */
     double begun_s, published_s, looked_s;
     bool is_told_to_stop;
     double first_percent; /* what was done when it began */
@@ -299,6 +304,14 @@ static double estimate_seconds_left(struct job_run *run, double percent, double 
     return done > 0.0 ? (now_s - run->begun_s) * (100.0 - percent) / done : NAN;
 }
 
+/* As it is told: what is thinned may have changed and look the same. */
+static bool is_same_front(const struct job_front *a, const struct job_front *b)
+{
+    return a->n_changes == b->n_changes ||
+           (a->n == b->n && memcmp(a->accuracy, b->accuracy, a->n * sizeof *a->accuracy) == 0 &&
+            memcmp(a->latency_ms, b->latency_ms, a->n * sizeof *a->latency_ms) == 0);
+}
+
 static void publish(struct job_run *run, const struct job_progress *progress, double now_s)
 {
     struct job_progress known = *progress;
@@ -312,6 +325,11 @@ static void publish(struct job_run *run, const struct job_progress *progress, do
         event = &run->events[run->n_events++ % BOARD_EVENTS];
         event->revision = ++run->revision;
         memcpy(event->data, text.bytes, text.size + 1);
+        run->published_step = run->last_step;
+        if (!is_same_front(&run->front, &run->history.front)) {
+            run->front = run->history.front;
+            run->front_revision = run->revision;
+        }
         tell(run->board, run->job.id, run->revision, false);
     }
     unlock(run->board);
@@ -328,12 +346,35 @@ enum stop_reason job_run_stop_reason(struct job_run *run)
     return stop;
 }
 
-/* The lock is taken and the clock asked every millisecond at most: runs report far more often. */
+void job_run_resume_history(struct job_run *run, const struct job_history *history)
+{
+    lock(run->board);
+    run->history = *history;
+    unlock(run->board);
+}
+
+/* Nobody else writes the history, so it may be looked at here without the lock. */
+static void note_history(struct job_run *run, const struct job_progress *progress)
+{
+    if (job_history_is_due(&run->history, progress)) {
+        lock(run->board);
+        job_history_add(&run->history, progress);
+        unlock(run->board);
+    }
+}
+
+/* The lock is taken and the clock asked every millisecond at most, and for what the history gains:
+ * runs report far more often. */
 bool job_run_report(struct job_run *run, const struct job_progress *progress)
 {
     double now_s = monotonic_seconds();
 
     run->last = *progress;
+    run->last.front = NULL; /* is lent for the call */
+    if (job_progress_has_step(progress)) {
+        run->last_step = run->last;
+    }
+    note_history(run, progress);
     if (now_s < run->looked_s + LOOK_S) {
         return !run->is_told_to_stop;
     }
@@ -407,6 +448,13 @@ void job_run_put_progress(const struct job_run *run, bool has_succeeded, struct 
     msg_job_put_progress(&last, out);
 }
 
+void job_run_put_history(const struct job_run *run, struct text *out)
+{
+    if (!job_history_is_empty(&run->history)) {
+        msg_job_put_history(&run->history, &run->last_step, out);
+    }
+}
+
 void job_board_stop(struct job_board *board, const char *id, enum stop_reason reason)
 {
     struct job_run *run;
@@ -419,10 +467,41 @@ void job_board_stop(struct job_board *board, const char *id, enum stop_reason re
     unlock(board);
 }
 
-/* The latest progress as JSON; NULL where none was published. The lock is held. */
-static const char *latest(const struct job_run *run)
+/* Appends progress that was published, and the front with it. The lock is held. */
+static void put_with_front(const struct job_run *run, const char *progress, struct text *out)
 {
-    return run->n_events > 0 ? run->events[(run->n_events - 1) % BOARD_EVENTS].data : NULL;
+    text_puts(out, progress);
+    if (run->front_revision > 0 && out->size > 1) {
+        text_cut(out, 1);
+        text_puts(out, out->bytes[out->size - 1] == '{' ? "\"front\":" : ",\"front\":");
+        msg_job_put_front(&run->front, out);
+        text_puts(out, "}");
+    }
+}
+
+/* The latest progress as JSON, owned; NULL where none was published, or memory is out. The lock is
+ * held. */
+static char *copy_latest(const struct job_run *run)
+{
+    struct text text = {0};
+    size_t size;
+
+    if (run->n_events > 0) {
+        put_with_front(run, run->events[(run->n_events - 1) % BOARD_EVENTS].data, &text);
+    }
+    return text_take(&text, &size);
+}
+
+/* The course up to what was published last, owned; NULL likewise. The lock is held. */
+static char *copy_history(const struct job_run *run)
+{
+    struct text text = {0};
+    size_t size;
+
+    if (!job_history_is_empty(&run->history)) {
+        msg_job_put_history(&run->history, &run->published_step, &text);
+    }
+    return text_take(&text, &size);
 }
 
 size_t job_board_reports(struct job_board *board, struct board_report *reports, size_t max)
@@ -431,11 +510,11 @@ size_t job_board_reports(struct job_board *board, struct board_report *reports, 
 
     lock(board);
     for (struct job_run *run = board->runs; run != NULL && n < max; run = run->next, n++) {
-        const char *progress = latest(run);
         memcpy(reports[n].id, run->job.id, JOB_ID_BYTES);
         reports[n].attempt = run->job.attempt;
         reports[n].revision = run->revision;
-        reports[n].progress = progress != NULL ? mem_strdup(progress) : NULL;
+        reports[n].progress = copy_latest(run);
+        reports[n].history = copy_history(run);
     }
     unlock(board);
     return n;
@@ -457,10 +536,10 @@ static enum err overlay_progress(const struct job_run *run, struct job *job, str
 {
     char *progress;
 
-    if (run->revision <= job->revision || latest(run) == NULL) {
+    if (run->revision <= job->revision || run->n_events == 0) {
         return ERR_OK;
     }
-    progress = mem_strdup(latest(run));
+    progress = copy_latest(run);
     if (progress == NULL) {
         return error_set(err, ERR_NOMEM, "no memory for the progress of a job");
     }
@@ -489,6 +568,21 @@ enum err job_board_overlay(struct job_board *board, struct job *job, struct erro
     return rc;
 }
 
+bool job_board_put_history(struct job_board *board, const char *id, struct text *out)
+{
+    const struct job_run *run;
+    bool is_known;
+
+    lock(board);
+    run = find_run(board, id);
+    is_known = run != NULL && !job_history_is_empty(&run->history);
+    if (is_known) {
+        msg_job_put_history(&run->history, &run->published_step, out);
+    }
+    unlock(board);
+    return is_known;
+}
+
 /* ---- events ---------------------------------------------------------------------------------- */
 
 void job_put_event(struct text *out, int64_t revision, const char *name, const char *data)
@@ -511,6 +605,31 @@ static void put_begin(const struct job_run *run, struct text *out)
     text_close(&job);
 }
 
+/* The last event alone has the front, and that where the client does not know it: it is long, and
+ * grows. */
+static void put_progress_events(const struct job_run *run, int64_t after_revision, struct text *out,
+                                int64_t *revision)
+{
+    size_t first = run->n_events > BOARD_EVENTS ? run->n_events - BOARD_EVENTS : 0;
+    const bool is_front_new = run->front_revision > after_revision;
+
+    for (size_t i = first; i < run->n_events; i++) {
+        const struct event *event = &run->events[i % BOARD_EVENTS];
+        struct text whole = {0};
+        if (event->revision <= after_revision) {
+            continue;
+        }
+        if (i + 1 == run->n_events && is_front_new) {
+            put_with_front(run, event->data, &whole);
+        }
+        job_put_event(out, event->revision, "progress",
+                      whole.bytes != NULL ? whole.bytes : event->data);
+        out->has_failed = out->has_failed || whole.has_failed;
+        text_close(&whole);
+        *revision = event->revision;
+    }
+}
+
 bool job_board_put_events(struct job_board *board, const char *id, int64_t after_revision,
                           struct text *out, int64_t *revision)
 {
@@ -519,19 +638,12 @@ bool job_board_put_events(struct job_board *board, const char *id, int64_t after
     lock(board);
     run = find_run(board, id);
     if (run != NULL) {
-        size_t first = run->n_events > BOARD_EVENTS ? run->n_events - BOARD_EVENTS : 0;
         *revision = after_revision;
         if (after_revision < run->job.revision) {
             put_begin(run, out);
             *revision = run->job.revision;
         }
-        for (size_t i = first; i < run->n_events; i++) {
-            const struct event *event = &run->events[i % BOARD_EVENTS];
-            if (event->revision > after_revision) {
-                job_put_event(out, event->revision, "progress", event->data);
-                *revision = event->revision;
-            }
-        }
+        put_progress_events(run, after_revision, out, revision);
     }
     unlock(board);
     return run != NULL;

@@ -12,6 +12,7 @@
 
 #include "core/error.h"
 #include "proto/job.h"
+#include "proto/job_history.h"
 #include "server/jobs.h"
 
 /* Progress is published no more often than that; what is published is kept for who comes late, so
@@ -51,6 +52,10 @@ void job_run_set_runner(struct job_run *run, pthread_t runner, int64_t ahead_ms)
  * `has_ended` by what is in the store. */
 void job_board_end(struct job_board *board, struct job_run *run, bool has_ended);
 
+/* What attempts before this one have left of the job's course (proto/job_history.h). Of the thread
+ * that runs it, before it reports. */
+void job_run_resume_history(struct job_run *run, const struct job_history *history);
+
 /* Notes the progress, and publishes it now and then. False where the run is to stop. Of the thread
  * that runs it. */
 bool job_run_report(struct job_run *run, const struct job_progress *progress);
@@ -75,16 +80,20 @@ int64_t job_run_next_revision(struct job_run *run);
  * it. */
 void job_run_put_progress(const struct job_run *run, bool has_succeeded, struct text *out);
 
+/* Appends its course up to where it is now, nothing where there is none. Likewise. */
+void job_run_put_history(const struct job_run *run, struct text *out);
+
 /* Tells a run to stop; no such run, or one that commits already, is left alone. */
 void job_board_stop(struct job_board *board, const char *id, enum stop_reason reason);
 
-/* For the leases: the reports of at most `max` runs, with their progress as owned texts that the
- * caller frees. Returns how many there are. `owner` of the reports is left alone. */
+/* For the leases: the reports of at most `max` runs, with their progress and course as owned texts
+ * that the caller frees. Returns how many there are. `owner` of the reports is left alone. */
 struct board_report {
     char id[JOB_ID_BYTES];
     int attempt;
     int64_t revision;
-    char *progress; /* owned, or NULL */
+    char *progress; /* owned, or NULL; with the front */
+    char *history;  /* likewise: the course so far */
 };
 size_t job_board_reports(struct job_board *board, struct board_report *reports, size_t max);
 
@@ -92,6 +101,9 @@ size_t job_board_reports(struct job_board *board, struct board_report *reports, 
  * it runs still where its end is stored while something of it (the model that it activates) is not
  * in place. ERR_NOMEM. */
 enum err job_board_overlay(struct job_board *board, struct job *job, struct error *err);
+
+/* Appends the course of a job, up to where it is. False where none is known of it here. */
+bool job_board_put_history(struct job_board *board, const char *id, struct text *out);
 
 /* Appends the events of a run after a revision as jobs_put_events() does. False where no such job
  * runs here. */

@@ -93,6 +93,9 @@ void job_give_up(const struct job_env *env, const struct space *space);
 /* Commits what was staged where the job may still do so. ERR_CANCELED where it was told to stop. */
 enum err job_commit(const struct job_env *env, struct result_batch *batch, struct error *err);
 
+/* The picture that a test or a search leaves. */
+#define JOB_PLOT_FILE "plot.svg"
+
 /* Appends a file of the job's to a list, by its path below result/. */
 void job_put_file(const struct job_env *env, const struct space *space, const char *name,
                   bool is_first, struct text *out);

@@ -165,7 +165,7 @@ static enum err tell(const struct job_env *env, const char *stage, double percen
                : error_set(err, ERR_CANCELED, "the search was stopped");
 }
 
-/* Stages the files: the report and the network in the formats that were asked for. */
+/* Stages the files: the report, the network in the formats that were asked for, and the picture. */
 static enum err stage(const struct job_env *env, const struct search_report *report,
                       struct result_batch *batch, struct error *err)
 {
@@ -175,6 +175,7 @@ static enum err stage(const struct job_env *env, const struct search_report *rep
     char path[PATH_BYTES];
     char onnx[PATH_BYTES];
     char torchscript[PATH_BYTES];
+    char plot[PATH_BYTES];
     const struct nas_files files = {
         .onnx = (formats & SEARCH_EXPORT_ONNX) != 0 ? onnx : NULL,
         .torchscript = (formats & SEARCH_EXPORT_TORCHSCRIPT) != 0 ? torchscript : NULL,
@@ -186,6 +187,7 @@ static enum err stage(const struct job_env *env, const struct search_report *rep
     rc = rc != ERR_OK ? rc : path_format(path, err, "%s/" RESULT_FILE, directory);
     rc = rc != ERR_OK ? rc : path_format(onnx, err, "%s/" ONNX_FILE, directory);
     rc = rc != ERR_OK ? rc : path_format(torchscript, err, "%s/" TORCHSCRIPT_FILE, directory);
+    rc = rc != ERR_OK ? rc : path_format(plot, err, "%s/" JOB_PLOT_FILE, directory);
     msg_search_put(report, true, &text);
     text_puts(&text, "}\n");
     if (rc == ERR_OK && text.has_failed) {
@@ -193,6 +195,7 @@ static enum err stage(const struct job_env *env, const struct search_report *rep
     }
     rc = rc != ERR_OK ? rc : run_nas_stage(report, &files, &hooks, batch, err);
     rc = rc != ERR_OK ? rc : result_stage(batch, path, text.bytes, text.size, err);
+    rc = rc != ERR_OK ? rc : run_nas_stage_plot(plot, report, batch, err);
     text_close(&text);
     return rc;
 }
@@ -211,6 +214,7 @@ static void put_result(const struct job_env *env, const struct search_report *re
     if ((formats & SEARCH_EXPORT_TORCHSCRIPT) != 0) {
         job_put_file(env, report->space, TORCHSCRIPT_FILE, false, result);
     }
+    job_put_file(env, report->space, JOB_PLOT_FILE, false, result);
     text_puts(result, "]}");
 }
 

@@ -129,6 +129,11 @@ enum err job_store_get(struct job_store *store, const char *id, struct job *out,
     return store->kind->get(store, id, out, err);
 }
 
+enum err job_store_history(struct job_store *store, const char *id, char **out, struct error *err)
+{
+    return store->kind->history(store, id, out, err);
+}
+
 enum err job_store_list(struct job_store *store, const struct job_filter *filter,
                         struct job_list *out, struct error *err)
 {

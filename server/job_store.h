@@ -127,6 +127,7 @@ struct job_report {
     int attempt;
     int64_t revision;
     const char *progress; /* JSON, or NULL: as it was */
+    const char *history;  /* likewise (proto/job_history.h) */
 };
 
 /* Prolongs the lease and notes the progress. `is_held` tells whether the job is still the caller's,
@@ -140,10 +141,11 @@ enum err job_store_end(struct job_store *store, const struct job_report *report,
                        enum job_state state, const char *result, const char *error, int64_t now_ms,
                        bool *is_held, struct error *err);
 
-/* Puts the job back into the queue, to be begun from `not_before_ms` on. `error` is what went
- * wrong, or NULL: the last one is kept; `is_failure` counts it as the job's own. Where its end had
- * been asked for, it still is (`is_cancel_requested`): then `not_before_ms` does not count, and
- * whoever claims the job sees to its end. */
+/* Puts the job back into the queue, to be begun from `not_before_ms` on, which is within a minute:
+ * a clock that is set back must not put it off for longer. `error` is what went wrong, or NULL: the
+ * last one is kept; `is_failure` counts it as the job's own. Where its end had been asked for, it
+ * still is (`is_cancel_requested`): then `not_before_ms` does not count, and whoever claims the job
+ * sees to its end. */
 enum err job_store_requeue(struct job_store *store, const struct job_report *report,
                            int64_t not_before_ms, const char *error, bool is_failure, bool *is_held,
                            struct error *err);
@@ -183,6 +185,10 @@ enum err job_store_adopt(struct job_store *store, const struct job_lease *lease,
 
 /* ERR_NOT_FOUND where there is no such job. */
 enum err job_store_get(struct job_store *store, const char *id, struct job *out, struct error *err);
+
+/* The history of a job (JSON, the caller's to mem_free(); NULL: there is none), of all attempts until
+ * one reports another. Errors as of job_store_get(). */
+enum err job_store_history(struct job_store *store, const char *id, char **out, struct error *err);
 
 /* Which jobs are listed: the newest first. */
 struct job_filter {

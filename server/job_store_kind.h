@@ -39,6 +39,7 @@ struct job_store_kind {
     enum err (*adopt)(struct job_store *store, const struct job_lease *lease, bool *is_found,
                       struct job *out, struct error *err);
     enum err (*get)(struct job_store *store, const char *id, struct job *out, struct error *err);
+    enum err (*history)(struct job_store *store, const char *id, char **out, struct error *err);
     enum err (*list)(struct job_store *store, const struct job_filter *filter, struct job_list *out,
                      struct error *err);
     enum err (*list_expired)(struct job_store *store, int64_t ended_before_ms, size_t keep_max,

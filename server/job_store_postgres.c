@@ -33,7 +33,7 @@ enum {
 /* The runner counts on from what was stored when it began; nobody else does meanwhile. */
 #define REPORTED                                               \
     " revision = greatest(revision + 1, $4::bigint), progress" \
-    " = coalesce($5::text, progress)"
+    " = coalesce($5::text, progress), history = coalesce($6::text, history)"
 #define RELEASED " lease_owner = NULL, lease_until_ms = 0"
 
 #define STRIPE "current_setting('dgld.stripe')::integer"
@@ -61,26 +61,31 @@ static const char *const write_sql[] = {
                        " WHERE client = $1 AND key = $2",
     [WRITE_CLAIM] =
         "WITH next AS MATERIALIZED (SELECT seq FROM dgld.jobs WHERE state = 'queued' AND kind = $1"
-        "  AND not_before_ms <= $2::bigint AND (deadline_ms = 0 OR deadline_ms > $2::bigint)"
+        /* see the same of SQLite */
+        "  AND (not_before_ms <= $2::bigint OR not_before_ms > $2::bigint + 60000)"
+        "  AND (deadline_ms = 0 OR deadline_ms > $2::bigint)"
         "  ORDER BY priority DESC, seq LIMIT 1 FOR UPDATE SKIP LOCKED),"
         " taken AS (UPDATE dgld.jobs SET state = 'running', attempt = attempt + 1,"
         "  revision = (attempt + 1)::bigint << 32, started_ms = $2::bigint, progress = NULL,"
         "  lease_owner = $3, lease_until_ms = $4::bigint, not_before_ms = 0"
         "  WHERE seq = (SELECT seq FROM next) RETURNING " PG_JOB_COLUMNS ")"
         " SELECT *, " PG_NOTIFY_CHANGED("0") " FROM taken",
-    [WRITE_RENEW] = "WITH held AS (UPDATE dgld.jobs SET revision = greatest(revision, $4::bigint),"
-                    "  progress = coalesce($5::text, progress), lease_until_ms = $6::bigint" HELD
-                    "  RETURNING id, revision, is_cancel_requested::int AS flag)"
-                    " SELECT flag, " PG_NOTIFY_CHANGED("0") " FROM held",
-    [WRITE_END] = "WITH held AS (UPDATE dgld.jobs SET" REPORTED "," RELEASED ", state = $6,"
-                  "  result = $7, error = $8, ended_ms = $9::bigint" HELD " RETURNING id, revision)"
-                  " SELECT 1, " PG_NOTIFY_CHANGED("1") " FROM held",
+    [WRITE_RENEW] =
+        "WITH held AS (UPDATE dgld.jobs SET revision = greatest(revision, $4::bigint),"
+        "  progress = coalesce($5::text, progress), history = coalesce($6::text, history),"
+        "  lease_until_ms = $7::bigint" HELD
+        "  RETURNING id, revision, is_cancel_requested::int AS flag)"
+        " SELECT flag, " PG_NOTIFY_CHANGED("0") " FROM held",
+    [WRITE_END] =
+        "WITH held AS (UPDATE dgld.jobs SET" REPORTED "," RELEASED ", state = $7,"
+        "  result = $8, error = $9, ended_ms = $10::bigint" HELD " RETURNING id, revision)"
+        " SELECT 1, " PG_NOTIFY_CHANGED("1") " FROM held",
     /* whose end was asked for meanwhile waits no longer for whoever sees to it */
     [WRITE_REQUEUE] =
         "WITH held AS (UPDATE dgld.jobs SET" REPORTED "," RELEASED ", state = 'queued',"
-        "  started_ms = 0, not_before_ms = CASE WHEN is_cancel_requested THEN 0 ELSE $6::bigint "
+        "  started_ms = 0, not_before_ms = CASE WHEN is_cancel_requested THEN 0 ELSE $7::bigint "
         "END,"
-        "  error = coalesce($7::text, error), n_failures = n_failures + $8::integer" HELD
+        "  error = coalesce($8::text, error), n_failures = n_failures + $9::integer" HELD
         "  RETURNING id, revision)"
         " SELECT 1, " PG_NOTIFY_CHANGED("0") ", " PG_NOTIFY_QUEUED " FROM held",
     [WRITE_GET] = "SELECT " PG_JOB_COLUMNS " FROM dgld.jobs WHERE id = $1",
@@ -366,7 +371,7 @@ static enum err claim(struct job_store *base, const struct job_lease *lease,
     return rc;
 }
 
-/* The first five parameters of what a runner writes: HELD and what it tells. */
+/* The first six parameters of what a runner writes: HELD and what it tells. */
 static struct pg_query open_report(struct job_store *base, size_t number,
                                    const struct job_report *report)
 {
@@ -377,6 +382,7 @@ static struct pg_query open_report(struct job_store *base, size_t number,
     pg_query_put_int(&query, report->attempt);
     pg_query_put_int(&query, report->revision);
     pg_query_put_text(&query, report->progress);
+    pg_query_put_text(&query, report->history);
     return query;
 }
 
@@ -547,6 +553,7 @@ static const struct job_store_kind postgres_kind = {
     .end_overdue = end_overdue,
     .adopt = adopt,
     .get = pg_job_get,
+    .history = pg_job_history,
     .list = pg_job_list,
     .list_expired = pg_job_list_expired,
     .list_removed = pg_job_list_removed,

@@ -90,6 +90,7 @@ void pg_job_tender_stop(struct pg_job_store *store);
 /* ---- what is read ----------------------------------------------------------------------------- */
 
 enum err pg_job_get(struct job_store *base, const char *id, struct job *out, struct error *err);
+enum err pg_job_history(struct job_store *base, const char *id, char **out, struct error *err);
 enum err pg_job_list(struct job_store *base, const struct job_filter *filter, struct job_list *out,
                      struct error *err);
 enum err pg_job_list_expired(struct job_store *base, int64_t ended_before_ms, size_t keep_max,

@@ -72,6 +72,7 @@ enum { BY_STATE = 1, BY_KIND = 2, BY_SPACE = 4, N_LISTS = 8 };
 enum {
     READ_LIST,
     READ_GET = READ_LIST + N_LISTS,
+    READ_HISTORY,
     READ_EXPIRED,
     READ_REMOVED,
     READ_COUNTS,
@@ -89,6 +90,7 @@ const char *const pg_job_read_sql[] = {
     [READ_LIST + BY_STATE + BY_KIND + BY_SPACE] =
         LIST("state = $1 AND kind = $2 AND space = $3 AND seq < $4") "$5",
     [READ_GET] = "SELECT " PG_JOB_COLUMNS " FROM dgld.jobs WHERE id = $1",
+    [READ_HISTORY] = "SELECT history FROM dgld.jobs WHERE id = $1",
     /* the oldest of those that ended, as many as are too old or too many, whichever is more */
     [READ_EXPIRED] = "SELECT " PG_JOB_COLUMNS " FROM dgld.jobs WHERE ended_ms > 0"
                      " ORDER BY ended_ms, seq LIMIT least($1::bigint, greatest("
@@ -213,6 +215,26 @@ enum err pg_job_get(struct job_store *base, const char *id, struct job *out, str
         return rc;
     }
     rc = pg_query_n_rows(&query) > 0 ? pg_job_read(&query, 0, 0, out, err)
+                                     : error_set(err, ERR_NOT_FOUND, "there is no job %.64s", id);
+    give_back(store, &query, NULL);
+    return rc;
+}
+
+enum err pg_job_history(struct job_store *base, const char *id, char **out, struct error *err)
+{
+    struct pg_job_store *store = (struct pg_job_store *)base;
+    struct pg_query query;
+    enum err rc = borrow(store, READ_HISTORY, &query, err);
+
+    if (rc != ERR_OK) {
+        return rc;
+    }
+    pg_query_put_text(&query, id);
+    rc = run(store, &query, err);
+    if (rc != ERR_OK) {
+        return rc;
+    }
+    rc = pg_query_n_rows(&query) > 0 ? pg_query_copy_text(&query, 0, 0, out, err)
                                      : error_set(err, ERR_NOT_FOUND, "there is no job %.64s", id);
     give_back(store, &query, NULL);
     return rc;

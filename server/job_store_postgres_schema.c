@@ -81,7 +81,9 @@ static const char version_1[] =
     "CREATE TABLE dgld.probe (stripe integer NOT NULL PRIMARY KEY, n bigint NOT NULL);";
 /* clang-format on */
 
-static const char *const steps[] = {version_1};
+static const char version_2[] = "ALTER TABLE dgld.jobs ADD COLUMN history text";
+
+static const char *const steps[] = {version_1, version_2};
 
 const struct postgres_schema pg_job_schema = {
     .name = "dgld", .steps = steps, .n_steps = sizeof steps / sizeof *steps};

@@ -97,6 +97,7 @@ enum { BY_STATE = 1, BY_KIND = 2, BY_SPACE = 4, N_LISTS = 8 };
 enum {
     READ_LIST,
     READ_GET = READ_LIST + N_LISTS,
+    READ_HISTORY,
     READ_EXPIRED,
     READ_REMOVED,
     READ_COUNTS,
@@ -117,6 +118,7 @@ const char *const job_store_read_sql[] = {
     [READ_LIST + BY_STATE + BY_KIND + BY_SPACE] =
         LIST("INDEXED BY jobs_list_skp", "state = ? AND kind = ? AND space = ? AND "),
     [READ_GET] = "SELECT " JOB_COLUMNS " FROM jobs WHERE id = ?",
+    [READ_HISTORY] = "SELECT history FROM jobs WHERE id = ?",
     /* the oldest of those that ended, as many as are too old or too many, whichever is more */
     [READ_EXPIRED] = "SELECT " JOB_COLUMNS " FROM jobs INDEXED BY jobs_ended WHERE ended_ms > 0"
                      " ORDER BY ended_ms, seq LIMIT min(?1, max("
@@ -172,6 +174,26 @@ enum err job_store_sqlite_get(struct job_store *base, const char *id, struct job
     rc = query_step(&query, &is_found, err);
     if (rc == ERR_OK) {
         rc = is_found ? job_row_read(&query, out, err)
+                      : error_set(err, ERR_NOT_FOUND, "there is no job %.64s", id);
+    }
+    query_close(&query);
+    give_back(store, db);
+    return rc;
+}
+
+enum err job_store_sqlite_history(struct job_store *base, const char *id, char **out,
+                                  struct error *err)
+{
+    struct sqlite_job_store *store = (struct sqlite_job_store *)base;
+    struct sqlite_db *db = borrow(store);
+    struct query query = query_open(db, READ_HISTORY);
+    bool is_found = false;
+    enum err rc;
+
+    query_put_text(&query, id);
+    rc = query_step(&query, &is_found, err);
+    if (rc == ERR_OK) {
+        rc = is_found ? query_copy_text(&query, 0, out, err)
                       : error_set(err, ERR_NOT_FOUND, "there is no job %.64s", id);
     }
     query_close(&query);

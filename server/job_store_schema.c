@@ -76,7 +76,10 @@ static const char version_1[] =
     "INSERT INTO probe VALUES (0);";
 /* clang-format on */
 
-static const char *const steps[] = {version_1};
+/* what a job's course was; read for itself */
+static const char version_2[] = "ALTER TABLE jobs ADD COLUMN history TEXT;";
+
+static const char *const steps[] = {version_1, version_2};
 
 const struct sqlite_schema job_store_schema = {
     .application_id = APPLICATION_ID, .steps = steps, .n_steps = sizeof steps / sizeof *steps};

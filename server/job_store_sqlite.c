@@ -30,9 +30,11 @@ enum {
 };
 
 /* A runner's job, where it is still its own. */
-#define HELD     " WHERE id = ?1 AND state = 'running' AND lease_owner = ?2 AND attempt = ?3"
+#define HELD " WHERE id = ?1 AND state = 'running' AND lease_owner = ?2 AND attempt = ?3"
 /* The runner counts on from what was stored when it began; nobody else does meanwhile. */
-#define REPORTED " revision = max(revision + 1, ?4), progress = coalesce(?5, progress)"
+#define REPORTED                                                            \
+    " revision = max(revision + 1, ?4), progress = coalesce(?5, progress)," \
+    " history = coalesce(?6, history)"
 #define RELEASED " lease_owner = NULL, lease_until_ms = 0"
 
 static const char *const write_sql[] = {
@@ -48,19 +50,22 @@ static const char *const write_sql[] = {
         " revision = (attempt + 1) << 32, started_ms = ?2, progress = NULL,"
         " lease_owner = ?3, lease_until_ms = ?4, not_before_ms = 0 WHERE seq ="
         "  (SELECT seq FROM jobs INDEXED BY jobs_to_claim WHERE state = 'queued' AND kind = ?1"
-        "    AND not_before_ms <= ?2 AND (deadline_ms = 0 OR deadline_ms > ?2)"
+        /* nothing is put off for a minute: what seems to be is of a clock that was set back since */
+        "    AND (not_before_ms <= ?2 OR not_before_ms > ?2 + 60000)"
+        "    AND (deadline_ms = 0 OR deadline_ms > ?2)"
         "    ORDER BY priority DESC, seq LIMIT 1)"
         " RETURNING " JOB_COLUMNS,
     [WRITE_RENEW] =
         "UPDATE jobs SET revision = max(revision, ?4), progress = coalesce(?5, progress),"
-        " lease_until_ms = ?6" HELD " RETURNING is_cancel_requested",
-    [WRITE_END] = "UPDATE jobs SET" REPORTED "," RELEASED ", state = ?6, result = ?7, error = ?8,"
-                  " ended_ms = ?9" HELD " RETURNING seq",
+        " history = coalesce(?6, history), lease_until_ms = ?7" HELD
+        " RETURNING is_cancel_requested",
+    [WRITE_END] = "UPDATE jobs SET" REPORTED "," RELEASED ", state = ?7, result = ?8, error = ?9,"
+                  " ended_ms = ?10" HELD " RETURNING seq",
     /* whose end was asked for meanwhile waits no longer for whoever sees to it */
     [WRITE_REQUEUE] =
         "UPDATE jobs SET" REPORTED "," RELEASED ", state = 'queued', started_ms = 0,"
-        " not_before_ms = iif(is_cancel_requested, 0, ?6), error = coalesce(?7, error),"
-        " n_failures = n_failures + ?8" HELD " RETURNING seq",
+        " not_before_ms = iif(is_cancel_requested, 0, ?7), error = coalesce(?8, error),"
+        " n_failures = n_failures + ?9" HELD " RETURNING seq",
     [WRITE_GET] = "SELECT " JOB_COLUMNS " FROM jobs WHERE id = ?",
     [WRITE_CANCEL_QUEUED] =
         "UPDATE jobs SET state = 'cancelled', is_cancel_requested = 1,"
@@ -233,7 +238,7 @@ static enum err claim(struct job_store *base, const struct job_lease *lease,
     return rc;
 }
 
-/* The first five parameters of what a runner writes: HELD and what it tells. */
+/* The first six parameters of what a runner writes: HELD and what it tells. */
 static struct query open_report(struct job_store *base, size_t number,
                                 const struct job_report *report)
 {
@@ -244,6 +249,7 @@ static struct query open_report(struct job_store *base, size_t number,
     query_put_int(&query, report->attempt);
     query_put_int(&query, report->revision);
     query_put_text(&query, report->progress);
+    query_put_text(&query, report->history);
     return query;
 }
 
@@ -424,6 +430,7 @@ static const struct job_store_kind sqlite_kind = {
     .end_overdue = end_overdue,
     .adopt = adopt,
     .get = job_store_sqlite_get,
+    .history = job_store_sqlite_history,
     .list = job_store_sqlite_list,
     .list_expired = job_store_sqlite_list_expired,
     .list_removed = job_store_sqlite_list_removed,

@@ -38,6 +38,8 @@ enum err job_row_read(const struct query *query, struct job *out, struct error *
 
 enum err job_store_sqlite_get(struct job_store *base, const char *id, struct job *out,
                               struct error *err);
+enum err job_store_sqlite_history(struct job_store *base, const char *id, char **out,
+                                  struct error *err);
 enum err job_store_sqlite_list(struct job_store *base, const struct job_filter *filter,
                                struct job_list *out, struct error *err);
 enum err job_store_sqlite_list_expired(struct job_store *base, int64_t ended_before_ms,

@@ -246,10 +246,11 @@ static void put_result(const struct job_env *env, const struct test_subject *sub
         (void)snprintf(name, sizeof name, "%s%s", report->devices[d].name, TEST_FILE_SUFFIX);
         job_put_file(env, report->space, name, d == 0, out);
     }
+    job_put_file(env, report->space, JOB_PLOT_FILE, false, out);
     text_puts(out, "]}");
 }
 
-/* Puts the predictions in place. */
+/* Puts the predictions and the picture in place. */
 static enum err save(const struct job_env *env, const struct test_report *report,
                      const struct fit_hooks *hooks, struct error *err)
 {
@@ -257,12 +258,15 @@ static enum err save(const struct job_env *env, const struct test_report *report
         .stage = "writing", .percent = COMPARED_PERCENT, .loss = NAN};
     struct result_batch batch = {0};
     char directory[PATH_BYTES];
+    char plot[PATH_BYTES];
     enum err rc = fit_tell(hooks, &writing, err);
 
     rc = rc != ERR_OK
              ? rc
              : job_directory(env->tree->root, report->space, env->id, env->attempt, directory, err);
     rc = rc != ERR_OK ? rc : run_test_stage(directory, report, &batch, err);
+    rc = rc != ERR_OK ? rc : path_format(plot, err, "%s/" JOB_PLOT_FILE, directory);
+    rc = rc != ERR_OK ? rc : run_test_stage_plot(plot, report, &batch, err);
     rc = rc != ERR_OK ? rc : job_commit(env, &batch, err);
     result_close(&batch);
     return rc;

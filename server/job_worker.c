@@ -430,6 +430,7 @@ static void store_verdict(struct work *work, const struct verdict *verdict)
     const char *error = verdict->error[0] != '\0' ? verdict->error : NULL;
     const char *result = has_succeeded ? work->result.bytes : NULL;
     struct text progress = {0};
+    struct text history = {0};
     struct job_report report = report_of(work, job_run_next_revision(work->run));
     int64_t fresh_until_ms;
     struct error err;
@@ -437,6 +438,8 @@ static void store_verdict(struct work *work, const struct verdict *verdict)
 
     job_run_put_progress(work->run, has_succeeded, &progress);
     report.progress = progress.has_failed ? NULL : progress.bytes;
+    job_run_put_history(work->run, &history);
+    report.history = history.has_failed ? NULL : history.bytes;
     do {
         fresh_until_ms = boottime_ms() + work->place->app->config.job_lease_ms;
         is_stored = verdict->state == JOB_QUEUED
@@ -445,6 +448,7 @@ static void store_verdict(struct work *work, const struct verdict *verdict)
                         : job_place_end(work->place, &report, verdict->state, result, error, &err);
     } while (!is_stored && err.code != ERR_OK && pause_until_retry(work->workers));
     text_close(&progress);
+    text_close(&history);
     if (!is_stored && err.code == ERR_OK) {
         is_stored = look_what_became(work, verdict);
     }
@@ -473,6 +477,21 @@ static const struct space *find_space(const struct work *work)
     return space;
 }
 
+/* Goes on with the course that attempts before this one have left; where that cannot be read, it
+ * begins anew: it is no reason not to run. */
+static void resume_history(const struct work *work)
+{
+    struct job_history history;
+    char *stored = NULL;
+
+    if (work->job.attempt > 1 &&
+        job_store_history(work->place->store, work->job.id, &stored, NULL) == ERR_OK &&
+        stored != NULL && msg_job_read_history(stored, strlen(stored), &history, NULL) == ERR_OK) {
+        job_run_resume_history(work->run, &history);
+    }
+    mem_free(stored);
+}
+
 /* Runs a job from its claim to its end. */
 static void work_on(struct work *work)
 {
@@ -483,6 +502,7 @@ static void work_on(struct work *work)
     log_write(LOG_DEBUG, "job %s: attempt %d (%s, %s) begun", work->job.id, work->job.attempt,
               job_kind_name(work->job.kind), work->job.space);
     work->space = find_space(work);
+    resume_history(work);
     if (work->space == NULL) {
         rc = error_set(&work->err, ERR_INVALID, "there is no search space \"%s\" any more",
                        work->job.space);
@@ -670,6 +690,7 @@ static void *work(void *argument)
             give_back(workers, kind);
             work = (struct work){.workers = workers, .place = &workers->place};
         }
+        job_close(&work.job); /* of a claim that was rolled back */
     } while (wait_for_work(workers, n_wakes));
     return NULL;
 }

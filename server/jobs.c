@@ -230,6 +230,28 @@ enum err jobs_list(struct jobs *jobs, const struct job_filter *filter, struct jo
     return rc;
 }
 
+/* The run's own, where it is here; else what it has left. */
+enum err jobs_put_history(struct jobs *jobs, const char *id, struct text *out, struct error *err)
+{
+    const struct job_history none = {0};
+    char *stored = NULL;
+    enum err rc = ERR_OK;
+
+    if (!job_board_put_history(jobs->board, id, out)) {
+        rc = job_store_history(jobs->store, id, &stored, err);
+        if (rc == ERR_OK && stored != NULL) {
+            text_puts(out, stored);
+        } else if (rc == ERR_OK) {
+            msg_job_put_history(&none, NULL, out);
+        }
+    }
+    if (rc == ERR_OK && out->has_failed) {
+        rc = error_set(err, ERR_NOMEM, "no memory for the history of a job");
+    }
+    mem_free(stored);
+    return rc;
+}
+
 enum err jobs_count(struct jobs *jobs, size_t counts[JOB_N_KINDS][JOB_N_STATES], struct error *err)
 {
     return job_store_count(jobs->store, counts, err);
@@ -350,7 +372,7 @@ static bool renew_leases(struct jobs *jobs)
         struct renewal r = {
             .write = {.run = run_renewal },
             .report = { reports[i].id, jobs->owner, reports[i].attempt, reports[i].revision,
-                      reports[i].progress},
+                      reports[i].progress, reports[i].history},
             .lease_ms = jobs->app->config.job_lease_ms,
         };
         const int64_t held_until_ms = boottime_ms() + jobs->app->config.job_lease_ms;
@@ -366,6 +388,7 @@ static bool renew_leases(struct jobs *jobs)
             }
         }
         mem_free(reports[i].progress);
+        mem_free(reports[i].history);
     }
     return is_stored;
 }
@@ -393,7 +416,8 @@ static enum err settle(struct jobs *jobs, const struct job *job, struct error *e
 {
     const struct space gone = {.name = job->space};
     const struct space *space = space_find(job->space);
-    const struct job_report report = {job->id, jobs->owner, job->attempt, job->revision + 1, NULL};
+    const struct job_report report = {job->id,           jobs->owner, job->attempt,
+                                      job->revision + 1, NULL,        NULL};
     const char *root = jobs->app->tree.root;
     char text[ERROR_TEXT_BYTES];
     enum err rc;

@@ -68,6 +68,8 @@ enum err jobs_remove(struct jobs *jobs, const char *id, struct error *err);
 
 /* The job with its latest progress. ERR_NOT_FOUND. */
 enum err jobs_get(struct jobs *jobs, const char *id, struct job *out, struct error *err);
+/* Appends the course that it took, as JSON (proto/job_history.h). ERR_NOT_FOUND. */
+enum err jobs_put_history(struct jobs *jobs, const char *id, struct text *out, struct error *err);
 enum err jobs_list(struct jobs *jobs, const struct job_filter *filter, struct job_list *out,
                    struct error *err);
 enum err jobs_count(struct jobs *jobs, size_t counts[JOB_N_KINDS][JOB_N_STATES], struct error *err);

@@ -191,6 +191,9 @@ static const struct flag flags[] = {
     {"GENE-LENGTH", FLAG_WHOLE, AT(gene_length), NAS, 1, SPACE_MAX_GENES, "N", ""},
     {"export", FLAG_TEXT, AT(export_formats), NAS, 0, 0, "A,B",
      "files of the network that is found: onnx,torchscript (default), one of them, or none"},
+    {"plot", FLAG_PATH, AT(plot), TEST | NAS, 0, 0, "FILE.svg",
+     "draw a picture besides: of test, predicted against measured latencies; of nas, latency against "
+     "accuracy of what was looked at, with the limits and the network that is found"},
     {"url", FLAG_TEXT, AT(url), JOBS | HEALTH, 0, 0, "URL",
      "of the service; default of jobs: DGLD_URL of the environment, or http://127.0.0.1:8080; of health: "
      "the one on this machine that these settings start, whatever its certificate is called"},
@@ -365,19 +368,30 @@ static const char *setting_value(const struct config_key *key)
     return values[key->type];
 }
 
-static enum err refuse_flag(const char *given, size_t length, struct error *err)
+/* Offers the flags of those commands, as bits. */
+static void offer_flags(unsigned offered, struct spelling *spelling)
+{
+    for (size_t i = 0; i < N_FLAGS; i++) {
+        if ((flags[i].commands & offered) != 0) {
+            spelling_offer(spelling, flags[i].name);
+        }
+    }
+    for (size_t i = 0; (SERVICE & offered) != 0 && i < config_n_keys; i++) {
+        spelling_offer(spelling, config_keys[i].name);
+    }
+}
+
+/* Of flags that are equally near, that of the command is meant. */
+static enum err refuse_flag(const struct options *options, const char *given, size_t length,
+                            struct error *err)
 {
     char name[SPELLING_MAX_LENGTH + 1];
     struct spelling spelling = {.given = name};
     char meant[CONFIG_FLAG_BYTES] = "";
 
     (void)snprintf(name, sizeof name, "%.*s", (int)(length < 60 ? length : 60), given);
-    for (size_t i = 0; i < N_FLAGS; i++) {
-        spelling_offer(&spelling, flags[i].name);
-    }
-    for (size_t i = 0; i < config_n_keys; i++) {
-        spelling_offer(&spelling, config_keys[i].name);
-    }
+    offer_flags(1U << options->command, &spelling);
+    offer_flags(ALL, &spelling);
     if (spelling.nearest != NULL) {
         config_flag_name(spelling.nearest, meant);
     }
@@ -450,7 +464,7 @@ static enum err parse_flag(struct arguments *arguments, struct options *options,
         return parse_setting(key, value, arguments, options, err);
     }
     if (flag == NULL) {
-        return refuse_flag(given, length, err);
+        return refuse_flag(options, given, length, err);
     }
     if (flag->kind == FLAG_SWITCH && value != NULL) {
         return error_set(err, ERR_USAGE, "--%s takes no value", flag->name);

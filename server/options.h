@@ -58,6 +58,7 @@ struct options {
     const char *interval; /* of predict */
     bool is_uncalibrated; /* likewise */
     int64_t n;            /* of suggest; 0 where it was not given */
+    const char *plot;     /* of test and nas */
     const char *holdout;  /* "": alone; NULL: not given */
     const char *library;  /* likewise */
     const char *library_devices, *input, *runtime;

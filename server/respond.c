@@ -8,6 +8,7 @@
 
 #include "core/mem.h"
 #include "proto/msg_problem.h"
+#include "server/data_tree.h"
 
 enum { RETRY_AFTER_S = 1, HEADER_VALUE_BYTES = 1024 };
 
@@ -17,9 +18,10 @@ void respond_text(struct reply *reply, unsigned status, const char *content_type
     reply->content_type = content_type;
     reply->body = text_take(text, &reply->body_size);
     if (reply->body == NULL) {
-        reply->status = 503; /* no memory: there may be some again in a moment */
+        reply_close(reply);
+        reply->is_starved = true;
+        reply->status = 503; /* there may be some again in a moment */
         reply->retry_after_s = RETRY_AFTER_S;
-        reply->body_size = 0;
     }
 }
 
@@ -71,7 +73,23 @@ void respond_problem(struct reply *reply, const struct request *request, unsigne
     }
     if (reply->status == 503) {
         reply->retry_after_s = RETRY_AFTER_S;
+    } else if (reply->status == 406) { /* a cache keeps it for those who accept the same */
+        respond_header(reply, "Vary", "Accept");
     }
+}
+
+void respond_starved(struct reply *reply, const struct request *request)
+{
+    const char *body = is_inference_path(request->path)
+                           ? "{\"error\":\"no memory for the reply\"}\n"
+                           : msg_problem_no_memory;
+
+    reply->content_type =
+        is_inference_path(request->path) ? "application/json" : "application/problem+json";
+    reply->body = (char *)body; /* static: nobody frees or writes it */
+    reply->body_size = strlen(body);
+    reply->is_static = true;
+    reply->is_starved = false;
 }
 
 void respond_error(struct reply *reply, const struct request *request, const struct error *err,
@@ -85,7 +103,12 @@ void respond_error(struct reply *reply, const struct request *request, const str
         [ERR_CANCELED] = 503, [ERR_INFEASIBLE] = 422, [ERR_INTERNAL] = 500,
     };
 
-    respond_problem(reply, request, status_of[err->code], err->text, errors);
+    struct error told = *err;
+
+    if (request->tree != NULL) {
+        data_localize(request->tree, &told);
+    }
+    respond_problem(reply, request, status_of[err->code], told.text, errors);
 }
 
 void respond_header(struct reply *reply, const char *name, const char *format, ...)

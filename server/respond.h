@@ -7,8 +7,8 @@
 #include "proto/text.h"
 #include "server/routes.h"
 
-/* A body of any type (static); takes `text` over. Where writing it failed, the reply becomes a 503.
- */
+/* A body of any type (static); takes `text` over. Where there was no memory to write it, the reply
+ * becomes a 503, whose body respond_starved() gives it. */
 void respond_text(struct reply *reply, unsigned status, const char *content_type,
                   struct text *text);
 
@@ -23,9 +23,12 @@ void respond_empty(struct reply *reply, unsigned status);
 void respond_problem(struct reply *reply, const struct request *request, unsigned status,
                      const char *detail, const struct field_errors *errors);
 
-/* The problem that an error is to a client. */
+/* The problem that an error is to a client. Paths in it are told below the root. */
 void respond_error(struct reply *reply, const struct request *request, const struct error *err,
                    const struct field_errors *errors);
+
+/* Gives a reply that there was no memory for a body that takes none. */
+void respond_starved(struct reply *reply, const struct request *request);
 
 /* Adds a header; `name` is static. What does not fit into REPLY_MAX_HEADERS or memory is left out:
  * such a reply is still right, if less told. */

@@ -66,6 +66,8 @@ const struct route routes[] = {
      jobs_delete,            ROLE_OPERATOR, BODY_NONE,  ON_POOL},
     {"GET",    "/v1/jobs/{id}/events",
      jobs_get_events,        ROLE_PREDICT,  BODY_NONE,  ON_POOL},
+    {"GET",    "/v1/jobs/{id}/history",
+     jobs_get_history,       ROLE_PREDICT,  BODY_NONE,  ON_POOL},
     {"POST",   "/v1/jobs/{id}/cancel",
      jobs_post_cancel,       ROLE_OPERATOR, BODY_BYTES, ON_POOL},
     {"GET",    "/v1/results",
@@ -144,6 +146,9 @@ static void allow(struct route_match *match, const char *method)
 {
     size_t used = strlen(match->allow);
 
+    if (strstr(match->allow, method) != NULL) { /* none of their names is part of another */
+        return;
+    }
     if (used + strlen(method) + sizeof ", " <= sizeof match->allow) {
         if (used > 0) {
             memcpy(match->allow + used, ", ", sizeof ", ");
@@ -153,12 +158,14 @@ static void allow(struct route_match *match, const char *method)
     }
 }
 
-/* Which methods the path takes. */
+/* Which methods the path takes; "*" is the service as a whole. */
 static void list_methods(const char *path, struct route_match *match)
 {
+    bool is_service = strcmp(path, "*") == 0;
+
     match->allow[0] = '\0';
     for (size_t i = 0; i < n_routes; i++) {
-        if (fits(routes[i].path, path, match)) {
+        if (is_service || fits(routes[i].path, path, match)) {
             allow(match, routes[i].method);
             if (strcmp(routes[i].method, "GET") == 0) {
                 allow(match, "HEAD");
@@ -183,5 +190,7 @@ void route_match(const char *method, const char *path, struct route_match *out)
         }
     }
     out->route = NULL;
-    list_methods(path, out);
+    if (strcmp(path, "*") != 0 || strcmp(method, "OPTIONS") == 0) {
+        list_methods(path, out);
+    }
 }

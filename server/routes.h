@@ -9,6 +9,7 @@
 #include "server/role.h"
 
 struct app;
+struct data_tree;
 struct MHD_Connection;
 
 enum { ROUTE_MAX_PLACES = 3, ROUTE_ALLOW_BYTES = 64, REPLY_MAX_HEADERS = 8 };
@@ -26,8 +27,9 @@ struct request {
     const char *params[ROUTE_MAX_PLACES]; /* what stands in the route's {places}, never empty */
     const char *body;                     /* NULL where there is none */
     size_t body_size;
-    const char *id;     /* for the log; "" where there is none */
-    const char *client; /* name of the token that was given; "" where there is none */
+    const char *id;               /* for the log; "" where there is none */
+    const char *client;           /* name of the token that was given; "" where there is none */
+    const struct data_tree *tree; /* paths that replies tell are below it */
     bool is_on_pool;
     struct request_state *state;
     struct MHD_Connection *connection; /* for request_header() and request_query() alone */
@@ -73,8 +75,9 @@ struct reply {
     const char *content_type; /* static */
     char *body;               /* owned, unless is_static */
     size_t body_size;
-    bool is_static; /* the body lives as long as the program */
-    bool has_file;  /* the body is this part of a file instead; `fd` is owned */
+    bool is_static;  /* the body lives as long as the program */
+    bool is_starved; /* there was no memory for the body */
+    bool has_file;   /* the body is this part of a file instead; `fd` is owned */
     int fd;
     uint64_t file_offset, file_size;
     const char *allow; /* the header Allow of a 405; lives as long as the request */
@@ -133,7 +136,8 @@ route_handler health_get_live, health_get_ready;
 route_handler metrics_get;
 route_handler predict_post;
 route_handler models_get_all, models_get, models_activate;
-route_handler jobs_post, jobs_get_all, jobs_get_one, jobs_get_events, jobs_post_cancel, jobs_delete;
+route_handler jobs_post, jobs_get_all, jobs_get_one, jobs_get_events, jobs_get_history,
+    jobs_post_cancel, jobs_delete;
 route_handler results_get_top, results_get;
 route_handler spaces_get_all, spaces_get, spaces_put, spaces_delete;
 route_handler architectures_get;

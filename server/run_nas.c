@@ -6,10 +6,12 @@
 #include "core/calibration.h"
 #include "core/interval.h"
 #include "core/mem.h"
+#include "core/pareto_front.h"
 #include "core/search.h"
 #include "core/search_front.h"
 #include "core/search_genetic.h"
 #include "core/search_pareto.h"
+#include "proto/plot_search.h"
 #include "server/network_file.h"
 #include "server/unmeasured.h"
 
@@ -36,6 +38,9 @@ struct search {
     struct search_network fastest; /* of all that were evaluated: the least beyond its limits */
     double fastest_cost;           /* infinite as long as there is none */
     double lowest_latency_ms;
+    struct search_sample looked_at;
+    struct pareto_front front; /* of all that were evaluated and keep the limits, to be told */
+    struct job_front front_told;
 };
 
 static void search_close(struct search *s)
@@ -46,6 +51,7 @@ static void search_close(struct search *s)
     mem_free(s->sd);
     mem_free(s->latency_ms);
     mem_free(s->spread_of);
+    search_sample_close(&s->looked_at);
 }
 
 /* The calibration of a target; NULL where there is none. */
@@ -110,6 +116,7 @@ static enum err search_init(struct search *s, const struct nas_subject *subject,
         .told = {.stage = "predicting", .loss = NAN, .latency_ms = NAN, .seconds_left = NAN},
     };
     s->quantile = interval_quantile(s->level);
+    search_sample_init(&s->looked_at, s->params->n_targets);
     find_factors(s);
     rc = search_alloc(s, err);
     if (rc != ERR_OK) {
@@ -118,12 +125,20 @@ static enum err search_init(struct search *s, const struct nas_subject *subject,
     return rc;
 }
 
-static enum err tell(const struct search *s, struct error *err)
+static enum err tell(struct search *s, struct error *err)
 {
-    if (s->hooks != NULL && !s->hooks->progress(s->hooks->context, &s->told)) {
-        return error_set(err, ERR_CANCELED, "the search was stopped");
+    if (s->hooks == NULL) {
+        return ERR_OK;
     }
-    return ERR_OK;
+    if (s->front_told.n_changes != s->front.n_changes) {
+        s->front_told.n = pareto_front_thin(&s->front, JOB_FRONT_MAX, s->front_told.accuracy,
+                                            s->front_told.latency_ms);
+        s->front_told.n_changes = s->front.n_changes;
+        s->told.front = &s->front_told;
+    }
+    return s->hooks->progress(s->hooks->context, &s->told)
+               ? ERR_OK
+               : error_set(err, ERR_CANCELED, "the search was stopped");
 }
 
 /* ---- what architectures are worth ------------------------------------------------------------ */
@@ -229,10 +244,15 @@ static enum err note_latency(struct search *s, const int32_t *genes, size_t row,
 {
     const double held = latency_cost(s, row);
     const double cost = held > 0.0 ? held : median_ms(s, row, 0); /* without limits the plain one */
-    enum err rc = ERR_OK;
+    double latency_ms[JOB_MAX_TARGETS];
+    enum err rc;
 
+    for (size_t t = 0; t < s->params->n_targets; t++) {
+        latency_ms[t] = median_ms(s, row, t);
+    }
+    rc = search_sample_add(&s->looked_at, accuracy, latency_ms, err);
     s->lowest_latency_ms = fmin(s->lowest_latency_ms, median_ms(s, row, 0));
-    if (cost < s->fastest_cost) {
+    if (rc == ERR_OK && cost < s->fastest_cost) {
         s->fastest_cost = cost;
         s->fastest.accuracy = accuracy;
         rc = describe(s, genes, row, &s->fastest, err);
@@ -260,9 +280,32 @@ static enum err predict_rows(struct search *s, const int32_t *genes, size_t firs
     return rc;
 }
 
-/* Predicts rows from the first on; the search's progress goes up to `percent` meanwhile. */
-static enum err predict(struct search *s, const int32_t *genes, size_t n, double percent,
-                        struct error *err)
+/* What n rows from row `first` on cost, which were predicted; notes what is told of them. */
+static enum err price_rows(struct search *s, const int32_t *genes, size_t first, size_t n,
+                           const double *accuracy, double *cost, struct error *err)
+{
+    enum err rc = ERR_OK;
+
+    for (size_t i = first; rc == ERR_OK && i < first + n; i++) {
+        const int32_t *row = genes + i * s->space->n_genes;
+        rc = size_cost(s, row, &cost[i], err);
+        if (rc == ERR_OK) {
+            cost[i] = fmax(cost[i], latency_cost(s, i));
+        }
+        if (rc == ERR_OK && !isnan(accuracy[i])) { /* what nothing tells of is not searched */
+            rc = note_latency(s, row, i, accuracy[i], err);
+            if (cost[i] <= 1.0) {
+                pareto_front_add(&s->front, accuracy[i], median_ms(s, i, 0));
+            }
+        }
+    }
+    return rc;
+}
+
+/* Predicts rows from the first on, and prices them where they have a `cost` (else it and `accuracy`
+ * are NULL); the search's progress goes up to `percent` meanwhile. */
+static enum err predict(struct search *s, const int32_t *genes, size_t n, const double *accuracy,
+                        double *cost, double percent, struct error *err)
 {
     const bool is_computed = s->subject->model->predictor->kind->batch_max > 0;
     const size_t n_most = is_computed ? COMPUTED_ROWS : CHUNK_ROWS;
@@ -274,26 +317,10 @@ static enum err predict(struct search *s, const int32_t *genes, size_t n, double
         s->told.percent = from + (percent - from) * (double)done / (double)n;
         rc = tell(s, err);
         rc = rc != ERR_OK ? rc : predict_rows(s, genes, done, n_now, err);
+        if (rc == ERR_OK && cost != NULL) {
+            rc = price_rows(s, genes, done, n_now, accuracy, cost, err);
+        }
         done += n_now;
-    }
-    return rc;
-}
-
-/* Costs of the rows that were predicted last. */
-static enum err price(struct search *s, const int32_t *genes, size_t n, const double *accuracy,
-                      double *cost, struct error *err)
-{
-    enum err rc = ERR_OK;
-
-    for (size_t i = 0; rc == ERR_OK && i < n; i++) {
-        const int32_t *row = genes + i * s->space->n_genes;
-        rc = size_cost(s, row, &cost[i], err);
-        if (rc == ERR_OK) {
-            cost[i] = fmax(cost[i], latency_cost(s, i));
-        }
-        if (rc == ERR_OK && !isnan(accuracy[i])) { /* what nothing tells of is not searched */
-            rc = note_latency(s, row, i, accuracy[i], err);
-        }
     }
     return rc;
 }
@@ -374,8 +401,7 @@ static enum err search_all(struct search *s, struct search_report *report, struc
     struct search_result found = {0};
     enum err rc = cost != NULL ? ERR_OK : error_set(err, ERR_NOMEM, "no memory for %zu costs", n);
 
-    rc = rc != ERR_OK ? rc : predict(s, genes, n, NAS_SEARCHED_PERCENT, err);
-    rc = rc != ERR_OK ? rc : price(s, genes, n, rows->accuracy, cost, err);
+    rc = rc != ERR_OK ? rc : predict(s, genes, n, rows->accuracy, cost, NAS_SEARCHED_PERCENT, err);
     if (rc == ERR_OK) {
         found = search_exhaustive(&candidates);
         report->n_evaluated = n;
@@ -397,12 +423,9 @@ static enum err search_all(struct search *s, struct search_report *report, struc
 static enum err evaluate_rows(struct search *s, const int32_t *genes, size_t n, double *accuracy,
                               double *cost, struct error *err)
 {
-    enum err rc = predict(s, genes, n, s->told.percent, err);
+    enum err rc = accuracy_source_predict(&s->subject->accuracy->source, genes, n, accuracy, err);
 
-    rc = rc != ERR_OK
-             ? rc
-             : accuracy_source_predict(&s->subject->accuracy->source, genes, n, accuracy, err);
-    return rc != ERR_OK ? rc : price(s, genes, n, accuracy, cost, err);
+    return rc != ERR_OK ? rc : predict(s, genes, n, accuracy, cost, s->told.percent, err);
 }
 
 static enum err evaluate(void *context, const int32_t *genes, size_t n, double *accuracy,
@@ -466,7 +489,7 @@ static enum err keep_history(const struct genetic_generation *history, size_t n,
 static enum err keep_genes(struct search *s, const int32_t *genes, double accuracy,
                            struct search_report *report, struct error *err)
 {
-    enum err rc = predict(s, genes, 1, s->told.percent, err);
+    enum err rc = predict(s, genes, 1, NULL, NULL, s->told.percent, err);
 
     return rc != ERR_OK ? rc : keep_found(s, genes, 0, accuracy, report, err);
 }
@@ -625,9 +648,15 @@ enum err run_nas(const struct nas_subject *subject, const struct nas_hooks *hook
         rc = params->objective == SEARCH_PARETO ? search_front_bred(&search, &report, err)
                                                 : search_bred(&search, &report, err);
     }
+    if (rc == ERR_OK) { /* with the front of all */
+        search.told.percent = NAS_SEARCHED_PERCENT;
+        rc = tell(&search, err);
+    }
     report.has_fastest = isfinite(search.fastest_cost);
     report.fastest = search.fastest;
     report.lowest_latency_ms = search.lowest_latency_ms;
+    report.looked_at = search.looked_at;
+    search.looked_at = (struct search_sample){0};
     search_close(&search);
     if (rc != ERR_OK) {
         search_report_close(&report);
@@ -685,5 +714,16 @@ enum err run_nas_stage(const struct search_report *report, const struct nas_file
     batch->may_go_on = NULL;
     batch->context = NULL;
     graph_close(&graph);
+    return rc;
+}
+
+enum err run_nas_stage_plot(const char *path, const struct search_report *report,
+                            struct result_batch *batch, struct error *err)
+{
+    struct text text = {0};
+    enum err rc = plot_search(report, &text, err);
+
+    rc = rc != ERR_OK ? rc : result_stage(batch, path, text.bytes, text.size, err);
+    text_close(&text);
     return rc;
 }

@@ -52,4 +52,8 @@ enum err run_nas_stage(const struct search_report *report, const struct nas_file
                        const struct nas_hooks *hooks, struct result_batch *batch,
                        struct error *err);
 
+/* Stages the picture of the report (proto/plot_search.h). */
+enum err run_nas_stage_plot(const char *path, const struct search_report *report,
+                            struct result_batch *batch, struct error *err);
+
 #endif

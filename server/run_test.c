@@ -5,8 +5,10 @@
 #include <string.h>
 
 #include "core/calibration.h"
+#include "core/interval.h"
 #include "core/mem.h"
 #include "core/rng.h"
+#include "proto/plot_test.h"
 #include "proto/text.h"
 #include "server/calibrator.h"
 #include "server/path.h"
@@ -22,6 +24,7 @@ void test_subject_close(struct test_subject *subject)
     mem_free(subject->a);
     mem_free(subject->genes);
     mem_free(subject->sd);
+    mem_free(subject->spread);
     memset(subject, 0, sizeof *subject);
 }
 
@@ -95,10 +98,12 @@ static enum err alloc_rows(struct test_subject *subject, size_t n_rows, struct e
 {
     subject->n_rows = n_rows;
     subject->a = mem_calloc(n_rows, sizeof *subject->a);
-    subject->sd = subject->n_calibrate > 0 && !subject->is_holdout
-                      ? mem_calloc(n_rows, sizeof *subject->sd)
-                      : NULL;
-    return subject->a != NULL &&
+    if (subject->n_calibrate == 0) {
+        subject->spread = mem_calloc(n_rows, sizeof *subject->spread);
+    } else if (!subject->is_holdout) {
+        subject->sd = mem_calloc(n_rows, sizeof *subject->sd);
+    }
+    return subject->a != NULL && (subject->spread != NULL || subject->n_calibrate > 0) &&
                    (subject->sd != NULL || subject->n_calibrate == 0 || subject->is_holdout)
                ? ERR_OK
                : error_set(err, ERR_NOMEM, "no memory for %zu predictions", n_rows);
@@ -128,7 +133,7 @@ enum err test_predict(struct test_subject *subject, struct error *err)
                                     subject->hooks, subject->a, subject->sd, err);
     } else if (rc == ERR_OK) {
         rc = unmeasured_predict_told(&subject->model, rows.genes, rows.n_rows, subject->hooks,
-                                     subject->a, err);
+                                     subject->a, subject->spread, err);
     }
     keep_genes(subject, &rows);
     dataset_close(&rows);
@@ -152,7 +157,12 @@ enum err test_hold_out(struct test_subject *subject, const struct predictor_kind
     fold_options.hooks = subject->hooks;
     subject->predictor = kind->name;
     rc = alloc_rows(subject, set.architectures.n_rows, err);
-    rc = rc != ERR_OK ? rc : run_holdout(&set, kind, &fold_options, subject->a, &n, err);
+    rc = rc != ERR_OK
+             ? rc
+             : run_holdout(&set, kind, &fold_options, subject->a, subject->spread, &n, err);
+    for (size_t i = 0; rc == ERR_OK && subject->spread != NULL && i < subject->n_rows; i++) {
+        subject->spread[i] = interval_spread(subject->space, subject->a[i], subject->spread[i]);
+    }
     if (n_folds != NULL) {
         *n_folds = n;
     }
@@ -270,10 +280,10 @@ static enum err fit_drawn(const struct test_subject *subject, const struct draw 
     return rc;
 }
 
-/* Predicts all rows of a device, calibrated, and scores those that are. */
+/* Predicts all rows of a device, calibrated, with their spreads, and scores those that are. */
 static enum err compare_calibrated(const struct test_subject *subject, const struct draw *draw,
                                    const struct hardware *hardware, const double *measured_ms,
-                                   struct device_report *report, struct error *err)
+                                   double *spread, struct device_report *report, struct error *err)
 {
     double *pairs = mem_calloc(draw->n_scored, 2 * sizeof *pairs);
     struct calibration *calibration = NULL;
@@ -285,7 +295,7 @@ static enum err compare_calibrated(const struct test_subject *subject, const str
     rc = rc != ERR_OK ? rc : fit_drawn(subject, draw, hardware, measured_ms, &calibration, err);
     if (rc == ERR_OK) {
         calibration_predict(calibration, subject->genes, subject->a, subject->sd, subject->n_rows,
-                            report->predicted_ms, NULL);
+                            report->predicted_ms, spread);
         for (size_t i = 0; i < subject->n_rows; i++) {
             if (draw->is_scored[i]) {
                 pairs[n] = report->predicted_ms[i];
@@ -314,26 +324,86 @@ static enum err compare(const struct test_subject *subject, const struct hardwar
                            err);
 }
 
-static enum err test_device(const struct test_subject *subject, const struct draw *draw,
-                            const char *name, struct device_report *report, struct error *err)
+/* How often intervals hold what was measured, and what is to be drawn, where report->points has room
+ * for `n_points`. `spread` is (n_rows). */
+static void look_at_rows(const struct test_subject *subject, const struct draw *draw,
+                         const double *measured_ms, const double *spread, size_t n_points,
+                         struct device_report *report)
 {
+    const size_t n = subject->n_rows;
+    size_t n_kept = 0;
+    size_t n_scored = 0;
+    size_t n_covered = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        struct test_point point = {
+            .measured_ms = measured_ms[i],
+            .predicted_ms = report->predicted_ms[i],
+            .is_scored = draw->is_scored == NULL || draw->is_scored[i],
+        };
+        interval_bounds(&point.predicted_ms, &spread[i], 1, TEST_LEVEL, &point.low_ms,
+                        &point.high_ms);
+        n_scored += point.is_scored;
+        n_covered += point.is_scored && point.low_ms <= point.measured_ms &&
+                     point.measured_ms <= point.high_ms;
+        if (report->points != NULL && n_kept < n_points && i == n_kept * n / n_points) {
+            report->points[n_kept++] = point;
+        }
+    }
+    report->covered = (double)n_covered / (double)n_scored;
+}
+
+/* With room for what is made of it: report->points where it is to be drawn. */
+static enum err test_device(const struct test_subject *subject, const struct draw *draw,
+                            const char *name, size_t n_points, struct device_report *report,
+                            struct error *err)
+{
+    const bool is_calibrated = subject->n_calibrate > 0;
     struct device_sheet sheet;
     double *measured_ms = NULL;
-    enum err rc = data_find_device(subject->tree, subject->space, name, &sheet, err);
+    double *spread = is_calibrated ? mem_calloc(subject->n_rows, sizeof *spread) : subject->spread;
+    enum err rc = spread != NULL ? ERR_OK : error_set(err, ERR_NOMEM, "no memory to test %s", name);
 
+    rc = rc != ERR_OK ? rc : data_find_device(subject->tree, subject->space, name, &sheet, err);
     if (rc == ERR_OK) {
+        (void)snprintf(report->name, sizeof report->name, "%s", sheet.name);
         rc = data_load_latency(subject->tree, subject->space, sheet.name, subject->n_rows,
                                &measured_ms, err);
     }
-    if (rc != ERR_OK) {
-        return rc;
+    if (rc == ERR_OK) {
+        rc = is_calibrated ? compare_calibrated(subject, draw, &sheet.hardware, measured_ms, spread,
+                                                report, err)
+                           : compare(subject, &sheet.hardware, measured_ms, report, err);
     }
-    (void)snprintf(report->name, sizeof report->name, "%s", sheet.name);
-    rc = subject->n_calibrate > 0
-             ? compare_calibrated(subject, draw, &sheet.hardware, measured_ms, report, err)
-             : compare(subject, &sheet.hardware, measured_ms, report, err);
+    if (rc == ERR_OK) {
+        look_at_rows(subject, draw, measured_ms, spread, n_points, report);
+    }
     mem_free(measured_ms);
+    mem_free(is_calibrated ? spread : NULL);
     return rc;
+}
+
+/* How many rows of each device are drawn. */
+static size_t count_points(size_t n_rows, size_t n_devices)
+{
+    const size_t n_drawn = n_devices < TEST_DRAWN_DEVICES ? n_devices : TEST_DRAWN_DEVICES;
+    const size_t most = n_drawn > 0 ? TEST_DRAWN_POINTS / n_drawn : 0;
+
+    return n_rows < most ? n_rows : most;
+}
+
+/* Room for the results of the d-th device. */
+static enum err device_report_alloc(const struct test_report *report, size_t d, const char *name,
+                                    struct error *err)
+{
+    struct device_report *device = &report->devices[d];
+    const bool is_drawn = d < TEST_DRAWN_DEVICES;
+
+    device->predicted_ms = mem_calloc(report->n_rows, sizeof *device->predicted_ms);
+    device->points = is_drawn ? mem_calloc(report->n_points, sizeof *device->points) : NULL;
+    return device->predicted_ms != NULL && (device->points != NULL || !is_drawn)
+               ? ERR_OK
+               : error_set(err, ERR_NOMEM, "no memory to test %s", name);
 }
 
 enum err run_test(const struct test_subject *subject, struct test_report *report, struct error *err)
@@ -349,6 +419,8 @@ enum err run_test(const struct test_subject *subject, struct test_report *report
     report->predictor = subject->predictor;
     report->is_holdout = subject->is_holdout;
     report->n_calibrate = subject->n_calibrate;
+    report->level = TEST_LEVEL;
+    report->n_points = count_points(n_rows, devices->n);
     report->devices = mem_calloc(devices->n, sizeof *report->devices);
     if (report->devices == NULL) {
         return error_set(err, ERR_NOMEM, "no memory to test %zu devices", devices->n);
@@ -358,11 +430,11 @@ enum err run_test(const struct test_subject *subject, struct test_report *report
         struct device_report *device = &report->devices[d];
         const struct fit_progress progress = {
             .stage = "comparing", .percent = 100.0 * (double)d / (double)devices->n, .loss = NAN};
-        device->predicted_ms = mem_calloc(n_rows, sizeof *device->predicted_ms);
         report->n_devices = d + 1;
-        rc = device->predicted_ms == NULL
-                 ? error_set(err, ERR_NOMEM, "no memory to test %s", devices->items[d])
-                 : test_device(subject, &draw, devices->items[d], device, err);
+        rc = device_report_alloc(report, d, devices->items[d], err);
+        rc = rc != ERR_OK
+                 ? rc
+                 : test_device(subject, &draw, devices->items[d], report->n_points, device, err);
         rc = rc != ERR_OK ? rc : fit_tell(subject->hooks, &progress, err);
         for (size_t other = 0; rc == ERR_OK && other < d; other++) {
             if (strcmp(report->devices[other].name, device->name) == 0) {
@@ -405,5 +477,16 @@ enum err run_test_stage(const char *directory, const struct test_report *report,
     for (size_t d = 0; rc == ERR_OK && d < report->n_devices; d++) {
         rc = stage_device(directory, report, &report->devices[d], batch, err);
     }
+    return rc;
+}
+
+enum err run_test_stage_plot(const char *path, const struct test_report *report,
+                             struct result_batch *batch, struct error *err)
+{
+    struct text text = {0};
+    enum err rc = plot_test(report, &text, err);
+
+    rc = rc != ERR_OK ? rc : result_stage(batch, path, text.bytes, text.size, err);
+    text_close(&text);
     return rc;
 }

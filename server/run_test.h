@@ -32,7 +32,11 @@ struct test_subject {
     uint64_t seed;         /* by which they are drawn */
     int32_t *genes;        /* (n_rows, n_genes), owned, and ... */
     double *sd;            /* ... (n_rows), of A, owned, NULL: unknown: where it calibrates */
+    double *spread; /* (n_rows), owned: of log latency (core/interval.h) where nothing calibrates */
 };
+
+/* Of the intervals that a test tells of. */
+#define TEST_LEVEL 0.9
 
 /* Accepts a zeroed struct. */
 void test_subject_close(struct test_subject *subject);
@@ -69,5 +73,9 @@ enum err run_test(const struct test_subject *subject, struct test_report *report
  * precision, row for row with net.txt. */
 enum err run_test_stage(const char *directory, const struct test_report *report,
                         struct result_batch *batch, struct error *err);
+
+/* Stages the picture of the report (proto/plot_test.h). */
+enum err run_test_stage_plot(const char *path, const struct test_report *report,
+                             struct result_batch *batch, struct error *err);
 
 #endif

@@ -11,7 +11,7 @@
 #define FIT_PERCENT (100.0 / (1 + VALIDATION_FOLDS))
 
 enum err run_holdout(const struct training_set *set, const struct predictor_kind *kind,
-                     const struct fit_options *options, double *a, size_t *n_folds,
+                     const struct fit_options *options, double *a, double *sd, size_t *n_folds,
                      struct error *err)
 {
     const struct dataset *rows = &set->architectures;
@@ -34,7 +34,7 @@ enum err run_holdout(const struct training_set *set, const struct predictor_kind
     }
     if (rc == ERR_OK) {
         rc = predictor_cross_validate(kind, rows->space, rows->genes, set->a, rows->n_rows, fold,
-                                      *n_folds, options, a, NULL, err);
+                                      *n_folds, options, a, sd, err);
     }
     mem_free(fold);
     return rc;
@@ -108,7 +108,7 @@ static enum err validate(const struct training_set *set, const struct predictor_
     }
     fit_part_init(&validating, options->hooks, NULL, FIT_PERCENT, 100.0);
     fold_options.hooks = &validating.hooks;
-    rc = run_holdout(set, kind, &fold_options, predicted, &n_folds, err);
+    rc = run_holdout(set, kind, &fold_options, predicted, NULL, &n_folds, err);
     if (rc == ERR_OK) {
         (void)snprintf(info->validation, sizeof info->validation, "%zu-fold", n_folds);
         rc = score(set, NULL, predicted, n, report, err);

@@ -22,10 +22,11 @@ enum err run_train(const struct training_set *set, const struct predictor_kind *
 /* Gives the model the conditions that are given at all; what it had else stays. */
 void run_train_set_conditions(const struct model_conditions *given, struct model *model);
 
-/* Held-out predictions of A for every row of the set: `a` (n_rows). Returns in *n_folds how many
+/* Held-out predictions of A for every row of the set: `a` (n_rows), and `sd` (n_rows; may be NULL)
+ * their standard deviations. Returns in *n_folds how many
  * folds there were; ERR_INVALID where there are too few architectures to hold any out. */
 enum err run_holdout(const struct training_set *set, const struct predictor_kind *kind,
-                     const struct fit_options *options, double *a, size_t *n_folds,
+                     const struct fit_options *options, double *a, double *sd, size_t *n_folds,
                      struct error *err);
 
 #endif

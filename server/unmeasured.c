@@ -13,6 +13,14 @@ double unmeasured_factor(const struct model *model, const struct hardware *hardw
                                 : hardware_factor(hardware);
 }
 
+/* Makes of deviations of A spreads of latency; NULL: of none. */
+static void spread_of_a(const struct space *space, const double *a, double *sd, size_t n)
+{
+    for (size_t i = 0; sd != NULL && i < n; i++) {
+        sd[i] = interval_spread(space, a[i], sd[i]);
+    }
+}
+
 enum err unmeasured_predict(const struct model *model, const int32_t *genes, size_t n, double *rate,
                             double *spread, struct error *err)
 {
@@ -22,20 +30,25 @@ enum err unmeasured_predict(const struct model *model, const int32_t *genes, siz
         return prior_rate_predict(model->prior, model->rates, genes, n, rate, spread, err);
     }
     rc = predictor_predict(model->predictor, genes, n, rate, spread, err);
-    for (size_t i = 0; rc == ERR_OK && spread != NULL && i < n; i++) {
-        spread[i] = interval_spread(model->predictor->space, rate[i], spread[i]);
+    if (rc == ERR_OK) {
+        spread_of_a(model->predictor->space, rate, spread, n);
     }
     return rc;
 }
 
 enum err unmeasured_predict_told(const struct model *model, const int32_t *genes, size_t n,
-                                 const struct fit_hooks *hooks, double *rate, struct error *err)
+                                 const struct fit_hooks *hooks, double *rate, double *spread,
+                                 struct error *err)
 {
     const size_t n_genes = model->predictor->space->n_genes;
     enum err rc = ERR_OK;
 
     if (model->prior == NULL) {
-        return predictor_predict_told(model->predictor, genes, n, hooks, rate, NULL, err);
+        rc = predictor_predict_told(model->predictor, genes, n, hooks, rate, spread, err);
+        if (rc == ERR_OK) {
+            spread_of_a(model->predictor->space, rate, spread, n);
+        }
+        return rc;
     }
     for (size_t done = 0; rc == ERR_OK && done < n; done += CHUNK_ROWS) {
         const size_t left = n - done;
@@ -48,7 +61,7 @@ enum err unmeasured_predict_told(const struct model *model, const int32_t *genes
         rc = rc != ERR_OK ? rc
                           : unmeasured_predict(model, genes + done * n_genes,
                                                left < CHUNK_ROWS ? left : CHUNK_ROWS, rate + done,
-                                               NULL, err);
+                                               spread != NULL ? spread + done : NULL, err);
     }
     return rc;
 }

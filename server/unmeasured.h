@@ -20,6 +20,7 @@ enum err unmeasured_predict(const struct model *model, const int32_t *genes, siz
 /* Does that some rows at a time, telling `hooks` (may be NULL) of the stage "predicting" in between.
  * ERR_CANCELED besides. */
 enum err unmeasured_predict_told(const struct model *model, const int32_t *genes, size_t n,
-                                 const struct fit_hooks *hooks, double *rate, struct error *err);
+                                 const struct fit_hooks *hooks, double *rate, double *spread,
+                                 struct error *err);
 
 #endif

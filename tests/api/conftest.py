@@ -20,7 +20,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT / "tests" / "support"))
 
 from postgres import Postgres  # noqa: E402
-BINARY = ROOT / "build" / "dgld"
+# another build of the program, one with a sanitizer, may be tried: run_tests.py --mode
+BINARY = pathlib.Path(os.environ.get("DGLD_TEST_BINARY", ROOT / "build" / "dgld"))
 SHARED = pathlib.Path(os.environ.get("DGLD_TEST_SHARED", ROOT.parent / "shared"))
 DATA = SHARED / "data" / "dgl"
 TRAIN_DEVICES = {

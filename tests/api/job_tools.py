@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import time
+import xml.etree.ElementTree as ElementTree
 import zipfile
 
 import numpy
@@ -54,16 +55,17 @@ class Daemon:
 
     numbers = itertools.count()
 
-    def __init__(self, root, *arguments):
-        self.root, self.arguments = root, list(map(str, arguments))
+    def __init__(self, root, *arguments, environment=None):
+        self.root, self.arguments, self.environment = root, list(map(str, arguments)), environment
         self.logs, self.process, self.url = [], None, None
+        self.headers = {}  # of every request
 
     def start(self, limit_s=30):
         path = self.root.parent / f"{self.root.name}-log-{next(self.numbers)}"
         self.logs.append(path)
         command = [str(BINARY), "serve", "--root", str(self.root), "--port", "0", *self.arguments]
         with path.open("wb") as log:
-            self.process = subprocess.Popen(command, stderr=log, cwd=ROOT)
+            self.process = subprocess.Popen(command, stderr=log, cwd=ROOT, env=self.environment)
         deadline = time.monotonic() + limit_s
         while time.monotonic() < deadline and self.process.poll() is None:
             if found := re.search(r"listening on (http://[^\"]+)\"", path.read_text()):
@@ -91,10 +93,10 @@ class Daemon:
 
     # what a client does; `url` may be None while it is down, which requests refuses as it does a lost one
 
-    def request(self, method, path, timeout=30, **keywords):
+    def request(self, method, path, timeout=30, headers=None, **keywords):
         if self.url is None:
             raise requests.ConnectionError("it is down")
-        return requests.request(method, self.url + path, timeout=timeout, **keywords)
+        return requests.request(method, self.url + path, timeout=timeout, headers=self.headers | (headers or {}), **keywords)
 
     def submit(self, order, **headers):
         """Submits what has to be taken; returns the job."""
@@ -181,6 +183,8 @@ def check_whole(root, job):
                 assert all(numpy.isfinite(model.get_tensor(key)).all() for key in model.keys()), file
         elif path.suffix == ".json":
             json.loads(path.read_text())
+        elif path.suffix == ".svg":
+            assert ElementTree.parse(path).getroot().tag == "{http://www.w3.org/2000/svg}svg", file
         elif path.suffix == ".onnx":
             onnx.checker.check_model(path)
         elif path.suffix == ".pt":

@@ -441,6 +441,9 @@ BEFORE = {
     ("deleteJob", "removed"): [("submitJob", "waited")],
     ("deleteJob", "changedMeanwhile"): [("submitJob", "waited")],
     ("cancelJob", "cancelled"): [("submitJob", "trainMlp")],
+    ("getJobHistory", "trained"): [("submitJob", "waited")],
+    ("getJobHistory", "notModified"): [("submitJob", "waited")],
+    ("getJobHistory", "changedMeanwhile"): [("submitJob", "waited")],
     ("followJob", "ended"): [("submitJob", "waited")],
 }
 

@@ -167,6 +167,27 @@ def test_pointer_and_focus_show_the_cell_and_what_it_costs(daemon, open_page):
     assert text in {entry.value for entry in network.metadata_props} or costs["architecture"] in {e.value for e in network.metadata_props}
 
 
+def check_side_by_side(page):
+    """A chart each, with the same axes: a limit stands at the same place, and what is pointed at on one is marked on both."""
+    page.wait_for_function("document.querySelectorAll('.side-by-side .limit-line').length === 2")
+    charts = [page.get_by_role("region", name=name) for name in (A10S, ROG)]
+    places = []
+    for i, chart in enumerate(charts):
+        assert re.search(rf"networks .* on {(A10S, ROG)[i]} from [\d.,]+ ms to", chart.get_by_role("img").get_attribute("aria-label"))
+        assert chart.locator(f".mark.best.series-{i + 1}").count() == 1
+        places.append(chart.locator(".limit-line").evaluate("(line) => line.offsetLeft / line.parentElement.offsetWidth"))
+    assert places[0] == pytest.approx(places[1], abs=0.005)
+    ground = charts[0].locator(".plot-over")
+    box = ground.bounding_box()
+    ground.hover(position={"x": box["width"] / 2, "y": box["height"] / 8})  # in the midst of the slower one's networks
+    page.locator(".mark.pointed").nth(1).wait_for()
+    heights = [mark.evaluate("(mark) => mark.offsetTop") for mark in page.locator(".mark.pointed").all()]
+    assert len(heights) == 2 and heights[0] == pytest.approx(heights[1], abs=1), "it is as accurate on either"
+    charts[1].get_by_role("slider").press("ArrowRight")
+    charts[1].get_by_role("slider").press("ArrowLeft")
+    assert limit_of(page) == 1000
+
+
 def test_devices_are_compared_and_own_numbers_settle_on_the_service(daemon, open_page):
     page = open_page(daemon.url + "/", refusals=True)
     devices(page).select_option(f"={A10S}")
@@ -175,6 +196,10 @@ def test_devices_are_compared_and_own_numbers_settle_on_the_service(daemon, open
     page.get_by_label("Latency limit, ms").fill("1000")
     assert check_best(daemon, page, A10S, 0) != check_best(daemon, page, ROG, 1)
     assert page.locator(".mark.best").count() == 2 and page.locator("details.front").count() == 2
+    check_side_by_side(page)
+    page.get_by_label("All devices in one chart").check()
+    page.get_by_role("slider", name="Latency limit, on the chart", exact=True).wait_for()
+    assert page.locator(".explore-chart canvas").count() == 1 and page.locator(".mark.best").count() == 2
     devices(page).nth(1).select_option("own numbers")
     page.get_by_label("Frequency, GHz", exact=True).fill("1.5")
     slider = page.get_by_label("Dispatch width, slider")

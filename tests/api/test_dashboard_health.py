@@ -11,6 +11,7 @@ import requests
 from browser import browser, check_axe, fits_width, open_page  # noqa: F401
 from conftest import ROOT, make_root
 from prometheus_client.parser import text_string_to_metric_families
+from test_auth import BOTH, READER, configure, write_tokens
 
 SOURCES = ROOT / "server" / "web" / "dashboard" / "src" / "health"
 ASK = {"search_space": "nasbench201", "hardware": [2, 3, 1, 7.46], "architectures": ["444244"]}
@@ -139,3 +140,26 @@ def test_readiness_says_what_is_missing(browser, tmp_path, start):  # noqa: F811
             page.goto(f"{start(tmp_path / root, *options).url}/#/health")
             page.get_by_role("status").get_by_text(told).wait_for()
             assert tile(page, "Jobs that wait") == ("no jobs here" if options else "0 of 10,000")
+
+
+def test_who_gives_no_token_is_not_asked_by_every_look(root, start, open_page):  # noqa: F811
+    write_tokens(root, BOTH)
+    daemon = start(root, *configure(root, tokens_file="tokens.json"))
+    page = open_page(f"{daemon.url}/#/health", refusals=True)
+    sent = []
+    page.on("request", lambda request: sent.append(request))
+    question = page.get_by_role("dialog")
+    question.get_by_role("button", name="Cancel").click()
+    page.get_by_role("alert").get_by_text("The service could not be asked").wait_for()
+    for _ in range(2):  # it looks on, and leaves one in peace
+        with page.expect_response("**/metrics") as refused:
+            pass
+        assert refused.value.status == 401 and question.count() == 0
+    page.get_by_role("link", name="Health").click()
+    page.get_by_role("textbox", name="Token").fill(READER)
+    page.keyboard.press("Enter")
+    page.get_by_text("Requests a second", exact=True).first.wait_for()
+    page.reload()
+    page.get_by_text("Requests a second", exact=True).first.wait_for()
+    assert question.count() == 0 and page.get_by_role("alert").count() == 0
+    assert not any(READER in request.url for request in sent)

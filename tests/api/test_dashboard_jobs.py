@@ -1,13 +1,15 @@
 """The dashboard's view of jobs, in a browser: a form that is made from the contract, live progress, cancel, results."""
 
 import re
+import shutil
+import time
 
 import pytest
 import requests
 from browser import browser, check_axe, fits_width, open_page  # noqa: F401
-from conftest import Service, make_root, make_small
-from job_tools import SPACE, add_search_table
-
+from conftest import ROOT, Service, make_root, make_small
+from job_tools import ENDED, SPACE, add_search_table
+from test_auth import ADMIN, BOTH, READER, configure, write_tokens
 
 
 @pytest.fixture(scope="module")
@@ -16,6 +18,7 @@ def daemon(tmp_path_factory):
     make_root(path)
     make_small(path)
     add_search_table(path)
+    shutil.copy(ROOT / "result" / "fbnetv3" / "accuracymodel.safetensors", path / "result" / "fbnetv3")
     service = Service(path)
     yield service
     code, log = service.stop()
@@ -96,12 +99,43 @@ def test_a_front_from_the_form_is_drawn_and_its_files_are_downloaded(open_page, 
     assert f"{result['n_front']} networks" in drawn(page, "Front of accuracy and latency")
     drawn(page, "Best network by generation")
     assert result["notation"] in page.get_by_role("region", name="Result").inner_text()
+    picture = page.get_by_role("img", name="Latency against accuracy, by target")
+    picture.wait_for()
+    assert picture.evaluate("(img) => img.complete && img.naturalWidth > 300 && img.src.startsWith('data:image/svg+xml')")
     assert not any(name.endswith(".pt") for name in result["files"]) and result["files"]
     for name in result["files"]:
         with page.expect_download() as download:
             page.get_by_role("button", name=f"Download {name}").click()
         with open(download.value.path(), "rb") as file:
             assert file.read() == requests.get(f"{daemon.url}/v1/results/{name}", timeout=30).content
+
+
+def test_what_nobody_watched_is_drawn_all_the_same(open_page, daemon):  # noqa: F811
+    id = submit(daemon, "train", predictor="mlp", epoch=3000)
+    while job(daemon, id)["state"] not in ENDED:
+        time.sleep(0.02)
+    page = open_page(f"{daemon.url}/#/jobs/{id}")
+    whole = drawn(page, "Loss by epoch")
+    assert re.search(r": [\d.,]+ in epoch 1, [\d.,]+ in epoch 3,000$", whole)
+    page.reload()
+    assert drawn(page, "Loss by epoch") == whole
+
+
+def test_the_front_is_drawn_as_it_grows_and_outlives_a_cancellation(open_page, daemon):  # noqa: F811
+    order = {"kind": "nas", "search_space": "fbnetv3",
+             "params": {"hardware": [2, 3, 1, 7.46], "objective": "pareto", "population_size": 5000, "generations": 200}}
+    id = requests.post(f"{daemon.url}/v1/jobs", json=order, timeout=30).json()["id"]
+    page = open_page(f"{daemon.url}/#/jobs/{id}")
+    seen = [drawn(page, "Front of accuracy and latency")]
+    for _ in range(2):
+        page.wait_for_function("before => document.querySelector('.chart [role=img][aria-label^=Front]').ariaLabel !== before", arg=seen[-1])
+        seen.append(drawn(page, "Front of accuracy and latency"))
+    assert len(set(seen)) == 3 and all("so far" in sentence for sentence in seen)
+    assert requests.post(f"{daemon.url}/v1/jobs/{id}/cancel", timeout=30).ok
+    page.get_by_role("status").get_by_text("cancelled").wait_for()
+    page.reload()
+    n = len(requests.get(f"{daemon.url}/v1/jobs/{id}/history", timeout=30).json()["front"])
+    assert n > 0 and re.search(rf": {n} (of its )?networks from [\d.,]+ to [\d.,]+ ms\.$", drawn(page, "Front of accuracy and latency"))
 
 
 def test_what_is_wrong_is_told_at_its_field(open_page, daemon):  # noqa: F811
@@ -142,6 +176,43 @@ def test_a_job_is_cancelled_once_that_is_confirmed(open_page, daemon):  # noqa: 
     page.get_by_role("dialog").get_by_role("button", name="Cancel the job").click()
     page.get_by_role("status").get_by_text("cancelled").wait_for()
     assert job(daemon, id)["state"] == "cancelled"
+
+
+def test_a_token_is_asked_for_once_and_for_what_it_may_not_do_another(root, start, open_page):  # noqa: F811
+    write_tokens(root, BOTH)
+    make_small(root)
+    daemon = start(root, *configure(root, tokens_file="tokens.json"))
+    page = open_page(f"{daemon.url}/#/jobs", refusals=True)
+    sent = []
+    page.on("request", lambda request: sent.append(request))
+    question = page.get_by_role("dialog")
+    enter_token(page, READER)
+    page.get_by_text("No such jobs").wait_for()
+    page.get_by_role("link", name="New job").click()
+    page.get_by_role("radio", name="train", exact=True).check()
+    open_form(page, "train", predictor="mlp", epoch="200000", train_devices="Near").get_by_role("button", name="Submit").click()
+    assert "operator" in question.inner_text()
+    enter_token(page, ADMIN)
+    page.wait_for_url(re.compile(r"#/jobs/[0-9a-f-]{36}$"))
+    drawn(page, "Loss by epoch")  # its course and its events come by the token, too
+    page.reload()
+    drawn(page, "Loss by epoch")
+    page.get_by_role("button", name="Cancel the job").click()
+    page.get_by_role("dialog").get_by_role("button", name="Cancel the job").click()
+    page.get_by_role("status").get_by_text("cancelled").wait_for()
+    assert question.count() == 0
+    assert any(request.url.endswith("/events") and request.headers.get("authorization") == f"Bearer {ADMIN}" for request in sent)
+    assert not any(secret in request.url or secret in (request.post_data or "") for secret in (READER, ADMIN) for request in sent)
+    assert READER not in page.url and ADMIN not in page.url
+    page.evaluate("location.hash = '#/health'")
+    page.get_by_text("Requests a second", exact=True).first.wait_for()
+    assert question.count() == 0
+
+
+def enter_token(page, token):
+    page.get_by_role("textbox", name="Token").fill(token)
+    page.keyboard.press("Enter")
+    page.get_by_role("textbox", name="Token").wait_for(state="detached")
 
 
 def test_the_list_is_filtered_and_has_pages(open_page, daemon):  # noqa: F811

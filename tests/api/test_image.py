@@ -296,7 +296,7 @@ def test_an_empty_volume_serves_what_ships_to_an_unprivileged_user_on_a_read_onl
     assert requests.get(daemon.url + "/readyz", timeout=30).json() == {"status": "ready"}
     order = {"kind": "nas", "search_space": "fbnetv3", "params": {"device": "Oppo A5", "latency_constraint_ms": 400, "generations": 5}}
     job = daemon.post(order, path="/v1/jobs", Prefer="wait=30").json()
-    assert job["state"] == "succeeded" and {name.split(".")[-1] for name in job["result"]["files"]} == {"json", "onnx", "pt"}
+    assert job["state"] == "succeeded" and {name.split(".")[-1] for name in job["result"]["files"]} == {"json", "onnx", "pt", "svg"}
 
 
 def test_it_trains_and_keeps_on_its_volume_what_was_made(container):

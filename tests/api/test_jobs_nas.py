@@ -81,7 +81,7 @@ def test_a_search_leaves_its_network_as_files(daemon, space, params):
     assert len(result["architecture"]) == GENES[space] and 50 < result["accuracy"] < 100
     low, high = result["interval_ms"]
     assert low < result["latency_ms"] < high and result["latency_ms"] <= result["latency_constraint_ms"]
-    names = [f"{space}/jobs/{job['id']}/{name}" for name in ("result.json", "model.onnx", "model.pt")]
+    names = [f"{space}/jobs/{job['id']}/{name}" for name in ("result.json", "model.onnx", "model.pt", "plot.svg")]
     assert result["files"] == names
     assert [str(file.relative_to(daemon.root / "result")) for file in files_of(daemon.root, job["id"])] == sorted(names)
     replies = [daemon.request("GET", f"/v1/results/{name}") for name in names]
@@ -103,7 +103,7 @@ def test_a_search_leaves_its_network_as_files(daemon, space, params):
 def test_only_the_formats_that_are_asked_for_are_made(daemon, formats):
     files = found(daemon, export=formats)["files"]
     endings = {"onnx": "model.onnx", "torchscript": "model.pt"}
-    assert [name.split("/")[-1] for name in files] == ["result.json"] + [endings[name] for name in formats]
+    assert [name.split("/")[-1] for name in files] == ["result.json"] + [endings[name] for name in formats] + ["plot.svg"]
 
 
 def test_a_network_for_several_targets_holds_on_all(daemon):
@@ -146,7 +146,7 @@ def test_what_nothing_keeps_succeeds_with_the_fastest(daemon, params):
     assert {result[name] for name in ("notation", "accuracy", "latency_ms")} == {None}
     assert result["interval_ms"] is None
     assert result["fastest"]["latency_ms"] == result["lowest_latency_ms"] > 1
-    assert len(result["files"]) == 1
+    assert [name.split("/")[-1] for name in result["files"]] == ["result.json", "plot.svg"]
 
 
 def test_the_command_finds_the_same(daemon):
@@ -225,7 +225,7 @@ def test_an_export_is_cancelled_and_leaves_no_file(daemon):
         time.sleep(0.02 * i)
         job = cancel(daemon, id)
         n_cancelled += job["state"] == "cancelled"
-        assert len(files_of(daemon.root, id)) == (0 if job["state"] == "cancelled" else 3), job
+        assert len(files_of(daemon.root, id)) == (0 if job["state"] == "cancelled" else 4), job
         assert job["state"] == "succeeded" or not list((daemon.root / "result").glob(f"*/jobs/{id}/.*"))
     assert n_cancelled > 0
 
@@ -319,7 +319,7 @@ def test_a_search_that_was_killed_ends_as_an_undisturbed_one_does(tmp_path):
     told = re.sub(r"/attempt-\d+/", "/", json.dumps(job["result"]))  # each attempt has files of its own
     assert told.replace(id, undisturbed["id"]) == json.dumps(undisturbed["result"])
     files = [{path.name: path.read_bytes() for path in files_of(made.root, each["id"])} for each in (job, undisturbed)]
-    assert len(files[0]) == 3 and files[0] == files[1]
+    assert len(files[0]) == 4 and files[0] == files[1]
     assert made.stop() == 0
 
 

@@ -25,3 +25,11 @@ def test_a_missing_library_is_named_with_its_package(library, package, tmp_path)
 def test_data_without_a_place_says_how():
     done = subprocess.run(["make", "data"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode != 0 and "make data FROM=" in done.stderr
+
+
+def test_an_unknown_fuzz_target_is_named_with_those_there_are():
+    done = subprocess.run(["make", "fuzz", "F=nope"], cwd=ROOT, capture_output=True, text=True)
+    names = {path.stem.removeprefix("fuzz_") for path in (ROOT / "tests" / "fuzz").glob("fuzz_*.c")}
+    assert done.returncode != 0 and names
+    assert "there is no fuzz target nope; there are" in done.stderr
+    assert names <= set(done.stderr.replace(".", " ").split())

@@ -350,6 +350,8 @@ def test_a_job_of_one_daemon_runs_on_another_and_is_seen_from_both(pair):
     assert [data["state"] for kind, _, data in events if kind == "job"][-1] == "cancelled"
     waiting.join(timeout=60)
     assert seen[0]["state"] == "cancelled" and second.job(id)["state"] == "cancelled"
+    course = [one.request("GET", f"/v1/jobs/{id}/history").json() for one in pair]  # which the second has left
+    assert course[0] == course[1] and course[0]["points"]
 
 
 def test_a_wait_ends_with_the_job_that_another_runs(pair):

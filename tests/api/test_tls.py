@@ -259,6 +259,81 @@ def test_no_connection_fails_while_certificates_are_swapped(root, store, secure)
     assert failures == [] and set(statuses) == {200}
 
 
+# ---- what is told, and what sessions may do --------------------------------------------------------------------
+
+
+def headers_of(daemon, context, path="/healthz", **headers):
+    connection = connect(daemon, context)
+    try:
+        connection.request("GET", path, headers=headers)
+        reply = connection.getresponse()
+        reply.read()
+        return {name.lower(): value for name, value in reply.getheaders()}
+    finally:
+        connection.close()
+
+
+def test_browsers_are_told_to_stay_with_https_for_as_long_as_is_set(root, store, secure, start):
+    assert headers_of(secure, trusting(store))["strict-transport-security"] == "max-age=86400"
+    assert headers_of(secure, trusting(store), "/nothing")["strict-transport-security"] == "max-age=86400"
+    assert "strict-transport-security" not in headers_of(start(root, *configure(root, hsts_max_age_s=0)), trusting(store))
+
+
+def test_what_is_read_with_a_token_is_kept_by_nobody_else(root, store, start):
+    install(root, store, "first.pem", "first.key")
+    made = subprocess.run([BINARY, "token", "--name", "a", "--role", "predict", "--json"], capture_output=True, text=True)
+    token = json.loads(made.stdout)
+    (root / "tokens.json").write_text(json.dumps({"tokens": [token["entry"]]}))
+    daemon = start(root, *configure(root, tokens_file="tokens.json"))
+    bearer = {"Authorization": f"Bearer {token['token']}"}
+    for path, headers, said in (("/v1/devices", bearer, "private, no-cache"), ("/v1/devices", {}, "private, no-cache"),
+                                ("/nothing", {}, "private, no-cache"), ("/healthz", {}, "no-cache")):  # fmt: skip
+        assert headers_of(daemon, trusting(store), path, **headers)["cache-control"] == said
+
+
+def test_client_that_asks_for_another_handshake_is_left(secure, store):
+    """Renegotiation is costly and was the way of several attacks; TLS 1.3 has none."""
+    command = ["openssl", "s_client", "-connect", f"127.0.0.1:{secure.port}", "-tls1_2"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as client:
+        client.stdin.write(b"R\n")
+        client.stdin.flush()
+        said = client.stdout.read()  # until the service has closed
+        client.stdin.close()
+    assert b"RENEGOTIATING" in said and b"eof while reading" in said
+    assert predict(secure, trusting(store))[0] == 200
+
+
+def test_no_session_is_resumed(secure, tmp_path):
+    """Without tickets and a cache there is no key that opens what was said in earlier sessions."""
+    for version in ("-tls1_2", "-tls1_3"):
+        kept = tmp_path / f"session{version}"
+        command = ["openssl", "s_client", "-connect", f"127.0.0.1:{secure.port}", version, "-ign_eof"]
+        request = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+        first = subprocess.run([*command, "-sess_out", str(kept)], input=request, capture_output=True, timeout=60)
+        assert b"HTTP/1.1 200 OK" in first.stdout and b"TLS session ticket:" not in first.stdout
+        assert kept.exists() == (version == "-tls1_2")
+        if kept.exists():
+            again = subprocess.run([*command, "-sess_in", str(kept)], input=request, capture_output=True, timeout=60)
+            assert b"HTTP/1.1 200 OK" in again.stdout and b"\nReused, " not in again.stdout
+
+
+def test_client_that_offers_http_2_gets_http_1(secure, store):
+    context = trusting(store)
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    with socket.create_connection(("127.0.0.1", secure.port), timeout=30) as raw:
+        with context.wrap_socket(raw, server_hostname="localhost") as connection:
+            assert connection.selected_alpn_protocol() in (None, "http/1.1")
+            assert connection.compression() is None
+            connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert connection.recv(100).startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.parametrize("group, is_offered", [("X25519", True), ("P-256", True), ("P-384", True), ("ffdhe2048", None)])
+def test_key_exchange_is_by_curves_of_today(group, is_offered, secure):
+    code, _ = s_client(secure, "-tls1_3", "-groups", group)
+    assert is_offered is None or (code == 0) == is_offered
+
+
 # ---- start -----------------------------------------------------------------------------------------------------
 
 

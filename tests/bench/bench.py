@@ -632,6 +632,33 @@ def measure_jobs(plan):
             yield from measure_one(root)
 
 
+# ---- the dashboard -----------------------------------------------------------------------------------
+
+USABLE = "() => document.querySelector('section.bests[aria-busy=false]') && performance.now()"
+
+
+def measure_dashboard(plan):
+    """From the navigation to a chart that is drawn and can be used, in a Chromium that has nothing of the page yet."""
+    from playwright.sync_api import sync_playwright
+
+    sys.path.append(str(ROOT / "tests" / "api"))
+    from browser import ARGUMENTS, CHROMIUM
+
+    values = []
+    port = free_port()
+    with started(serve_command(port), stderr=subprocess.DEVNULL) as process, sync_playwright() as playwright:
+        wait_for_200(process, port, "/readyz")
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        for _ in range(plan.rounds):
+            context = browser.new_context()
+            page = context.new_page()
+            page.goto(f"http://127.0.0.1:{port}/")
+            values.append(page.wait_for_function(USABLE).json_value())
+            context.close()
+        browser.close()
+    yield Figure.of("dashboard_usable", "ms", "lower", values, aim=1000)
+
+
 # ---- the search --------------------------------------------------------------------------------------
 
 
@@ -742,7 +769,7 @@ def measure(plan, output):
     print(f"{about['commit']}, {about['date']}, {about['cores']} cores of {about['cpu']}")
     print_heading()
     figures = []
-    for figure in itertools.chain(measure_core(plan), measure_hot_paths(plan), measure_start(plan), measure_http(plan), measure_jobs(plan)):
+    for figure in itertools.chain(measure_core(plan), measure_hot_paths(plan), measure_start(plan), measure_dashboard(plan), measure_http(plan), measure_jobs(plan)):
         print_figure(figure)
         figures.append(figure)
     path = output or ROOT / "build" / "bench" / f"{about['commit']}.csv"

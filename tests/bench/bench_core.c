@@ -87,7 +87,7 @@ static enum err validate(struct bench *b, struct error *err)
     size_t n_folds;
     enum err rc = held_out == NULL ? error_set(err, ERR_NOMEM, "no memory to validate")
                                    : run_holdout(&b->set, &predictor_kind_cost, &fit_options,
-                                                 held_out, &n_folds, err);
+                                                 held_out, NULL, &n_folds, err);
 
     mem_free(held_out);
     return rc;

@@ -420,6 +420,56 @@ static void a_report_is_kept_and_the_revision_never_falls(void **state)
     job_store_close(store);
 }
 
+static void check_history(struct job_store *store, int n, const char *expected)
+{
+    struct error err = {0};
+    char *history = NULL;
+
+    assert_ok(job_store_history(store, id_of(n), &history, &err), &err);
+    if (expected == NULL) {
+        assert_null(history);
+    } else {
+        assert_non_null(history);
+        assert_string_equal(history, expected);
+    }
+    mem_free(history);
+}
+
+/* It outlives the attempts, the end and a restart, and goes with the job. */
+static void a_history_is_kept_until_another_is_told(void **state)
+{
+    struct job_store *store = open_store();
+    struct job_report first = report_of(1, 1), second = report_of(1, 2);
+    struct error err = {0};
+    bool is_cancel, is_removed = false;
+    char *history = NULL;
+    (void)state;
+    submit(store, 1, JOB_TRAIN, 0);
+    check_history(store, 1, NULL);
+    assert_int_equal(claim(store), 1);
+    first.history = "{\"n\": 1}";
+    assert_true(renew(store, &first, &is_cancel));
+    check_history(store, 1, "{\"n\": 1}");
+    first.history = "{\"n\": 2}";
+    assert_true(requeue(store, &first, 0, NULL, false));
+    assert_int_equal(claim(store), 1);
+    assert_true(renew(store, &second, &is_cancel)); /* it has none to tell yet */
+    check_history(store, 1, "{\"n\": 2}");
+    first.history = "stale";
+    assert_false(renew(store, &first, &is_cancel));
+    second.history = "{\"n\": 3}";
+    assert_true(end_as(store, &second, JOB_CANCELLED, NULL, NULL, NOW + 3));
+    job_store_close(store);
+    store = open_store();
+    check_history(store, 1, "{\"n\": 3}");
+    begin(store);
+    assert_ok(job_store_remove(store, id_of(1), &is_removed, &err), &err);
+    commit(store);
+    assert_true(is_removed);
+    assert_error(job_store_history(store, id_of(1), &history, &err), ERR_NOT_FOUND, &err, "no job");
+    job_store_close(store);
+}
+
 static void a_job_ends_with_its_result_or_its_error(void **state)
 {
     struct job_store *store = open_store();
@@ -858,6 +908,7 @@ static void memory_that_runs_out_leaves_nothing_behind(void **state)
         store_test(a_full_queue_takes_none_until_one_is_begun),                                   \
         store_test(jobs_are_begun_by_kind_then_priority_then_age),                                \
         store_test(a_report_is_kept_and_the_revision_never_falls),                                \
+        store_test(a_history_is_kept_until_another_is_told),                                      \
         store_test(a_job_ends_with_its_result_or_its_error),                                      \
         store_test(who_lost_the_lease_changes_nothing),                                           \
         store_test(a_requeued_job_waits_for_its_time),                                            \

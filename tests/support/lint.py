@@ -1,5 +1,5 @@
 """Checks that no compiler makes: include arrows, what only some files may include, documented settings
-and flags, and that no file of a measured data set stands in the tree. Prints what is wrong."""
+and flags, the bounds that SECURITY.md tells, and that no file of a measured data set stands in the tree. Prints what is wrong."""
 
 import hashlib
 import json
@@ -57,6 +57,54 @@ def check_settings():
             yield f"{file} has the settings in another order than server/config.c"
 
 
+def check_style(path, text):
+    """A view of the dashboard styles itself alone: all of its file stands within its class."""
+    view = re.fullmatch(r"server/web/dashboard/src/(\w+)/\w+\.css", path)
+    for line, rule in enumerate(text.splitlines(), 1):
+        if view and re.match(r"[^\s}/]", rule) and rule != f".{view[1]} {{":
+            yield f"{path}:{line}: {rule.split('{')[0].strip()} is not within .{view[1]}; what views share is in style.css"
+
+
+def value_of(text):
+    """A number as documents write it ("1 MiB", "8,388,608"), or as C does ("(size_t)1 << 20", "16 << 10")."""
+    text = re.sub(r"\((?:size_t|int64_t)\)", "", text.replace(",", "")).strip()
+    unit = re.fullmatch(r"([0-9]+) ([KMG])iB", text)
+    if unit:
+        return int(unit[1]) << {"K": 10, "M": 20, "G": 30}[unit[2]]
+    number = re.fullmatch(r"\(*([0-9]+)\)*(?: *<< *([0-9]+))?\)*", text)
+    return int(number[1]) << int(number[2] or 0) if number else None
+
+
+def check_bound(name, file, value):
+    """A row of SECURITY.md against the setting, or the constant of that file."""
+    if file is None:
+        settings = json.loads((ROOT / "config" / "dgld.json").read_text())
+        if settings.get(name) != value_of(value):
+            yield f"SECURITY.md: the setting {name} is {settings.get(name)}, not {value}"
+        return
+    source = (ROOT / file).read_text() if (ROOT / file).is_file() else ""
+    found = re.search(rf"(?:#define {name} +|\b{name} = )([^,}}\n/]+)", source)
+    if not found or value_of(found[1]) != value_of(value) or value_of(value) is None:
+        yield f"SECURITY.md: {name} in {file} is {found[1].strip() if found else 'not there'}, not {value}"
+
+
+def check_security():
+    """Each bound has the value that is told, and each test that is named is there."""
+    text = (ROOT / "SECURITY.md").read_text()
+    rows = re.findall(r"^\| `(\w+)`(?: in `([^`]+)`)? \| ([^|]+) \| [^|]+ \| `([^`]+)` `(\w+)` \|$", text, re.M)
+    table = text.split("\n## What each bound is for\n")[1].split("\n## ")[0]
+    if len(rows) != table.count("\n| `") or not rows:
+        yield "SECURITY.md: a row of the table of bounds is not of the form: | `name` in `file` | value | against | `file` `test` |"
+    for name, file, value, test_file, test in rows:
+        yield from check_bound(name, file or None, value)
+        path = ROOT / test_file
+        if not path.is_file() or not re.search(rf"^(?:def|static void) {test}\(", path.read_text(), re.M):
+            yield f"SECURITY.md: there is no test {test} in {test_file}"
+    for file in re.findall(r"`((?:server|tests|config|deploy)/[\w./]+\.\w+)`", text):
+        if not (ROOT / file).is_file():
+            yield f"SECURITY.md: there is no file {file}"
+
+
 def check_data(paths):
     shared = ROOT.parent / "shared" / "data"
     if not shared.is_dir():
@@ -73,7 +121,10 @@ def main():
     for path in paths:
         if path.split("/")[0] in ARROWS and path.endswith((".c", ".h")):
             complaints += check_includes(path, (ROOT / path).read_text())
+        if path.endswith(".css"):
+            complaints += check_style(path, (ROOT / path).read_text())
     complaints += check_settings()
+    complaints += check_security()
     complaints += check_data(paths)
     print("\n".join(complaints), end="\n" if complaints else "")
     return 1 if complaints else 0

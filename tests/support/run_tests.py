@@ -1,5 +1,5 @@
-"""Runs the C test programs of a build mode, in release mode the Python tests too, and closes with one
-line `N passed, N failed` (and `, N skipped` where there were any).
+"""Runs the C test programs of a build mode (unit tests, and the fuzz targets on the inputs that are kept), in
+release mode the Python tests too, and closes with one line `N passed, N failed` (and `, N skipped` where there were any).
 
 A C program speaks TAP; one that dies, or that runs fewer tests than it announced, counts as failed.
 """
@@ -16,6 +16,7 @@ import xml.etree.ElementTree
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 C_TIMEOUT_S = 600
+TSAN_SUPPRESSIONS = ROOT / "tests" / "support" / "tsan.supp"
 # Each waits for disks and children half of its time; more than four at once starve what they start.
 N_AT_ONCE = max(1, min(len(os.sched_getaffinity(0)), 4))
 
@@ -44,7 +45,7 @@ def run_c_program(path, environment):
     return passed, failed, skipped
 
 
-def run_pytest(match):
+def run_pytest(match, environment):
     """Returns (passed, failed, skipped) of the Python tests."""
     report = ROOT / "build" / "pytest.xml"
     report.unlink(missing_ok=True)
@@ -52,7 +53,7 @@ def run_pytest(match):
     command += ["-n", str(N_AT_ONCE), "--dist", "loadfile", "--durations=10"]
     if match:
         command += ["-k", match]
-    code = subprocess.run(command, cwd=ROOT).returncode
+    code = subprocess.run(command, cwd=ROOT, env=environment).returncode
     if not report.exists():
         print("FAIL pytest left no report")
         return 0, 1, 0
@@ -68,17 +69,21 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--mode", default="release", choices=["release", "asan", "tsan"])
     parser.add_argument("--match", default="")
+    parser.add_argument("--api", default="", help="with a sanitizer: the Python tests that match, too")
     arguments = parser.parse_args()
 
     environment = dict(os.environ, CMOCKA_MESSAGE_OUTPUT="TAP", OPENBLAS_NUM_THREADS="1")
     environment["ASAN_OPTIONS"] = "detect_leaks=1:abort_on_error=0"
-    environment["TSAN_OPTIONS"] = "halt_on_error=1:second_deadlock_stack=1"
-    programs = sorted((ROOT / "build" / arguments.mode / "tests" / "unit").glob("test_*"))
+    environment["TSAN_OPTIONS"] = f"halt_on_error=1:second_deadlock_stack=1:suppressions={TSAN_SUPPRESSIONS}"
+    if arguments.mode != "release":
+        environment["DGLD_TEST_BINARY"] = str(ROOT / "build" / arguments.mode / "dgld")
+    built = ROOT / "build" / arguments.mode / "tests"
+    programs = sorted([*(built / "unit").glob("test_*"), *(built / "fuzz").glob("fuzz_*")])
     programs = [p for p in programs if not p.suffix and arguments.match in p.name]
     with concurrent.futures.ThreadPoolExecutor(N_AT_ONCE) as threads:
         results = list(threads.map(lambda program: run_c_program(program, environment), programs))
-    if arguments.mode == "release":
-        results.append(run_pytest(arguments.match))
+    if arguments.mode == "release" or arguments.api:
+        results.append(run_pytest(arguments.api or arguments.match, environment))
     passed, failed, skipped = (sum(column) for column in zip(*results)) if results else (0, 0, 0)
     if skipped and os.environ.get("CI") == "true" and (ROOT.parent / "shared" / "data").is_dir():
         print(f"CI skips nothing, but {skipped} tests were skipped")

@@ -292,7 +292,11 @@ static void origins_are_written_as_browsers_send_them(void **state)
         {"http://a:443", NULL},
         {"https://a:80", NULL},
         {"https://a:8443", NULL},
-        {"chrome-extension://abcdef", NULL},
+        {"chrome-extension://abcdef", "\"chrome-extension://abcdef\" is no origin"},
+        {"https://a,ftp://b", "\"ftp://b\" is no origin"},
+        {"http://a,http://b,http://c,http://d,http://e,http://f,http://g,http://h,http://i,http://j,"
+         "http://k,http://l,http://m,http://n,http://o,http://p,http://q",
+         "at most 16 origins"},
         {"*,https://a", "\"*\" is none"},
         {"https://a,", "\"\" is none"},
         {",https://a", "\"\" is none"},

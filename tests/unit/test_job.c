@@ -159,6 +159,7 @@ static void what_is_wrong_is_told_with_its_pointer(void **state)
         {OF("train", "\"lr\":\"1\""), "/params/lr", "a positive number"},
         {OF("train", "\"predictor\":\"linear\""), "/params/predictor", "there are cost, mlp"},
         {OF("train", "\"predictor\":null"), "/params/predictor", "a kind of predictor, not null"},
+        {OF("train", "\"seed\":9223372036854775808"), "/params/seed", "from 0 to 9223372036854775807"},
         {OF("train", "\"seed\":-1"), "/params/seed", "from 0 to 9223372036854775807"},
         {OF("train", "\"seed\":1e30"), "/params/seed", "whole number"},
         {OF("train", "\"activate\":1"), "/params/activate", "true or false, not a number"},

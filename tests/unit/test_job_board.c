@@ -1,4 +1,5 @@
 /* The board: progress, stops, watches and events, without any store. */
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -288,6 +289,105 @@ static void events_go_on_where_a_client_was(void **state)
     tear_down(&f);
 }
 
+/* Publishes progress of a generation with a front of so many points. */
+static void report_front(struct fixture *f, size_t step, size_t n)
+{
+    struct job_front front = {.n_changes = n, .n = n};
+    const struct job_progress progress = {.percent = (double)step,
+                                          .stage = "searching",
+                                          .generation = step,
+                                          .n_generations = 100,
+                                          .accuracy = 70,
+                                          .latency_ms = 3,
+                                          .loss = 1,
+                                          .front = &front};
+
+    for (size_t i = 0; i < n; i++) {
+        front.latency_ms[i] = 1.0 + (double)i;
+        front.accuracy[i] = 60.0 + (double)i;
+    }
+    pause_ms(PAUSE_MS);
+    assert_true(job_run_report(f->run, &progress));
+    memset(&front, 0, sizeof front); /* it was lent for the call */
+}
+
+static size_t count_texts(const char *in, const char *text)
+{
+    size_t n = 0;
+
+    for (const char *at = strstr(in, text); at != NULL; at = strstr(at + 1, text)) {
+        n++;
+    }
+    return n;
+}
+
+#define FRONT_OF_2 \
+    "\"front\":[{\"latency_ms\":1,\"accuracy\":60},{\"latency_ms\":2,\"accuracy\":61}]}"
+
+static void a_front_is_told_where_it_has_grown(void **state)
+{
+    struct fixture f = {0};
+    struct text text = {0};
+    int64_t revision = 0;
+
+    (void)state;
+    set_up(&f);
+    report_front(&f, 1, 1);
+    report_front(&f, 2, 2);
+    assert_true(job_board_put_events(f.board, id, 0, &text, &revision));
+    assert_int_equal(count_texts(text.bytes, "event: progress"), 2);
+    assert_int_equal(count_texts(text.bytes, "front"), 1); /* the last event alone has it */
+    assert_non_null(strstr(text.bytes, FRONT_OF_2 "\n\n"));
+    text_close(&text);
+    assert_int_equal(job_board_overlay(f.board, &f.job, NULL), ERR_OK);
+    assert_non_null(strstr(f.job.progress, "," FRONT_OF_2));
+    report_front(&f, 3, 2); /* has not grown */
+    assert_true(job_board_put_events(f.board, id, revision, &text, &revision));
+    assert_int_equal(count_texts(text.bytes, "event: progress"), 1);
+    assert_int_equal(count_texts(text.bytes, "front"), 0);
+    text_close(&text);
+    report_front(&f, 4, 3);
+    assert_true(job_board_put_events(f.board, id, revision, &text, &revision));
+    assert_int_equal(count_texts(text.bytes, "latency_ms"), 4); /* of the best, and of the front */
+    text_close(&text);
+    tear_down(&f);
+}
+
+static void a_course_is_told_up_to_where_it_is(void **state)
+{
+    struct job_history history = {0};
+    struct board_report reports[1];
+    struct fixture f = {0};
+    struct text text = {0};
+
+    (void)state;
+    set_up(&f);
+    assert_false(job_board_put_history(f.board, id, &text)); /* the store may know more */
+    job_run_put_history(f.run, &text);
+    assert_int_equal(text.size, 0);
+    history.stride = 4;
+    history.points[history.n++] = (struct job_point){1, NAN, 50, NAN};
+    history.points[history.n++] = (struct job_point){5, NAN, 55, NAN};
+    job_run_resume_history(f.run, &history);
+    report_front(&f, 7, 2); /* lies between two points that are kept */
+    assert_false(job_board_put_history(f.board, other_id, &text));
+    assert_true(job_board_put_history(f.board, id, &text));
+    assert_int_equal(count_texts(text.bytes, "generation"), 3);
+    assert_non_null(strstr(text.bytes, "{\"stride\":4,\"points\":[{\"generation\":1,"));
+    assert_non_null(strstr(text.bytes, "{\"generation\":7,\"accuracy\":70,\"latency_ms\":3}]"));
+    assert_non_null(strstr(text.bytes, FRONT_OF_2));
+    assert_int_equal(job_board_reports(f.board, reports, 1), 1);
+    assert_string_equal(reports[0].history, text.bytes);
+    assert_non_null(strstr(reports[0].progress, FRONT_OF_2));
+    mem_free(reports[0].progress);
+    mem_free(reports[0].history);
+    text_close(&text);
+    job_run_put_history(f.run, &text);
+    assert_non_null(strstr(text.bytes, "{\"generation\":7,"));
+    text_close(&text);
+    tear_down(&f);
+}
+
 static void reports_have_the_latest_progress(void **state)
 {
     struct board_report reports[2];
@@ -322,6 +422,8 @@ int main(void)
         cmocka_unit_test(watches_have_a_time),
         cmocka_unit_test(watched_jobs_are_told_once_where_they_do_not_run),
         cmocka_unit_test(events_go_on_where_a_client_was),
+        cmocka_unit_test(a_front_is_told_where_it_has_grown),
+        cmocka_unit_test(a_course_is_told_up_to_where_it_is),
         cmocka_unit_test(reports_have_the_latest_progress),
     };
 

@@ -122,7 +122,8 @@ static void a_run_finds_the_best_and_leaves_it_in_a_file(void **state)
     assert_contains(result.bytes, "\"accuracy_source\":{\"source\":\"table\",\"n_rows\":24}");
     assert_contains(result.bytes, version);
     assert_contains(result.bytes,
-                    "\"n_evaluated\":24,\"files\":[\"nasbench201/jobs/" JOB_ID "/result.json\"]}");
+                    "\"n_evaluated\":24,\"files\":[\"nasbench201/jobs/" JOB_ID "/result.json\","
+                    "\"nasbench201/jobs/" JOB_ID "/plot.svg\"]}");
     assert_near(number(&result, "accuracy"), 73.25, 1e-9);
     {
         struct model model = {0};
@@ -133,7 +134,7 @@ static void a_run_finds_the_best_and_leaves_it_in_a_file(void **state)
         model_close(&model);
     }
     assert_near_relative(number(&result, "latency_ms"), 2.0 * a, 1e-5); /* k of One is 2 */
-    assert_int_equal(count_files(own_path(FILES)), 1);
+    assert_int_equal(count_files(own_path(FILES)), 2);
     (void)snprintf(held, sizeof held, "%.*s,\"history\":[]}\n",
                    (int)(strstr(result.bytes, ",\"files\"") - result.bytes), result.bytes);
     assert_true(file_holds(own_path(RESULT), held));
@@ -217,7 +218,7 @@ static void a_run_after_a_kill_leaves_the_same_file(void **state)
     job_succeeds(&tree, OF(DEVICE("One") LIMIT("1e9")), &second);
     assert_string_equal(first.bytes, second.bytes);
     assert_false(file_holds(own_path(RESULT), "{}"));
-    assert_int_equal(count_files(own_path(FILES)), 1);
+    assert_int_equal(count_files(own_path(FILES)), 2);
     text_close(&first);
     text_close(&second);
 }

@@ -143,9 +143,29 @@ static void a_store_of_a_newer_schema_is_refused(void **state)
     job_store_close(open_store());
     (void)snprintf(path, sizeof path, "%s", own_path("jobs.sqlite"));
     run_sql(path, "PRAGMA user_version = 7");
-    refused(path, ERR_INVALID, "newer dgld (schema 7, this one knows 1); start that version");
-    run_sql(path, "PRAGMA user_version = 1; DROP TRIGGER jobs_count_insert; DROP TABLE job_counts");
+    refused(path, ERR_INVALID, "newer dgld (schema 7, this one knows 2); start that version");
+    run_sql(path, "PRAGMA user_version = 2; DROP TRIGGER jobs_count_insert; DROP TABLE job_counts");
     refused(path, ERR_INVALID, "damaged (no such table");
+}
+
+static void a_store_of_the_first_schema_is_brought_up(void **state)
+{
+    struct job_store *store = open_store();
+    struct job_report report = report_of(1, 1);
+    bool is_cancel;
+    (void)state;
+    submit(store, 1, JOB_TRAIN, 0);
+    assert_int_equal(claim(store), 1);
+    job_store_close(store);
+    run_sql(own_path("jobs.sqlite"),
+            "ALTER TABLE jobs DROP COLUMN history; PRAGMA user_version = 1");
+    store = open_store();
+    check_history(store, 1, NULL);
+    assert_int_equal(adopt_at(store, owner, NOW + LEASE + 1), 1);
+    report.history = "{\"points\": []}";
+    assert_true(renew(store, &report, &is_cancel));
+    check_history(store, 1, report.history);
+    job_store_close(store);
 }
 
 static void the_files_are_for_their_owner_alone(void **state)
@@ -312,6 +332,7 @@ int main(void)
         directory_test(the_jobs_of_a_killed_process_are_adopted_at_once),
         directory_test(files_that_are_no_job_store_are_refused),
         directory_test(a_store_of_a_newer_schema_is_refused),
+        directory_test(a_store_of_the_first_schema_is_brought_up),
         directory_test(the_files_are_for_their_owner_alone),
         directory_test(a_damaged_store_never_crashes),
         directory_test(a_store_that_could_not_write_writes_again),

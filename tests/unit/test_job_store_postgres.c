@@ -104,7 +104,7 @@ static void the_clock_is_the_servers(void **state)
 {
     struct job_store *store = open_store();
     struct pg_db db = {.what = "clock", .uri = postgres_uri, .limit_ms = 5000};
-    const struct postgres_schema none = {.name = "dgld", .steps = NULL, .n_steps = 1};
+    const struct postgres_schema none = {.name = "dgld", .steps = NULL, .n_steps = 2};
     struct error err = {0};
     int64_t before_ms, now_ms, after_ms;
     (void)state;
@@ -205,7 +205,7 @@ static void *claim_all(void *argument)
             job_store_claim(store, &lease, all_kinds, 3, &is_found, &job, NULL) != ERR_OK ||
             job_store_commit(store, NULL) != ERR_OK;
         if (claimer->n_failed == 0 && is_found) {
-            struct job_report report = {job.id, who, job.attempt, job.revision, NULL};
+            struct job_report report = {job.id, who, job.attempt, job.revision, NULL, NULL};
             claimer->taken[atoi(job.id + 24)]++;
             claimer->n_failed += job_store_begin(store, NULL) != ERR_OK ||
                                  job_store_end(store, &report, JOB_SUCCEEDED, "{}", NULL, NOW + 1,
@@ -401,16 +401,36 @@ static void refused(const char *uri, enum err expected, const char *phrase)
     assert_null(store);
 }
 
+static void a_store_of_the_first_schema_is_brought_up(void **state)
+{
+    struct job_store *store = open_store();
+    struct job_report report;
+    bool is_cancel;
+    (void)state;
+    submit(store, 1, JOB_TRAIN, 0);
+    job_store_close(store);
+    postgres_sql("ALTER TABLE dgld.jobs DROP COLUMN history;"
+                 " UPDATE dgld.schema_version SET version = 1");
+    store = open_store();
+    check_history(store, 1, NULL);
+    assert_int_equal(claim(store), 1);
+    report = report_of(1, 1);
+    report.history = "{\"points\": []}";
+    assert_true(renew(store, &report, &is_cancel));
+    check_history(store, 1, report.history);
+    job_store_close(store);
+}
+
 static void schemas_that_are_no_job_stores_are_refused(void **state)
 {
     (void)state;
     job_store_close(open_store());
     postgres_sql("UPDATE dgld.schema_version SET version = 7");
     refused(postgres_uri, ERR_INVALID,
-            "newer dgld (schema 7, this one knows 1); start that version");
+            "newer dgld (schema 7, this one knows 2); start that version");
     postgres_sql("UPDATE dgld.schema_version SET version = -1");
     refused(postgres_uri, ERR_INVALID, "damaged (schema_version holds no version)");
-    postgres_sql("UPDATE dgld.schema_version SET version = 1; DROP TABLE dgld.removed_jobs");
+    postgres_sql("UPDATE dgld.schema_version SET version = 2; DROP TABLE dgld.removed_jobs");
     refused(postgres_uri, ERR_INVALID, "damaged (relation \"dgld.removed_jobs\" does not exist)");
     postgres_sql("DROP TABLE dgld.schema_version");
     refused(postgres_uri, ERR_INVALID, "another program");
@@ -583,6 +603,7 @@ int main(void)
         store_test(a_key_makes_one_job_whoever_it_is_sent_to),
         store_test(what_others_write_is_heard_at_once),
         store_test(schemas_that_are_no_job_stores_are_refused),
+        store_test(a_store_of_the_first_schema_is_brought_up),
         store_test(a_row_that_cannot_be_is_told_of),
         store_test(an_address_that_cannot_be_read_is_not_repeated),
         store_test(a_database_that_was_away_is_found_again),

@@ -79,7 +79,7 @@ static void a_run_leaves_its_predictions_and_says_how_good_they_are(void **state
     struct data_tree tree;
     struct text result = {0};
     char version[MODEL_VERSION_BYTES];
-    char expected[256];
+    char expected[320];
     char *bytes = NULL;
     size_t size = 0;
     size_t n_lines = 0;
@@ -92,10 +92,11 @@ static void a_run_leaves_its_predictions_and_says_how_good_they_are(void **state
                                   "\"holdout\":false,\"devices\":[{\"device\":\"Three\",\"n\":24,");
     (void)snprintf(expected, sizeof expected,
                    "}],\"version\":\"%s\",\"files\":[\"nasbench201/jobs/" JOB_ID
-                   "/Three_timepre.txt\",\"nasbench201/jobs/" JOB_ID "/Two_timepre.txt\"]}",
+                   "/Three_timepre.txt\",\"nasbench201/jobs/" JOB_ID
+                   "/Two_timepre.txt\",\"nasbench201/jobs/" JOB_ID "/plot.svg\"]}",
                    version);
     assert_contains(result.bytes, expected);
-    assert_int_equal(count_files(own_path(FILES)), 2);
+    assert_int_equal(count_files(own_path(FILES)), 3);
     assert_int_equal(
         file_read(own_path(FILES "/" JOB_ID "/Two_timepre.txt"), 4096, &bytes, &size, NULL),
         ERR_OK);
@@ -127,7 +128,7 @@ static void a_version_is_tested_on_the_devices_that_are_named(void **state)
     assert_contains(result.bytes, "\"predictor\":\"cost\"");
     assert_contains(result.bytes, "\"devices\":[{\"device\":\"Two\"");
     assert_contains(result.bytes, old);
-    assert_int_equal(count_files(own_path(FILES)), 1);
+    assert_int_equal(count_files(own_path(FILES)), 2);
     text_close(&result);
     job_succeeds(&tree, THIS(""), &result);
     assert_contains(result.bytes, "\"predictor\":\"mlp\"");
@@ -156,7 +157,7 @@ static void a_held_out_test_needs_no_model(void **state)
     job_succeeds(&tree, THIS(",\"params\":{\"holdout\":true,\"seed\":3}"), &result);
     assert_contains(result.bytes, "\"predictor\":\"cost\",\"holdout\":true");
     assert_contains(result.bytes, "\"version\":null");
-    assert_int_equal(count_files(own_path(FILES)), 2);
+    assert_int_equal(count_files(own_path(FILES)), 3);
     text_close(&result);
 }
 
@@ -202,7 +203,7 @@ static void a_run_after_a_kill_leaves_the_same_files(void **state)
     (void)write_text(FILES "/" JOB_ID "/Two_timepre.txt", "1\n");
     job_succeeds(&tree, THIS(""), &second);
     assert_string_equal(first.bytes, second.bytes);
-    assert_int_equal(count_files(own_path(FILES)), 2);
+    assert_int_equal(count_files(own_path(FILES)), 3);
     assert_false(file_holds(own_path(FILES "/" JOB_ID "/Two_timepre.txt"), "1\n"));
     text_close(&first);
     text_close(&second);

@@ -75,12 +75,24 @@ static void errors_are_listed_with_pointer_and_detail(void **state)
     json_decref(value);
 }
 
+static void the_one_for_want_of_memory_is_as_any_other(void **state)
+{
+    const struct problem problem = {.status = 503, .detail = "no memory for the reply"};
+    struct text text = {0};
+
+    (void)state;
+    msg_problem_encode(&problem, &text);
+    assert_string_equal(text.bytes, msg_problem_no_memory);
+    text_close(&text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         counted_test(every_status_has_its_own_type_and_title),
         counted_test(an_unknown_status_is_an_internal_error),
         counted_test(errors_are_listed_with_pointer_and_detail),
+        counted_test(the_one_for_want_of_memory_is_as_any_other),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -16,7 +16,7 @@ static void a_test_report_has_every_promised_member(void **state)
     struct device_report device = {
         .name = "Oppo \"A5\"", .metrics = {10, .5, 250, 125, .1, .25, .75, NAN}
     };
-    const struct test_report report = {&space_fbnetv3, "cost", true, 0, &device, 1, 10};
+    const struct test_report report = {&space_fbnetv3, "cost", true, 0, &device, 1, 10, 0.9, 0};
     struct text text = {0};
     json_t *value;
     json_t *row;

@@ -142,8 +142,6 @@ static void everything_wrong_is_named_with_pointer_and_reason(void **state)
          "/genes/0/name: must be a str"                                                                                          },
         {"{\"genes\":[{\"name\":\"a\\u001b[2J\",\"values\":[1]}]}",                   ERR_INVALID,
          "/genes/0/name: must not hold"                                                                                          },
-        {"{\"genes\":[{\"name\":\"0123456789012345678901234567890123456789012345678901234567890\","
-         "\"values\":[1]}]}",                                                ERR_INVALID, "string of 1 to 60 bytes"     },
         {"{\"genes\":[" A_GENE "," A_GENE "]}",                                       ERR_INVALID, "/genes/1: two genes are call"},
         {"{\"genes\":[" A_GENE "],\"colour\":1}",                                     ERR_INVALID, "/colour: \"colour\" is not a"},
         {"{\"genes\":[" A_GENE "],\"batch\":1,\"batch\":1}",                          ERR_INVALID,
@@ -198,6 +196,43 @@ static void everything_wrong_is_named_with_pointer_and_reason(void **state)
         struct error err = {0};
         assert_error(decode(rows[i].text, &d, &err), rows[i].code, &err, rows[i].phrase);
         assert_null(d);
+    }
+}
+
+/* A gene that is repeated is written with its number, in a name that has to be read again. */
+static void the_longest_names_are_written_as_they_are_read(void **state)
+{
+    static const struct {
+        int length, repeat;
+        const char *phrase; /* NULL: it is read */
+    } rows[] = {
+        {60, 64, NULL                                                     },
+        {61, 1,  NULL                                                     },
+        {63, 1,  NULL                                                     },
+        {61, 2,  "/genes/0: is repeated, so its name has at most 60 bytes"},
+        {64, 1,  "/genes/0/name: must be a string of 1 to 63 bytes"       },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        char text[256];
+        struct space_declaration *d = NULL, *again = NULL;
+        struct text written = {0};
+        struct error err = {0};
+        (void)snprintf(text, sizeof text,
+                       "{\"genes\":[{\"name\":\"%0*d\",\"values\":[1],\"repeat\":%d}]}",
+                       rows[i].length, 0, rows[i].repeat);
+        if (rows[i].phrase != NULL) {
+            assert_error(decode(text, &d, &err), ERR_INVALID, &err, rows[i].phrase);
+            continue;
+        }
+        assert_ok(decode(text, &d, &err), &err);
+        msg_space_declaration_encode(d, false, &written);
+        assert_ok(decode(written.bytes, &again, &err), &err);
+        assert_memory_equal(d, again, sizeof *d);
+        text_close(&written);
+        mem_free(again);
+        mem_free(d);
     }
 }
 
@@ -288,6 +323,7 @@ int main(void)
         counted_test(what_is_written_declares_the_same),
         counted_test(the_digest_is_of_values_and_costs),
         counted_test(everything_wrong_is_named_with_pointer_and_reason),
+        counted_test(the_longest_names_are_written_as_they_are_read),
         counted_test(every_truncation_is_refused),
         counted_test(every_flipped_byte_is_read_or_refused),
         counted_test(what_is_huge_or_deep_is_refused_in_few_words),

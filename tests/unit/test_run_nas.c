@@ -621,6 +621,105 @@ static void progress_never_falls_and_ends_the_search_at_any_report(void **state)
     end(f);
 }
 
+/* Whether a point of the front is as accurate and as fast. */
+static bool has_as_good(const struct job_front *front, double accuracy, double latency_ms)
+{
+    for (size_t i = 0; i < front->n; i++) {
+        if (front->accuracy[i] >= accuracy && front->latency_ms[i] <= latency_ms) {
+            return true;
+        }
+    }
+    return false;
+}
+
+struct front_watch {
+    size_t n_told; /* that had changed */
+    struct job_front last;
+};
+
+static bool watch_front(void *context, const struct job_progress *now)
+{
+    struct front_watch *w = context;
+    const struct job_front *front = now->front;
+
+    if (front == NULL || front->n_changes == w->last.n_changes) {
+        return true;
+    }
+    assert_true(front->n_changes > w->last.n_changes);
+    assert_in_range(front->n, 1, JOB_FRONT_MAX);
+    for (size_t i = 1; i < front->n; i++) {
+        assert_true(front->latency_ms[i] > front->latency_ms[i - 1]);
+        assert_true(front->accuracy[i] > front->accuracy[i - 1]);
+    }
+    for (size_t i = 0; front->n < JOB_FRONT_MAX && i < w->last.n; i++) { /* none is given up */
+        assert_true(has_as_good(front, w->last.accuracy[i], w->last.latency_ms[i]));
+    }
+    w->last = *front;
+    w->n_told++;
+    return true;
+}
+
+/* What is told last is the front of the report, where that has one, thinned. */
+static void check_last_front(const struct job_front *told, const struct search_report *report)
+{
+    if (report->params->objective != SEARCH_PARETO) {
+        assert_near(told->accuracy[told->n - 1], report->found.accuracy, 0);
+        return;
+    }
+    assert_int_equal(told->n, report->n_front < JOB_FRONT_MAX ? report->n_front : JOB_FRONT_MAX);
+    for (size_t i = 0, k = 0; i < told->n; i++, k++) {
+        while (k < report->n_front && report->front[k].latency_ms != told->latency_ms[i]) {
+            k++;
+        }
+        assert_true(k < report->n_front);
+        assert_near(told->accuracy[i], report->front[k].accuracy, 0);
+    }
+    assert_near(told->latency_ms[0], report->front[0].latency_ms, 0);
+    assert_near(told->accuracy[told->n - 1], report->front[report->n_front - 1].accuracy, 0);
+}
+
+static void the_front_is_told_as_it_grows(void **state)
+{
+    struct fixture *f = begin(&space_nasbench201, own_path("none"));
+
+    (void)state;
+    f->params.generations = 40;
+    for (int i = 0; i < 8; i++) {
+        const struct nas_subject subject = subject_of(f);
+        struct front_watch watch = {0};
+        const struct nas_hooks hooks = {&watch, watch_front};
+        struct search_report report = {0};
+        struct error err = {0};
+        (void)only_target(f, A10S, 3000);
+        f->params.method = i % 2 == 0 ? SEARCH_EXHAUSTIVE : SEARCH_GENETIC;
+        f->params.objective = i / 2 % 2 == 0 ? SEARCH_PARETO : SEARCH_ACCURACY;
+        f->params.confidence = i / 4 == 0 ? 0 : 0.9;
+        assert_ok(run_nas(&subject, &hooks, &report, &err), &err);
+        assert_at_least((double)watch.n_told, 5);
+        check_last_front(&watch.last, &report);
+        search_report_close(&report);
+    }
+    end(f);
+}
+
+static void what_keeps_no_limit_is_on_no_front(void **state)
+{
+    struct fixture *f = begin(&space_nasbench201, own_path("none"));
+    const struct nas_subject subject = subject_of(f);
+    struct front_watch watch = {0};
+    const struct nas_hooks hooks = {&watch, watch_front};
+    struct search_report report = {0};
+    struct error err = {0};
+
+    (void)state;
+    (void)only_target(f, A10S, 1e-3);
+    assert_ok(run_nas(&subject, &hooks, &report, &err), &err);
+    assert_false(report.is_feasible);
+    assert_int_equal(watch.n_told, 0);
+    search_report_close(&report);
+    end(f);
+}
+
 /* ---- the report as JSON ---------------------------------------------------------------------- */
 
 static json_t *put_and_parse(const struct search_report *report, bool is_whole)
@@ -963,6 +1062,8 @@ int main(void)
         directory_test(a_front_of_all_is_the_front_and_a_bred_one_is_near_it),
         directory_test(a_space_of_many_is_searched_within_its_limits),
         directory_test(progress_never_falls_and_ends_the_search_at_any_report),
+        directory_test(the_front_is_told_as_it_grows),
+        directory_test(what_keeps_no_limit_is_on_no_front),
         directory_test(a_report_is_json_with_all_members_whatever_was_found),
         directory_test(what_is_not_known_is_null),
         directory_test(a_table_is_bred_among_its_rows),

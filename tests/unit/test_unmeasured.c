@@ -153,11 +153,11 @@ static void many_rows_are_told_of_and_can_be_stopped(void **state)
     (void)state;
     library_fill_genes(f->space, N_MANY, genes);
     assert_ok(unmeasured_predict(&f->model, genes, N_MANY, at_once, NULL, &err), &err);
-    assert_ok(unmeasured_predict_told(&f->model, genes, N_MANY, &hooks, rate, &err), &err);
+    assert_ok(unmeasured_predict_told(&f->model, genes, N_MANY, &hooks, rate, NULL, &err), &err);
     assert_memory_equal(rate, at_once, sizeof rate);
     assert_true(n_left < SIZE_MAX - 1);
     n_left = 2;
-    assert_error(unmeasured_predict_told(&f->model, genes, N_MANY, &hooks, rate, &err),
+    assert_error(unmeasured_predict_told(&f->model, genes, N_MANY, &hooks, rate, NULL, &err),
                  ERR_CANCELED, &err, "");
     end(f);
 }

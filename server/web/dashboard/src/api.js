@@ -8,6 +8,9 @@ const TOKEN_KEY = "dgld-token";
 export const tokenQuestion = signal(null);
 
 let asking = null; // the promise of the question that is open: all requests that need a token share it
+let isDeclined = false; // nobody is asked again by what looks again and again, but by what he does himself
+addEventListener("hashchange", () => { isDeclined = false; });
+addEventListener("click", ({ target }) => { isDeclined &&= !target.closest?.("a, button"); }, { capture: true });
 
 function askForToken(reason) {
   asking ??= new Promise((resolve) => {
@@ -16,6 +19,7 @@ function askForToken(reason) {
       answer(token) {
         tokenQuestion.value = null;
         asking = null;
+        isDeclined = token === null;
         if (token !== null) {
           sessionStorage.setItem(TOKEN_KEY, token);
         }
@@ -74,7 +78,7 @@ export async function request(path, { method = "GET", json, body, type, headers 
     if (mayAsk && sessionStorage.getItem(TOKEN_KEY) !== token) {
       continue;
     }
-    if (!mayAsk || (await askForToken(problem.detail ?? "a token is needed here")) === null) {
+    if (!mayAsk || isDeclined || (await askForToken(problem.detail ?? "a token is needed here")) === null) {
       throw new ApiError(reply.status, problem);
     }
   }

@@ -27,7 +27,7 @@ function axisOf({ label, isWhole }, colours, more) {
   };
 }
 
-function seriesOf({ label, axis = "y", isPoints, dash }, i, colours) {
+function seriesOf({ label, axis = "y", isPoints, isSteps, dash }, i, colours) {
   const stroke = colours.series[i];
   return {
     label,
@@ -36,6 +36,7 @@ function seriesOf({ label, axis = "y", isPoints, dash }, i, colours) {
     dash,
     width: isPoints ? 0 : 2,
     spanGaps: true,
+    ...(isSteps ? { paths: uPlot.paths.stepped({ align: 1 }), points: { show: true, size: 6, fill: stroke, stroke } } : {}),
     ...(isPoints ? { paths: () => null, points: { show: true, size: 8, fill: stroke, stroke } } : {}),
   };
 }
@@ -64,7 +65,7 @@ function optionsOf({ title, x, y, right, series }, element) {
 /**
  * Lines, or points, over a number. `data` is uPlot's: [x, y of each series]; `summary` says in words what it shows.
  * What is drawn (`title`; `x`, `y`, `right`: {label, range, isWhole: it counts something};
- * `series`: {label, axis: "y" or "right", isPoints, dash}) stays as it was first given, as long as the chart has the same `key`; data may grow.
+ * `series`: {label, axis: "y" or "right", isPoints, isSteps: points joined by steps, dash}) stays as it was first given, as long as the chart has the same `key`; data may grow.
  */
 export function LineChart({ data, summary, ...drawn }) {
   const ground = useRef(null);

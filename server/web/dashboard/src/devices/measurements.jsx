@@ -143,7 +143,7 @@ export function Measurements({ device, space, inSpace, csv, onCsv, stamp, onStor
         <input type="file" accept=".csv,text/csv,text/plain" onChange={(event) => { take(event.target.files); event.target.value = ""; }} />
       </label>
       {isThere && !isMalformed && (
-        <label class="checkbox">
+        <label class="check">
           <input type="checkbox" checked={isAdded} onChange={(event) => setIsAdded(event.target.checked)} /> Keep what is stored, and add these
         </label>
       )}

@@ -32,7 +32,7 @@ export function SheetForm({ device, error, onSave, children }) {
         <Field name="chip" label="System on a chip" error={error} defaultValue={device?.chip ?? ""} />
         <Field name="source" label="Where the numbers are from" error={error} defaultValue={device?.source ?? ""} />
       </div>
-      <label class="checkbox">
+      <label class="check">
         <input type="checkbox" name="estimated" defaultChecked={device?.estimated ?? false} /> A number is estimated rather than looked up
       </label>
       <div class="buttons">

@@ -102,7 +102,7 @@ function Actions({ address, costs, slot }) {
 function Figures({ costs, index }) {
   const value = accuracies.value?.values[index];
   return (
-    <dl class="figures">
+    <dl class="facts amounts">
       <dt>Accuracy</dt>
       <dd>{Number.isNaN(value) || value === undefined ? "not known" : percentText(value)}</dd>
       {clouds.value.map(({ slot, latency }, i) => latency && (

@@ -102,7 +102,7 @@ function Device({ slot, place }) {
 
 export function Devices() {
   return (
-    <div class="devices">
+    <div class="device-choices">
       {slots.value.map((slot, i) => <Device key={slot.id} slot={slot} place={i} />)}
       {slots.value.length < MOST_DEVICES && (
         <button type="button" class="plain add" onClick={addSlot}>Compare with another device</button>

@@ -1,4 +1,4 @@
-import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import { extentOf, nearest } from "./front.js";
 import { coloursOf, corners, makePlot, padded } from "./plot.js";
 import { accuracies, bests, chooseLimit, clouds, labelOf, limitMs, limitRange, pinned, pointAt, pointed } from "./store.js";
@@ -6,7 +6,7 @@ import { msText, percentText } from "./wording.js";
 
 const REACH_PX = 24; // a pointer so near to a network points at it
 const darkness = matchMedia("(prefers-color-scheme: dark)");
-const heightPx = () => Math.max(280, Math.min(460, innerHeight * 0.55));
+const heightPx = (isOneOfSome) => Math.max(280, Math.min(460, innerHeight * 0.55)) * (isOneOfSome ? 0.75 : 1);
 
 /** What is drawn of the clouds: those that are there, from accuracy `least` on. */
 function drawnOf(all, values, least) {
@@ -35,11 +35,10 @@ function layoutOf(u) {
 }
 
 /** Draws into `ground` and says where; draws anew when the data, the size or the theme change. */
-function usePlot(ground, drawn, y) {
+function usePlot(ground, drawn, { x, y }, height) {
   const [layout, setLayout] = useState(null);
   const state = useRef(null);
   const plot = useRef(null);
-  const x = padded(extentOf(drawn.map(({ latency }) => latency)) ?? [0, 1]);
   state.current = { clouds: drawn, colours: state.current?.colours, x, y };
 
   useLayoutEffect(() => {
@@ -50,8 +49,8 @@ function usePlot(ground, drawn, y) {
     };
     const place = (u) => setLayout((last) => { const next = layoutOf(u); return last?.key === next.key ? last : next; });
     recolour();
-    plot.current = makePlot(element, heightPx(), () => state.current, place);
-    const sizes = new ResizeObserver(() => plot.current.setSize({ width: element.clientWidth, height: heightPx() }));
+    plot.current = makePlot(element, height(), () => state.current, place);
+    const sizes = new ResizeObserver(() => plot.current.setSize({ width: element.clientWidth, height: height() }));
     sizes.observe(element);
     darkness.addEventListener("change", recolour);
     return () => {
@@ -62,12 +61,12 @@ function usePlot(ground, drawn, y) {
     };
   }, []);
 
-  useEffect(() => plot.current.setData(corners(state.current)), [drawn, y]);
+  useEffect(() => plot.current.setData(corners(state.current)), [drawn, x, y]);
   return layout;
 }
 
 /** The line of the limit: dragged, or moved by the keys of a slider. */
-function LimitLine({ layout, limit, range }) {
+function LimitLine({ layout, limit, range, of }) {
   const line = useRef(null);
   const rounded = (ms) => Number((Math.round(Math.min(range.max, Math.max(range.min, ms)) / range.step) * range.step).toPrecision(12));
   const drag = (event) => {
@@ -91,7 +90,7 @@ function LimitLine({ layout, limit, range }) {
       class="limit-line"
       role="slider"
       tabIndex={0}
-      aria-label="Latency limit, on the chart"
+      aria-label={`Latency limit, on the chart${of}`}
       aria-orientation="horizontal"
       aria-valuemin={range.min}
       aria-valuemax={range.max}
@@ -115,8 +114,21 @@ function Mark({ layout, cloud, index, kind }) {
   return <div class={`mark ${kind} series-${cloud + 1}`} style={place} />;
 }
 
+/** Of a device: its best network, and the one that is kept or pointed at, which is shown on charts beside, too. */
+function Marks({ layout, cloud, isAlone }) {
+  const best = bests.value[cloud];
+  const isHere = (point) => point && (isAlone || point.cloud === cloud);
+  return (
+    <>
+      {best !== null && <Mark layout={layout} cloud={cloud} index={best} kind="best" />}
+      {isHere(pinned.value) && <Mark layout={layout} cloud={cloud} index={pinned.value.index} kind="kept" />}
+      {isHere(pointed.value) && <Mark layout={layout} cloud={cloud} index={pointed.value.index} kind="pointed" />}
+    </>
+  );
+}
+
 /** What lies over the canvas and moves without drawing it anew. */
-function Over({ layout, drawn }) {
+function Over({ layout, drawn, of }) {
   const points = useRef(null);
   if (points.current?.layout !== layout || points.current?.drawn !== drawn) {
     points.current = { layout, drawn, clouds: null };
@@ -143,10 +155,8 @@ function Over({ layout, drawn }) {
       onClick={(event) => { if (event.target.role !== "slider") { pinned.value = find(event); } }}
     >
       <div class="beyond" style={{ left: `${start}px`, width: `${Math.max(0, layout.width - start)}px` }} />
-      {bests.value.map((index, cloud) => index !== null && <Mark key={cloud} layout={layout} cloud={cloud} index={index} kind="best" />)}
-      {pinned.value && <Mark layout={layout} {...pinned.value} kind="kept" />}
-      {pointed.value && <Mark layout={layout} {...pointed.value} kind="pointed" />}
-      <LimitLine layout={layout} limit={limit} range={range} />
+      {drawn.map(({ series }) => <Marks key={series} layout={layout} cloud={series} isAlone={drawn.length === 1} />)}
+      <LimitLine layout={layout} limit={limit} range={range} of={of} />
     </div>
   );
 }
@@ -161,33 +171,66 @@ function summaryOf(drawn, values) {
   return `${values.length.toLocaleString("en-US")} networks with accuracies of ${percentText(least)} to ${percentText(greatest)}; ${each.join("; ")}.`;
 }
 
-/** All networks as latency against accuracy, with each device's front and one limit. */
-export function Scatter() {
+/** One chart, of one device or of all. `of`: which, where there are several charts. */
+function Plot({ drawn, ranges, isOneOfSome, of }) {
   const ground = useRef(null);
+  const layout = usePlot(ground, drawn, ranges, () => heightPx(isOneOfSome));
+  const summary = drawn.length > 0 ? summaryOf(drawn, accuracies.value.values) : "nothing to draw yet";
+  return (
+    <div class="plot-ground">
+      <div ref={ground} role="img" aria-label={`Latency against accuracy: ${summary}`} />
+      {layout && drawn.length > 0 && limitMs.value !== null && <Over layout={layout} drawn={drawn} of={of} />}
+    </div>
+  );
+}
+
+/** Charts of one device each, side by side, with the same axes and one limit. */
+function SideBySide({ drawn, ranges }) {
+  const alone = useMemo(() => drawn.map((one) => [one]), [drawn]);
+  return (
+    <div class="side-by-side">
+      {alone.map((one) => {
+        const { slot } = clouds.value[one[0].series];
+        return (
+          <section key={slot.id} aria-label={labelOf(slot)}>
+            <h2><span class={`swatch series-${one[0].series + 1}`} aria-hidden="true" /> {labelOf(slot)}</h2>
+            <Plot drawn={one} ranges={ranges} isOneOfSome of={` of ${labelOf(slot)}`} />
+          </section>
+        );
+      })}
+    </div>
+  );
+}
+
+/** What is drawn, and the ranges of its axes. */
+function drawingOf(all, values, isUpper) {
+  const least = values && isUpper ? medianOf(values) : -Infinity;
+  const [bottom, top] = (values && extentOf([values])) ?? [0, 100];
+  const drawn = values ? drawnOf(all, values, least) : [];
+  const x = padded(extentOf(drawn.map(({ latency }) => latency)) ?? [0, 1]);
+  return { drawn, ranges: { x, y: padded([Math.max(bottom, least), top]) } };
+}
+
+/** All networks as latency against accuracy, with each device's front and one limit; of several devices side by side, or in one chart. */
+export function Scatter() {
   const [isUpper, setIsUpper] = useState(false);
+  const [isInOne, setIsInOne] = useState(false);
   const all = clouds.value;
   const values = accuracies.value?.values ?? null;
-  const drawing = useRef({});
-  if (drawing.current.all !== all || drawing.current.values !== values || drawing.current.isUpper !== isUpper) {
-    const least = values && isUpper ? medianOf(values) : -Infinity;
-    const [bottom, top] = (values && extentOf([values])) ?? [0, 100];
-    const drawn = values ? drawnOf(all, values, least) : [];
-    drawing.current = { all, values, isUpper, drawn, y: padded([Math.max(bottom, least), top]) };
-  }
-  const { drawn, y } = drawing.current;
-  const layout = usePlot(ground, drawn, y);
-  const summary = drawn.length > 0 ? summaryOf(drawn, values) : "nothing to draw yet";
+  const { drawn, ranges } = useMemo(() => drawingOf(all, values, isUpper), [all, values, isUpper]);
   return (
     <figure class="explore-chart">
-      <div class="plot-ground">
-        <div ref={ground} role="img" aria-label={`Latency against accuracy: ${summary}`} />
-        {layout && drawn.length > 0 && limitMs.value !== null && <Over layout={layout} drawn={drawn} />}
-      </div>
+      {drawn.length > 1 && !isInOne ? <SideBySide drawn={drawn} ranges={ranges} /> : <Plot drawn={drawn} ranges={ranges} of="" />}
       <figcaption class="muted">
-        {summary}
+        {drawn.length > 0 ? summaryOf(drawn, values) : "nothing to draw yet"}
         <label class="check">
           <input type="checkbox" checked={isUpper} onChange={(event) => setIsUpper(event.target.checked)} /> Only the more accurate half
         </label>
+        {drawn.length > 1 && (
+          <label class="check">
+            <input type="checkbox" checked={isInOne} onChange={(event) => setIsInOne(event.target.checked)} /> All devices in one chart
+          </label>
+        )}
       </figcaption>
     </figure>
   );

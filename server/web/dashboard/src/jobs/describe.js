@@ -45,62 +45,62 @@ export function progressOf(progress) {
 
 const MOST_POINTS = 2000; // of a curve: beyond, every other one is left out
 
-function at(progress) {
-  return progress.epoch ?? progress.generation;
-}
-
-/** The history with what is told now; a run that begins anew begins its curve anew. */
-export function grown(history, progress) {
-  const step = progress && at(progress);
-  if (step === undefined || step === null) {
-    return history;
+/** The epoch of a training itself (not of those that validate it), or the generation of a search with a network. */
+function stepOf(progress) {
+  if (progress?.epoch > 0) {
+    return progress.stage === "training" && progress.loss !== undefined ? progress.epoch : undefined;
   }
-  const before = history.filter((one) => at(one) < step);
-  const kept = before.length < MOST_POINTS ? before : before.filter((_, i) => i % 2 === 0);
-  return [...kept, progress];
+  return progress?.generation > 0 && progress.accuracy > 0 ? progress.generation : undefined;
 }
 
-/** uPlot's [epochs, losses], or null where there are none. What a short training ended with may be all that is known. */
-export function lossCurve(job, history) {
-  const { params, result } = job;
-  const last = result?.loss && params.epoch ? [{ epoch: params.epoch, loss: result.loss }] : [];
-  const seen = history.filter((one) => one.epoch !== undefined && one.loss !== undefined && !(one.epoch >= last[0]?.epoch));
-  const points = [...seen, ...last];
-  return points.length ? [points.map((one) => one.epoch), points.map((one) => one.loss)] : null;
+function pointOf({ epoch, loss, generation, accuracy, latency_ms }) {
+  return epoch > 0 ? { epoch, loss } : { generation, accuracy, latency_ms };
+}
+
+const at = (point) => point.epoch ?? point.generation;
+
+/** The history {points, front} with what is told now; a run that begins anew begins its curve anew. */
+export function grown(history, progress) {
+  const front = progress?.front ?? history.front;
+  const step = stepOf(progress);
+  if (step === undefined) {
+    return { ...history, front };
+  }
+  const before = history.points.filter((point) => at(point) < step);
+  const kept = before.length < MOST_POINTS ? before : before.filter((_, i) => i % 2 === 0);
+  return { points: [...kept, pointOf(progress)], front };
+}
+
+/** What the service has kept, and of what was seen since whatever lies between. */
+export function merged(stored, seen) {
+  const last = stored.points.length ? at(stored.points.at(-1)) : Infinity;
+  const steps = new Set(stored.points.map(at));
+  const more = seen.points.filter((point) => at(point) < last && !steps.has(at(point)));
+  return { points: [...stored.points, ...more].sort((a, b) => at(a) - at(b)), front: stored.front };
+}
+
+/** uPlot's [epochs, losses], or null where there are none. */
+export function lossCurve({ points }) {
+  const known = points.filter((one) => one.loss !== undefined);
+  return known.length ? [known.map((one) => one.epoch), known.map((one) => one.loss)] : null;
 }
 
 /** uPlot's [generations, accuracies, latencies or nulls] of the best network so far, or null where there are none. */
-export function bestSoFar(history) {
-  const points = history.filter((one) => one.generation !== undefined && one.accuracy > 0);
-  return points.length
-    ? [points.map((one) => one.generation), points.map((one) => one.accuracy), points.map((one) => one.latency_ms ?? null)]
+export function bestSoFar({ points }) {
+  const known = points.filter((one) => one.accuracy !== undefined);
+  return known.length
+    ? [known.map((one) => one.generation), known.map((one) => one.accuracy), known.map((one) => one.latency_ms ?? null)]
     : null;
 }
 
-/** The generations that result.json tells of, as progress has them. */
-export function historyOf(report) {
-  return (report.history ?? [])
-    .map((one, i) => ({ generation: i + 1, accuracy: one.is_feasible === false ? undefined : one.accuracy }))
-    .filter((one) => typeof one.accuracy === "number");
-}
-
-/** Networks of a search that are worth a point, the fastest first: its front, or the best ones as they were found. */
-export function networksOf(job, history) {
-  const found = job.result?.front ?? history.filter((one) => one.accuracy > 0 && one.latency_ms !== undefined);
-  const byLatency = new Map(found.map((one) => [one.latency_ms, one.accuracy]));
-  if (job.result?.latency_ms) {
-    byLatency.set(job.result.latency_ms, job.result.accuracy);
+/** uPlot's [latencies, accuracies of the front, of the chosen network], the fastest first, or null where there are none. */
+export function frontOf({ result }, history) {
+  const byLatency = new Map((result?.front ?? history.front).map((one) => [one.latency_ms, [one.accuracy, null]]));
+  if (result?.latency_ms) {
+    byLatency.set(result.latency_ms, [byLatency.get(result.latency_ms)?.[0] ?? null, result.accuracy]);
   }
-  return [...byLatency].sort(([a], [b]) => a - b);
-}
-
-/** uPlot's [latencies, accuracies of all, of the chosen one], or null where there are none. */
-export function frontOf(job, history) {
-  const networks = networksOf(job, history);
-  const chosen = job.result?.latency_ms;
-  return networks.length
-    ? [networks.map(([ms]) => ms), networks.map(([, accuracy]) => accuracy), networks.map(([ms, accuracy]) => (ms === chosen ? accuracy : null))]
-    : null;
+  const points = [...byLatency].sort(([a], [b]) => a - b);
+  return points.length ? [points.map(([ms]) => ms), points.map(([, [front]]) => front), points.map(([, [, chosen]]) => chosen)] : null;
 }
 
 /** uPlot's [numbers of devices from 1 on, R of each], where a test has any. */

@@ -1,8 +1,8 @@
 import { LineChart } from "../line_chart.jsx";
-import { bestSoFar, devicesChart, figure, frontOf, libraryChart, lossCurve } from "./describe.js";
+import { bestSoFar, devicesChart, ENDED, figure, frontOf, libraryChart, lossCurve } from "./describe.js";
 
-function Loss({ job, history }) {
-  const data = lossCurve(job, history);
+function Loss({ history }) {
+  const data = lossCurve(history);
   return data && (
     <LineChart title="Loss by epoch" x={{ label: "epoch", isWhole: true }} y={{ label: "loss" }} series={[{ label: "loss" }]} data={data}
       summary={[0, data[0].length - 1].slice(data[0].length > 1 ? 0 : 1)
@@ -24,6 +24,8 @@ function Best({ history }) {
   );
 }
 
+const FRONT_MOST = 64; // of a longer front so many are told on the way
+
 /** Room about the points, so that one alone is seen, too. */
 function roomy(_, low, high) {
   const margin = low === null ? 1 : (high - low) * 0.08 || Math.abs(high) * 0.05 || 1;
@@ -35,14 +37,16 @@ function Front({ job, history }) {
   if (!data) {
     return null;
   }
-  const isFront = job.result?.front !== undefined;
-  const all = isFront ? "front" : "best so far";
+  const soFar = ENDED.has(job.state) ? "" : " so far";
+  const n = data[1].filter((accuracy) => accuracy !== null).length;
+  const isThinned = !job.result?.front && n >= FRONT_MOST;
+  const what = isThinned ? `${n} of its networks` : `${n} ${n === 1 ? "network" : "networks"}`;
   const chosen = job.result?.latency_ms ? ` The chosen one: ${figure(job.result.accuracy)} % at ${figure(job.result.latency_ms)} ms.` : "";
   return (
-    <LineChart key={all} title={isFront ? "Front of accuracy and latency" : "Networks found, by latency"}
+    <LineChart title="Front of accuracy and latency"
       x={{ label: "latency, ms", range: roomy }} y={{ label: "accuracy, %", range: roomy }}
-      series={[{ label: all, isPoints: true }, { label: "chosen", isPoints: true }]} data={data}
-      summary={`${data[0].length} ${data[0].length === 1 ? "network" : "networks"} from ${figure(data[0][0])} to ${figure(data[0].at(-1))} ms.${chosen}`} />
+      series={[{ label: "front", isSteps: true }, { label: "chosen", isPoints: true }]} data={data}
+      summary={`${what} from ${figure(data[0][0])} to ${figure(data[0].at(-1))} ms${soFar}.${chosen}`} />
   );
 }
 
@@ -67,11 +71,11 @@ function Library({ result }) {
   );
 }
 
-/** The pictures of a job, as far as there is something to draw. `history`: what its progress was, by epoch or generation. */
+/** The pictures of a job, as far as there is something to draw. `history`: {points by epoch or generation, front}. */
 export function JobCharts({ job, history }) {
   return (
     <div class="job-charts">
-      <Loss job={job} history={history} />
+      <Loss history={history} />
       <Best history={history} />
       {job.kind === "nas" && <Front job={job} history={history} />}
       <Devices result={job.result} />

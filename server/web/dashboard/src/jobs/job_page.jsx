@@ -1,31 +1,18 @@
 import { useEffect, useState } from "preact/hooks";
 import { followEvents, getJson, path, postJson } from "../api.js";
 import { ConfirmDialog } from "../confirm_dialog.jsx";
-import { durationOf, ENDED, grown, historyOf, progressOf, timeOf } from "./describe.js";
+import { durationOf, ENDED, grown, merged, progressOf, timeOf } from "./describe.js";
 import { JobCharts } from "./job_charts.jsx";
 import { Figures, JobResult } from "./job_result.jsx";
 
-const histories = new Map(); // by job: what was seen of its progress since the page was loaded, beyond leaving the view
+const NO_HISTORY = { points: [], front: [] };
 
-/** The generations that a search has left in its result.json, where nobody looked on; nothing where it has none. */
-async function storedHistory(job, abort) {
-  const file = job.result?.files?.find((name) => name.endsWith("/result.json"));
-  if (job.kind !== "nas" || job.result?.method !== "genetic" || !file) {
-    return [];
-  }
-  return historyOf(await getJson(`/v1/results/${file.split("/").map(encodeURIComponent).join("/")}`, { signal: abort }));
-}
-
-/** {job, history, error} of a job, as it goes on. */
+/** {job, history: {points, front}, error} of a job, as it goes on: from its history on, whoever watched it before. */
 function useJob(id) {
-  const [state, setState] = useState({ job: null, history: histories.get(id) ?? [], error: null });
+  const [state, setState] = useState({ job: null, history: NO_HISTORY, error: null });
   useEffect(() => {
     const abort = new AbortController();
-    const update = (change) => abort.signal.aborted || setState((last) => {
-      const next = { ...last, ...change(last) };
-      histories.set(id, next.history);
-      return next;
-    });
+    const update = (change) => abort.signal.aborted || setState((last) => ({ ...last, ...change(last) }));
     const onEvent = ({ event, data }) => {
       if (event === "job") {
         update(({ history }) => ({ job: data, history: grown(history, data.progress) }));
@@ -36,11 +23,16 @@ function useJob(id) {
       }
       return false;
     };
+    const load = async () => {
+      const stored = await getJson(path`/v1/jobs/${id}/history`, { signal: abort.signal });
+      update(({ history }) => ({ history: merged(stored, history) }));
+    };
     const follow = async () => {
+      await load();
       await followEvents(path`/v1/jobs/${id}/events`, onEvent, abort.signal);
-      const job = abort.signal.aborted ? null : await getJson(path`/v1/jobs/${id}`, { signal: abort.signal });
-      const stored = job ? await storedHistory(job, abort.signal) : [];
-      update(({ history }) => ({ history: history.length < stored.length ? stored : history }));
+      if (!abort.signal.aborted) {
+        await load(); // a short run may have ended between two events
+      }
     };
     follow().catch((error) => update(() => ({ error })));
     return () => abort.abort();
@@ -119,7 +111,7 @@ export function JobPage({ id }) {
       {error && <p class="error" role="alert">{error.message}</p>}
       <h2>{job.kind} in {job.search_space} <code class="muted">{job.id}</code></h2>
       <div class="columns">
-        <div class="job-stack">
+        <div class="stack">
           <section class="panel" aria-label="Progress">
             <Progress job={job} />
             <JobCharts job={job} history={history} />

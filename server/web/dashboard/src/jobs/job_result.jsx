@@ -1,6 +1,7 @@
 import { useState } from "preact/hooks";
 import { request, saveAs } from "../api.js";
 import { figure, figuresOf } from "./describe.js";
+import { Picture } from "./picture.jsx";
 
 function addressOf(file) {
   return `/v1/results/${file.split("/").map(encodeURIComponent).join("/")}`;
@@ -93,11 +94,14 @@ export function Figures({ of }) {
 
 /** What a job that succeeded has found. */
 export function JobResult({ result }) {
+  const picture = result.files?.find((file) => file.endsWith("/plot.svg"));
+  const pictureOf = result.feasible === undefined ? "Predicted against measured latencies, by device" : "Latency against accuracy, by target";
   return (
     <section class="panel" aria-labelledby="job-result">
       <h2 id="job-result">Result</h2>
       {result.feasible !== undefined && <Network result={result} />}
       {result.devices?.some((one) => one.r !== undefined) && <DeviceTable devices={result.devices} />}
+      {picture && <Picture address={addressOf(picture)} alt={pictureOf} />}
       {result.files?.length > 0 && <Files files={result.files} />}
       <details open={result.feasible === undefined}>
         <summary>All figures</summary>

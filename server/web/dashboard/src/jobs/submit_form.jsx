@@ -30,7 +30,7 @@ function useKey() {
 
 function Fields({ title, fields, entered, errors, known, onInput }) {
   return (
-    <fieldset class="job-fields">
+    <fieldset class="fields">
       <legend>{title}</legend>
       {fields.map((field) => (
         <FormField key={field.pointer} field={field} value={entered[field.pointer]} errors={errors[field.pointer]}

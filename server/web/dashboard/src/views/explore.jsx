@@ -48,7 +48,7 @@ export function Explore() {
     load();
   }, []);
   return (
-    <>
+    <div class="explore">
       <h1>Explore</h1>
       {listError.value && <Refused error={listError.value}><p>The search spaces and devices could not be read.</p></Refused>}
       {!spaces.value && !listError.value && <p role="status" class="muted">Asking the service …</p>}
@@ -58,12 +58,12 @@ export function Explore() {
             <SpaceChoice />
             <Devices />
           </div>
-          <div class="columns explore">
+          <div class="columns">
             <div class="panel"><Chart /></div>
             {shown.value && <Architecture />}
           </div>
         </>
       )}
-    </>
+    </div>
   );
 }

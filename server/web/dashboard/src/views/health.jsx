@@ -115,7 +115,7 @@ function Versions({ present }) {
 export function Health() {
   const { ready, present, rates, error, isPaused } = useHealth();
   return (
-    <>
+    <div class="health">
       <h1>Health</h1>
       {isPaused && <p class="muted">Paused while nobody looks.</p>}
       {error && <p class="error" role="alert">The service could not be asked: {error.message}</p>}
@@ -128,6 +128,6 @@ export function Health() {
           <Versions present={present} />
         </div>
       )}
-    </>
+    </div>
   );
 }

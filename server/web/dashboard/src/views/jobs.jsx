@@ -5,11 +5,11 @@ import { SubmitForm } from "../jobs/submit_form.jsx";
 
 export function Jobs({ rest: [part] }) {
   return (
-    <>
+    <div class="jobs">
       <h1>{part ? <a href="#/jobs">Jobs</a> : "Jobs"}{part === "new" && ": a new one"}</h1>
       {!part && <JobList />}
       {part === "new" && <SubmitForm />}
       {part && part !== "new" && <JobPage key={part} id={part} />}
-    </>
+    </div>
   );
 }
