@@ -7,6 +7,7 @@
 
 #include "core/mem.h"
 #include "core/rng.h"
+#include "core/tanh_each.h"
 
 enum {
     BLOCK_ROWS = 256,
@@ -65,9 +66,7 @@ static void apply_layer(const float *weight, const float *bias, size_t in, size_
         cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)n, (int)out, (int)in, 1.0F, x,
                     (int)in, weight, (int)in, 1.0F, y, (int)out);
     }
-    for (size_t i = 0; i < n * out; i++) {
-        y[i] = tanhf(y[i]);
-    }
+    tanh_each(y, n * out);
 }
 
 /* Takes a block through all layers. `front` and `back` hold BLOCK_ROWS rows of the widest layer. NULL
