@@ -74,7 +74,7 @@ BUILD_LIBS  = $(shell pkg-config --libs $(call pc_names,$(LIBRARIES))) -lm -lpth
 
 .DEFAULT_GOAL := build
 .PHONY: help build run deps deps-test deps-lint test test-long unit-programs fuzz-programs check-sanitizers fuzz \
-        fuzz-minimise coverage lint format format-check bench bench-peers instructions capacity figures hyperparameters \
+        fuzz-minimise coverage lint analyze format format-check bench bench-peers instructions capacity figures hyperparameters \
         pretrained reproduce data install uninstall deb \
         image image-rootfs clean check-libraries check-test-libraries
 
@@ -253,13 +253,29 @@ format: ## format all C files
 format-check:
 	$(Q)clang-format --dry-run -Werror $(C_FILES)
 
-lint: deps-lint ## format, include arrows, documented keys, cppcheck, lintian, clang-tidy
+# gcc's analyzer follows paths through functions. Unoptimised: what is inlined has many more of them, and
+# takes minutes a file. Objects are kept, so that only what has changed is looked at again.
+ANALYZED := $(SOURCES:%.c=build/analyze/%.o)
+ANALYZE_FLAGS = -std=c17 -D_POSIX_C_SOURCE=200809L -O0 -fanalyzer -Werror -I. -isystem $(GENERATED) -MMD -MP \
+                $(shell pkg-config --cflags $(call pc_names,$(LIBRARIES)))
+
+build/analyze/%.o: %.c Makefile | $(GENERATED)/onnx.pb-c.h
+	@echo "  ANALYZE $<"
+	$(Q)mkdir -p $(@D) && gcc $(ANALYZE_FLAGS) -c -o $@ $<
+
+analyze: $(ANALYZED)
+
+-include $(ANALYZED:.o=.d)
+
+# cppcheck is not told where the headers of libraries are, which are not ours to judge: it misses them
+lint: deps-lint ## format, include arrows, documented keys and bounds, cppcheck, gcc -fanalyzer, lintian, clang-tidy
 	$(Q)$(MAKE) --no-print-directory format-check
 	$(Q)$(PYTHON) tests/support/lint.py
 	$(Q)$(MAKE) --no-print-directory $(GENERATED)/onnx.pb-c.h
 	$(Q)cppcheck --quiet --std=c11 --language=c --error-exitcode=1 -I. -j2 \
 	    --enable=warning,performance,portability --inline-suppr --suppress=missingIncludeSystem \
 	    core proto server
+	$(Q)$(MAKE) $(PARALLEL) --no-print-directory analyze
 	$(Q)$(MAKE) --no-print-directory build
 	$(Q)rm -rf build/lint && deploy/build-deb.sh "$(shell deploy/version.sh)" build/lint >/dev/null
 	$(Q)lintian --no-user-dirs --fail-on error,warning build/lint/*.deb

@@ -245,7 +245,11 @@ static enum err choose_seeds(struct front *f, size_t *n_seeds, struct error *err
     const size_t n = f->archive.n;
     const size_t most = (f->options->population_size + 1) / 2;
 
-    if (f->candidates_capacity < n) {
+    if (n == 0) {
+        *n_seeds = 0;
+        return ERR_OK;
+    }
+    if (f->candidates == NULL || f->candidates_capacity < n) {
         mem_free(f->candidates);
         f->candidates = mem_calloc(f->archive.capacity, sizeof *f->candidates);
         f->candidates_capacity = f->candidates != NULL ? f->archive.capacity : 0;
@@ -258,9 +262,7 @@ static enum err choose_seeds(struct front *f, size_t *n_seeds, struct error *err
         tell_worth(f, row, &c->accuracy, &c->cost);
         c->row = (uint32_t)row;
     }
-    if (n > 0) {
-        qsort(f->candidates, n, sizeof *f->candidates, compare_candidates);
-    }
+    qsort(f->candidates, n, sizeof *f->candidates, compare_candidates);
     *n_seeds = n < most ? n : most;
     for (size_t i = 0; i < *n_seeds; i++) {
         to_genes(f, f->candidates[i].row, f->seeds + i * f->space->n_genes);

@@ -87,7 +87,8 @@ static void put_known(struct text *out, const char *name, const char *format, do
 {
     if (isfinite(value)) {
         put_name(out, name);
-        text_printf(out, format, value); // NOLINT(clang-diagnostic-format-nonliteral)
+        /* a literal of the caller's; NOLINTNEXTLINE(clang-diagnostic-format-nonliteral) */
+        text_printf(out, format, value);
     }
 }
 

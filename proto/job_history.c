@@ -113,7 +113,8 @@ static void put_known(struct text *out, const char *name, const char *format, do
 {
     if (isfinite(value)) {
         text_printf(out, ",\"%s\":", name);
-        text_printf(out, format, value); // NOLINT(clang-diagnostic-format-nonliteral)
+        text_printf(out, format,
+                    value); // NOLINT(clang-diagnostic-format-nonliteral): callers give literals
     }
 }
 

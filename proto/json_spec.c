@@ -34,20 +34,21 @@ static void join_pointer(const char *pointer, const char *name, char out[JSON_PO
     out[n] = '\0';
 }
 
-/* The same with the name of a field, which needs no escape. Every field of every request comes here,
- * so that more would be felt. */
+/* The same with the name of a field, which needs no escape as a rule. Every field of every request
+ * comes here, so that a look at each character would be felt. */
 static void join_field(const char *pointer, const char *name, char out[JSON_POINTER_BYTES])
 {
     const size_t n = strlen(pointer);
-    const size_t size = strlen(name) + 1;
+    const size_t length = strlen(name);
 
-    if (n + 1 + size > JSON_POINTER_BYTES) {
+    if (n + length + 2 > JSON_POINTER_BYTES || strpbrk(name, "~/") != NULL) {
         join_pointer(pointer, name, out);
         return;
     }
     memcpy(out, pointer, n);
     out[n] = '/';
-    memcpy(out + n + 1, name, size);
+    memcpy(out + n + 1, name, length);
+    out[n + 1 + length] = '\0';
 }
 
 /* The field of a member's name, or n_fields. */

@@ -1,5 +1,6 @@
 #include "server/space_tree.h"
 
+#include <assert.h>
 #include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
@@ -315,6 +316,7 @@ enum err space_tree_put(struct space_tree *tree, const struct space_declaration 
         return rc;
     }
     file = add_file(tree, declaration->name);
+    assert(file != NULL); /* it was there, or there was room */
     file->space = now;
     (void)stat(path, &file->seen);
     note_declared(tree, file, before);

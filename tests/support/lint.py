@@ -42,6 +42,19 @@ def check_includes(path, text):
             yield f"{path}:{line}: only {', '.join(sorted(allowed))} may include {system[1]}"
 
 
+def check_suppressions(path, text):
+    """What keeps a tool quiet says why: in the same comment, or in one on the line before."""
+    lines = text.splitlines()
+    for number, line in enumerate(lines, 1):
+        found = re.search(r"(?:/\*|//)(.*(?:NOLINT|cppcheck-suppress).*)|#pragma GCC diagnostic ignored", line)
+        if found:
+            comments = (found[1] or "") + (lines[number - 2] if re.search(r"/\*|//|\*/", lines[number - 2]) else "")
+            words = re.sub(r"NOLINT\w*(\([^)]*\))?|cppcheck-suppress \S+|[/*;]", "", comments)
+            words += re.search(r"/\*(.*?)\*/", line)[1] if "NOLINT" in line and line.count("/*") + line.count("//") > 1 else ""
+            if not re.search(r"[A-Za-z_]{2,}", words):
+                yield f"{path}:{number}: say why the tool is wrong here"
+
+
 def check_settings():
     """The keys alone; tests/api/test_config.py compares the files with what the program prints, word for word."""
     table = (ROOT / "server" / "config.c").read_text()
@@ -121,6 +134,7 @@ def main():
     for path in paths:
         if path.split("/")[0] in ARROWS and path.endswith((".c", ".h")):
             complaints += check_includes(path, (ROOT / path).read_text())
+            complaints += check_suppressions(path, (ROOT / path).read_text())
         if path.endswith(".css"):
             complaints += check_style(path, (ROOT / path).read_text())
     complaints += check_settings()

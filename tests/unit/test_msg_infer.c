@@ -595,7 +595,7 @@ static void sizes_that_do_not_fit_are_refused(void **state)
         {"[3074457345618258603,6]", "2",
          "binary_data_size is 2"}, /* the product is 2 by overflow */
         {"[1537228672809129301,6]", "9223372036854775806",
-         "binary_data_size is 9223372036854775807; ["},
+         "binary_data_size is 9223372036854775806, and the body has 28 bytes left"},
         {"[1e30,6]", "12", "binary_data_size is 12"},
         {"[2,6]", "1e30", "binary_data_size is 9223372036854775807"},
         {"[2,6]", "12.5", "must be the number of bytes"},

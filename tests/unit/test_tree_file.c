@@ -215,7 +215,7 @@ static void running_out_of_descriptors_is_no_absence(void **state)
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
     rc = tree_open(top(), "a.txt", &file, &err);
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
-    assert_error(rc, ERR_IO, &err, "cannot open");
+    assert_error(rc, ERR_NOMEM, &err, "cannot open"); /* there may be some again in a moment */
     assert_string_equal(look("a.txt"), "one");
 }
 
