@@ -5,8 +5,6 @@
 
 #include "core/space_declared.h"
 
-const struct space *const spaces[] = {&space_nasbench201, &space_fbnetv3, NULL};
-
 static int32_t list_index(const struct gene *gene, int32_t value)
 {
     int32_t low = 0;

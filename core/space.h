@@ -47,8 +47,6 @@ struct space_features {
 #define SPACE_MAX_RESIDUALS       256
 #define SPACE_MAX_RESIDUAL_GROUPS 4
 
-struct space;
-
 struct space_residuals {
     size_t n_features;
     size_t n_groups;
@@ -120,7 +118,7 @@ extern const struct space space_nasbench201; /* Dong and Yang, ICLR 2020 */
 extern const struct space space_fbnetv3;     /* Dai et al., CVPR 2021 */
 
 /* The built-in spaces, ended by NULL. */
-extern const struct space *const spaces[];
+extern const struct space *const built_in_spaces[];
 
 /* Position of `value` in the gene's domain, or -1 where it is outside; and back. */
 int32_t gene_index(const struct gene *gene, int32_t value);

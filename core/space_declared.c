@@ -57,8 +57,8 @@ enum err space_name_validate(const char *name, struct error *err)
                          "underscore, and begins with a letter or digit",
                          SPACE_NAME_BYTES - 1);
     }
-    for (size_t i = 0; spaces[i] != NULL; i++) {
-        if (strcmp(spaces[i]->name, name) == 0) {
+    for (size_t i = 0; built_in_spaces[i] != NULL; i++) {
+        if (strcmp(built_in_spaces[i]->name, name) == 0) {
             return error_set(err, ERR_INVALID,
                              "%s is built in: it can be neither declared nor dropped", name);
         }

@@ -362,8 +362,8 @@ int main(int argc, char **argv)
         return 2;
     }
     rc = matrix_init(&err);
-    for (size_t i = 0; rc == ERR_OK && spaces[i] != NULL; i++) {
-        rc = run_space(spaces[i], argv[1], argv[2], (size_t)n_runs, &err);
+    for (size_t i = 0; rc == ERR_OK && built_in_spaces[i] != NULL; i++) {
+        rc = run_space(built_in_spaces[i], argv[1], argv[2], (size_t)n_runs, &err);
     }
     if (rc != ERR_OK) {
         (void)fprintf(stderr, "bench_core: %s\n", err.text);

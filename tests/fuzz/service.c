@@ -157,10 +157,10 @@ static void load_again(void)
 {
     char version[MODEL_VERSION_BYTES];
 
-    for (size_t i = 0; spaces[i] != NULL; i++) {
-        serving_version(app, spaces[i], version);
+    for (size_t i = 0; built_in_spaces[i] != NULL; i++) {
+        serving_version(app, built_in_spaces[i], version);
         if (version[0] == '\0') {
-            (void)serving_load(app, spaces[i], NULL);
+            (void)serving_load(app, built_in_spaces[i], NULL);
         }
     }
 }

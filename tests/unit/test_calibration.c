@@ -96,7 +96,7 @@ static void every_number_of_measurements_helps(void **state)
 {
     static const size_t numbers[] = {1, 2, 3, 5, 10, 20, 50, 100, 1000, MOST_ROWS - N_REST};
     (void)state;
-    for (const struct space *const *s = spaces; *s != NULL; s++) {
+    for (const struct space *const *s = built_in_spaces; *s != NULL; s++) {
         make_device(*s, 1.3, 0.05, 1);
         for (size_t i = 0; i < COUNT_OF(numbers); i++) {
             struct calibration *calibration = fit(numbers[i], &phone);
@@ -110,7 +110,7 @@ static void a_device_without_data_sheet_is_told_by_its_measurements(void **state
 {
     static const double factors[] = {1e-6, 1.0, 1e6};
     (void)state;
-    for (const struct space *const *s = spaces; *s != NULL; s++) {
+    for (const struct space *const *s = built_in_spaces; *s != NULL; s++) {
         for (size_t f = 0; f < COUNT_OF(factors); f++) {
             struct calibration *calibration;
             make_device(*s, factors[f], 0.05, 2);
@@ -125,7 +125,7 @@ static void one_wild_measurement_of_ten_is_let_go(void **state)
 {
     static const double wild[] = {10.0, 0.1, 1e6, 1e-6};
     (void)state;
-    for (const struct space *const *s = spaces; *s != NULL; s++) {
+    for (const struct space *const *s = built_in_spaces; *s != NULL; s++) {
         double clean;
         struct calibration *calibration;
         make_device(*s, 1.2, 0.05, 3);
@@ -147,7 +147,7 @@ static void repeated_measurements_count_as_one_by_their_median(void **state)
 {
     enum { N = 7, REPEATS = 5 };
     (void)state;
-    for (const struct space *const *s = spaces; *s != NULL; s++) {
+    for (const struct space *const *s = built_in_spaces; *s != NULL; s++) {
         const size_t n_genes = (*s)->n_genes;
         static int32_t genes[N * REPEATS * 28];
         double a[N * REPEATS];
@@ -193,7 +193,7 @@ static void degenerate_measurements_give_a_finite_calibration(void **state)
         {1e-300, 1e-300},
     };
     (void)state;
-    for (const struct space *const *s = spaces; *s != NULL; s++) {
+    for (const struct space *const *s = built_in_spaces; *s != NULL; s++) {
         make_device(*s, 1.0, 0.05, 5);
         for (size_t v = 0; v < COUNT_OF(values); v++) {
             for (size_t n = 1; n <= 64; n *= 4) {
@@ -224,7 +224,7 @@ static void degenerate_measurements_give_a_finite_calibration(void **state)
 static void an_architecture_is_predicted_the_same_whatever_stands_beside_it(void **state)
 {
     (void)state;
-    for (const struct space *const *s = spaces; *s != NULL; s++) {
+    for (const struct space *const *s = built_in_spaces; *s != NULL; s++) {
         struct calibration *calibration;
         double latency_ms[N_REST];
         double spread[N_REST];
@@ -348,7 +348,7 @@ static enum err fit_once(void *context, struct error *err)
 static void running_out_of_memory_is_told_and_leaks_nothing(void **state)
 {
     (void)state;
-    for (const struct space *const *s = spaces; *s != NULL; s++) {
+    for (const struct space *const *s = built_in_spaces; *s != NULL; s++) {
         make_device(*s, 1.0, 0.05, 10);
         for (n_fitted = 12; n_fitted <= 120; n_fitted *= 10) {
             fail_each_allocation(fit_once, NULL);

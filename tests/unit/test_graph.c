@@ -351,8 +351,8 @@ static enum err build_and_close(void *context, struct error *err)
 static void every_failed_allocation_is_told(void **state)
 {
     (void)state;
-    for (size_t i = 0; spaces[i] != NULL; i++) {
-        struct space space = *spaces[i];
+    for (size_t i = 0; built_in_spaces[i] != NULL; i++) {
+        struct space space = *built_in_spaces[i];
         fail_each_allocation(build_and_close, &space);
     }
 }

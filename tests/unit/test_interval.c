@@ -90,7 +90,7 @@ static void without_measurements_the_device_is_part_of_the_spread(void **state)
 {
     struct space plain = {.name = "plain"};
     (void)state;
-    for (const struct space *const *s = spaces; *s != NULL; s++) {
+    for (const struct space *const *s = built_in_spaces; *s != NULL; s++) {
         assert_near_relative(interval_spread(*s, 100.0, 0.0), (*s)->device_spread, 1e-12);
         assert_near_relative(interval_spread(*s, 100.0, 5.0), hypot(0.05, (*s)->device_spread),
                              1e-12);

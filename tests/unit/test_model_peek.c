@@ -18,7 +18,7 @@ static void for_each_shipped(void (*check)(const struct shipped *f))
     static const char *const names[] = {"pretrainmodel", "pretrainmodel-mlp"};
 
     for (size_t i = 0; i < 2 * COUNT_OF(names); i++) {
-        struct shipped f = {.space = spaces[i / 2], .name = names[i % 2]};
+        struct shipped f = {.space = built_in_spaces[i / 2], .name = names[i % 2]};
         char path[TEST_PATH_BYTES];
         (void)snprintf(path, sizeof path, "result/%s/%s.safetensors", f.space->name, f.name);
         assert_int_equal(file_read(path, SAFETENSORS_MAX_FILE_BYTES, &f.bytes, &f.size, NULL),
@@ -85,7 +85,8 @@ static void every_truncation_of_a_header_is_refused(void **state)
 
 static void refuse_other_files(const struct shipped *f)
 {
-    const struct space *other = f->space == spaces[0] ? spaces[1] : spaces[0];
+    const struct space *other =
+        f->space == built_in_spaces[0] ? built_in_spaces[1] : built_in_spaces[0];
     struct model_info info = {0};
     const struct predictor_kind *kind = NULL;
     struct error err = {0};

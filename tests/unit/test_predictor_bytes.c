@@ -53,7 +53,7 @@ static void bytes_and_genes_predict_the_same(void **state)
 
     (void)state;
     for (const struct predictor_kind *const *kind = predictor_kinds; *kind != NULL; kind++) {
-        for (const struct space *const *s = spaces; *s != NULL; s++) {
+        for (const struct space *const *s = built_in_spaces; *s != NULL; s++) {
             struct predictor *predictor = fit(*kind, *s);
             size_t most = strcmp((*kind)->name, "mlp") == 0 ? 300 : 1400; /* 20 MFLOP each */
             struct rng rng;
@@ -108,7 +108,7 @@ static void every_wrong_byte_is_named(void **state)
     double a[600];
 
     (void)state;
-    for (const struct space *const *s = spaces; *s != NULL; s++) {
+    for (const struct space *const *s = built_in_spaces; *s != NULL; s++) {
         struct predictor *predictor = fit(&predictor_kind_cost, *s);
         struct rng rng;
         rng_init(&rng, 7);

@@ -88,7 +88,7 @@ static void assert_same_weights(const struct predictor *p, const struct predicto
 static void two_fits_of_the_same_rows_have_the_same_bytes(void **state)
 {
     (void)state;
-    for (const struct space *const *s = spaces; *s != NULL; s++) {
+    for (const struct space *const *s = built_in_spaces; *s != NULL; s++) {
         struct predictor *p;
         struct predictor *q;
         make_rows(*s, 300, 0.05, 1);
@@ -103,7 +103,7 @@ static void two_fits_of_the_same_rows_have_the_same_bytes(void **state)
 static void loaded_weights_predict_the_same(void **state)
 {
     (void)state;
-    for (const struct space *const *s = spaces; *s != NULL; s++) {
+    for (const struct space *const *s = built_in_spaces; *s != NULL; s++) {
         struct tensor tensors[PREDICTOR_MAX_TENSORS];
         struct predictor *loaded = NULL;
         struct predictor *fitted;
@@ -130,7 +130,7 @@ static void loaded_weights_predict_the_same(void **state)
 static void predictions_follow_from_the_weights(void **state)
 {
     (void)state;
-    for (const struct space *const *s = spaces; *s != NULL; s++) {
+    for (const struct space *const *s = built_in_spaces; *s != NULL; s++) {
         const size_t p = 1 + (*s)->features->n_features;
         static double root[(SPACE_MAX_FEATURES + 1) * (SPACE_MAX_FEATURES + 1)];
         struct tensor tensors[PREDICTOR_MAX_TENSORS];
@@ -213,7 +213,7 @@ static void weights_that_fit_the_space_not_are_refused(void **state)
 static void weights_that_give_no_finite_a_are_refused_or_fail_to_predict(void **state)
 {
     (void)state;
-    for (const struct space *const *s = spaces; *s != NULL; s++) {
+    for (const struct space *const *s = built_in_spaces; *s != NULL; s++) {
         struct tensor tensors[PREDICTOR_MAX_TENSORS];
         double huge[SPACE_MAX_FEATURES + 1];
         struct predictor *predictor;
@@ -268,7 +268,7 @@ static void any_number_of_rows_gives_a_finite_model(void **state)
 {
     static const size_t numbers[] = {1, 2, 10, 5000};
     (void)state;
-    for (const struct space *const *s = spaces; *s != NULL; s++) {
+    for (const struct space *const *s = built_in_spaces; *s != NULL; s++) {
         make_rows(*s, MOST_ROWS, 0.05, 5);
         for (size_t i = 0; i < COUNT_OF(numbers); i++) {
             struct predictor *predictor = fit(numbers[i]);
@@ -285,7 +285,7 @@ static void any_number_of_rows_gives_a_finite_model(void **state)
 static void rows_that_are_all_alike_give_a_finite_model(void **state)
 {
     (void)state;
-    for (const struct space *const *s = spaces; *s != NULL; s++) {
+    for (const struct space *const *s = built_in_spaces; *s != NULL; s++) {
         struct predictor *predictor;
         double a;
         make_rows(*s, 200, 0.05, 6);
@@ -310,7 +310,7 @@ static void extreme_values_of_a_give_a_finite_model(void **state)
         {1e-6,  1e6  },
     };
     (void)state;
-    for (const struct space *const *s = spaces; *s != NULL; s++) {
+    for (const struct space *const *s = built_in_spaces; *s != NULL; s++) {
         for (size_t v = 0; v < COUNT_OF(values); v++) {
             struct predictor *predictor;
             make_rows(*s, 100, 0.05, 7);
@@ -375,7 +375,7 @@ static enum err load_once(void *context, struct error *err)
 static void running_out_of_memory_is_told_and_leaks_nothing(void **state)
 {
     (void)state;
-    for (const struct space *const *s = spaces; *s != NULL; s++) {
+    for (const struct space *const *s = built_in_spaces; *s != NULL; s++) {
         struct predictor *predictor;
         make_rows(*s, 20, 0.05, 9);
         fail_each_allocation(fit_once, (void *)*s);
@@ -479,7 +479,7 @@ static void a_cross_validation_can_be_stopped_everywhere(void **state)
 static void the_standard_deviation_covers_what_it_should(void **state)
 {
     (void)state;
-    for (const struct space *const *s = spaces; *s != NULL; s++) {
+    for (const struct space *const *s = built_in_spaces; *s != NULL; s++) {
         enum { N_FIT = 400, N_NEW = 1000 };
         static double a[N_NEW];
         static double sd[N_NEW];
@@ -507,7 +507,7 @@ static void wild_rows_are_distrusted_and_no_others(void **state)
 {
     static const size_t wild[] = {7, 50, 199};
     (void)state;
-    for (const struct space *const *s = spaces; *s != NULL; s++) {
+    for (const struct space *const *s = built_in_spaces; *s != NULL; s++) {
         struct fit_report report = {0};
         struct predictor *predictor = NULL;
         struct error err = {0};
@@ -530,7 +530,7 @@ static void wild_rows_are_distrusted_and_no_others(void **state)
 static void distrusted_rows_have_no_say(void **state)
 {
     (void)state;
-    for (const struct space *const *s = spaces; *s != NULL; s++) {
+    for (const struct space *const *s = built_in_spaces; *s != NULL; s++) {
         static double a[2][300];
         struct predictor *with;
         struct predictor *without;

@@ -35,7 +35,7 @@ static void cells_are_counted_alive_and_deep(void **state)
 static void group_sizes_add_up(void **state)
 {
     (void)state;
-    for (const struct space *const *s = spaces; *s != NULL; s++) {
+    for (const struct space *const *s = built_in_spaces; *s != NULL; s++) {
         const struct space_residuals *r = (*s)->residuals;
         size_t sum = 0;
         assert_in_range(r->n_groups, 1, SPACE_MAX_RESIDUAL_GROUPS);
@@ -90,7 +90,7 @@ static void assert_standardised(const struct space *space)
 static void standardised_features_have_mean_0_and_deviation_1(void **state)
 {
     (void)state;
-    for (const struct space *const *s = spaces; *s != NULL; s++) {
+    for (const struct space *const *s = built_in_spaces; *s != NULL; s++) {
         assert_standardised(*s);
     }
 }

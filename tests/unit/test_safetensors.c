@@ -310,7 +310,7 @@ static void for_each_shipped(void (*check)(struct shipped *f))
 {
     static const char *const names[] = {"pretrainmodel", "pretrainmodel-mlp"};
 
-    for (const struct space *const *s = spaces; *s != NULL; s++) {
+    for (const struct space *const *s = built_in_spaces; *s != NULL; s++) {
         for (size_t n = 0; n < COUNT_OF(names); n++) {
             struct shipped f;
             open_shipped(&f, *s, names[n]);

@@ -37,8 +37,9 @@ static void spaces_are_found_by_name(void **state)
     assert_ptr_equal(space_find("fbnetv3"), &space_fbnetv3);
     assert_null(space_find("fbnetv"));
     assert_null(space_find(""));
-    for (const struct space *const *s = spaces; *s != NULL; s++) {
+    for (const struct space *const *s = built_in_spaces; *s != NULL; s++) {
         assert_contains(space_names(), (*s)->name);
+        assert_int_equal((*s)->slot, s - built_in_spaces);
     }
 }
 
@@ -228,7 +229,7 @@ static void genes_that_describe_no_network_are_not_counted(void **state)
 static void totals_are_the_sums_over_kinds_and_stages(void **state)
 {
     (void)state;
-    for (const struct space *const *s = spaces; *s != NULL; s++) {
+    for (const struct space *const *s = built_in_spaces; *s != NULL; s++) {
         int32_t genes[SPACE_MAX_GENES];
         struct cost cost;
         struct rng rng;

@@ -37,7 +37,7 @@ static struct suggest_candidates make_candidates(const struct space *space, size
 static void suggestions_are_distinct_and_the_same_every_time(void **state)
 {
     (void)state;
-    for (const struct space *const *s = spaces; *s != NULL; s++) {
+    for (const struct space *const *s = built_in_spaces; *s != NULL; s++) {
         for (int has_hardware = 0; has_hardware < 2; has_hardware++) {
             const struct suggest_candidates c = make_candidates(*s, 200);
             bool is_taken[200] = {false};
@@ -108,7 +108,7 @@ static struct predictor *fit_predictor(const struct space *space)
 static void a_space_suggests_valid_and_distinct_architectures(void **state)
 {
     (void)state;
-    for (const struct space *const *s = spaces; *s != NULL; s++) {
+    for (const struct space *const *s = built_in_spaces; *s != NULL; s++) {
         const size_t n_genes = (*s)->n_genes;
         struct predictor *predictor = fit_predictor(*s);
         int32_t genes[2][10 * 28];
@@ -172,7 +172,7 @@ static int count_common(const size_t *a, const size_t *b, size_t n)
 static void what_is_measured_is_taken_into_account_and_not_suggested_again(void **state)
 {
     (void)state;
-    for (const struct space *const *s = spaces; *s != NULL; s++) {
+    for (const struct space *const *s = built_in_spaces; *s != NULL; s++) {
         const struct suggest_candidates c = make_candidates(*s, 300);
         struct suggest_choice request = {
             .space = *s,
