@@ -148,28 +148,11 @@ void msg_job_put_history(const struct job_history *history, const struct job_pro
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
-static bool find(struct json_view object, const char *name, struct json_view *out)
-{
-    struct json_member member;
-
-    if (json_view_kind(object) != JSON_KIND_OBJECT) {
-        return false;
-    }
-    for (bool more = json_view_first_member(object, &member); more;
-         more = json_view_next_member(&member)) {
-        char text[16];
-        if (json_view_text(member.name, text, sizeof text) && strcmp(text, name) == 0) {
-            *out = member.value;
-            return true;
-        }
-    }
-    return false;
-}
-
 static double read_number(struct json_view object, const char *name)
 {
     struct json_view value;
-    const bool is_there = find(object, name, &value) && json_view_kind(value) == JSON_KIND_NUMBER;
+    const bool is_there =
+        json_view_find(object, name, &value) && json_view_kind(value) == JSON_KIND_NUMBER;
 
     return is_there ? json_view_number(value) : (double)NAN;
 }
@@ -178,7 +161,8 @@ static bool read_whole(struct json_view object, const char *name, size_t *out)
 {
     struct json_view value;
     int64_t whole;
-    const bool is_read = find(object, name, &value) && json_view_kind(value) == JSON_KIND_NUMBER &&
+    const bool is_read = json_view_find(object, name, &value) &&
+                         json_view_kind(value) == JSON_KIND_NUMBER &&
                          json_view_whole(value, &whole) && whole > 0;
 
     if (is_read) {
@@ -243,8 +227,8 @@ enum err msg_job_read_history(const char *json, size_t size, struct job_history 
     if (rc != ERR_OK) {
         return rc;
     }
-    if (!read_whole(history, "stride", &out->stride) || !find(history, "points", &points) ||
-        !read_points(points, out)) {
+    if (!read_whole(history, "stride", &out->stride) ||
+        !json_view_find(history, "points", &points) || !read_points(points, out)) {
         memset(out, 0, sizeof *out);
         return error_set(err, ERR_INVALID, "the history of a job is not as it was written");
     }

@@ -641,3 +641,21 @@ bool json_view_text(struct json_view value, char *out, size_t size)
     length = json_view_string(value, out, size);
     return length < size && length == strlen(out);
 }
+
+bool json_view_find(struct json_view object, const char *name, struct json_view *out)
+{
+    struct json_member member;
+
+    if (json_view_kind(object) != JSON_KIND_OBJECT) {
+        return false;
+    }
+    for (bool more = json_view_first_member(object, &member); more;
+         more = json_view_next_member(&member)) {
+        char text[64];
+        if (json_view_text(member.name, text, sizeof text) && strcmp(text, name) == 0) {
+            *out = member.value;
+            return true;
+        }
+    }
+    return false;
+}

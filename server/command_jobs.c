@@ -32,24 +32,6 @@ enum { FIELD_BYTES = 512, KEY_BYTES = 33 };
 
 /* ---- JSON of the service --------------------------------------------------------------------- */
 
-static bool find(struct json_view object, const char *name, struct json_view *out)
-{
-    struct json_member member;
-
-    if (json_view_kind(object) != JSON_KIND_OBJECT) {
-        return false;
-    }
-    for (bool more = json_view_first_member(object, &member); more;
-         more = json_view_next_member(&member)) {
-        char text[64];
-        if (json_view_text(member.name, text, sizeof text) && strcmp(text, name) == 0) {
-            *out = member.value;
-            return true;
-        }
-    }
-    return false;
-}
-
 /* Any value as it is written. */
 static void put_value(struct text *out, struct json_view value, bool is_json)
 {
@@ -70,7 +52,7 @@ static void put_member(struct text *out, struct json_view object, const char *na
     struct json_view value;
     char decoded[FIELD_BYTES];
 
-    if (!find(object, name, &value) || json_view_is_null(value)) {
+    if (!json_view_find(object, name, &value) || json_view_is_null(value)) {
         return;
     }
     if (json_view_kind(value) == JSON_KIND_STRING &&
@@ -95,7 +77,7 @@ static double read_number(struct json_view object, const char *name)
 {
     struct json_view value;
 
-    return find(object, name, &value) && json_view_kind(value) == JSON_KIND_NUMBER
+    return json_view_find(object, name, &value) && json_view_kind(value) == JSON_KIND_NUMBER
                ? json_view_number(value)
                : (double)NAN;
 }
@@ -192,7 +174,7 @@ static void put_percent(struct text *out, struct json_view job)
     struct json_view progress;
     double percent = (double)NAN;
 
-    if (find(job, "progress", &progress)) {
+    if (json_view_find(job, "progress", &progress)) {
         percent = read_number(progress, "percent");
     }
     if (percent >= 0.0 && percent <= 100.0) {
@@ -256,7 +238,8 @@ static enum err list_part(const struct session *session, int64_t limit, char *cu
     question.path = path.bytes;
     rc = path.has_failed ? error_set(err, ERR_NOMEM, "no memory for a request")
                          : ask(session, &question, &answer, &root, err);
-    if (rc == ERR_OK && (!find(root, "jobs", &jobs) || json_view_kind(jobs) != JSON_KIND_ARRAY)) {
+    if (rc == ERR_OK &&
+        (!json_view_find(root, "jobs", &jobs) || json_view_kind(jobs) != JSON_KIND_ARRAY)) {
         rc = error_set(err, ERR_SYNTAX, "%s answers something else than a list of jobs",
                        session->url);
     }
@@ -314,7 +297,8 @@ static void put_progress(struct text *out, struct json_view job)
     struct json_view progress;
     double percent, epoch, epochs, loss, left;
 
-    if (!find(job, "progress", &progress) || json_view_kind(progress) != JSON_KIND_OBJECT) {
+    if (!json_view_find(job, "progress", &progress) ||
+        json_view_kind(progress) != JSON_KIND_OBJECT) {
         return;
     }
     percent = read_number(progress, "percent");
@@ -404,7 +388,8 @@ static void show_progress(struct progress *progress, struct json_view job, const
 {
     struct text text = {0};
     struct json_view member;
-    double percent = find(job, "progress", &member) ? read_number(member, "percent") : (double)NAN;
+    double percent =
+        json_view_find(job, "progress", &member) ? read_number(member, "percent") : (double)NAN;
 
     text_printf(&text, "%s ", state);
     if (strcmp(state, "running") == 0) {

@@ -363,6 +363,26 @@ static void a_value_is_as_long_as_its_text(void **state)
     }
 }
 
+static void a_member_is_found_by_its_name(void **state)
+{
+    struct json_view view;
+    struct json_view found;
+
+    (void)state;
+    assert_ok(
+        check_text("{\"a\":{\"b\":1},\"b\":2,\"b\":3,\"\\u0063\":4,\"d\\u0000\":5}", &view, NULL),
+        NULL);
+    assert_true(json_view_find(view, "b", &found) &&
+                *found.at == '2'); /* the first, not one within */
+    assert_true(json_view_find(view, "c", &found) && *found.at == '4');
+    assert_false(json_view_find(view, "d", &found));
+    assert_false(json_view_find(view, "", &found));
+    assert_ok(check_text("[\"b\"]", &view, NULL), NULL);
+    assert_false(json_view_find(view, "b", &found));
+    assert_ok(check_text("{}", &view, NULL), NULL);
+    assert_false(json_view_find(view, "b", &found));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -376,6 +396,7 @@ int main(void)
         counted_test(text_with_a_nul_is_no_text),
         counted_test(plain_strings_are_seen_in_place),
         counted_test(a_value_is_as_long_as_its_text),
+        counted_test(a_member_is_found_by_its_name),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
