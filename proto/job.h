@@ -36,6 +36,8 @@ enum {
 };
 
 enum job_kind { JOB_TRAIN, JOB_TEST, JOB_NAS, JOB_N_KINDS };
+#define JOB_KIND_NAMES "train, test, nas" /* for messages */
+
 enum job_state {
     JOB_QUEUED,
     JOB_RUNNING,

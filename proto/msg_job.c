@@ -537,7 +537,7 @@ static void read_kind(const struct json_reader *reader, struct json_view value)
     if (!submission->has_kind) {
         submission->order->kind = (enum job_kind)0;
         field_errors_add(reader->errors, 0, reader->pointer,
-                         "there is no kind of job \"%.64s\"; there are train, test, nas", name);
+                         "there is no kind of job \"%.64s\"; there are " JOB_KIND_NAMES, name);
     } else if (kinds[submission->order->kind]->preset != NULL) {
         kinds[submission->order->kind]->preset(submission->order);
     }

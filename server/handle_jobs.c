@@ -27,7 +27,7 @@ static enum err read_kind(const char *text, struct job_filter *filter, struct er
 {
     filter->has_kind = job_kind_find(text, &filter->kind);
     return filter->has_kind ? ERR_OK
-                            : error_set(err, ERR_INVALID, "kind must be train, test or nas");
+                            : error_set(err, ERR_INVALID, "kind must be one of " JOB_KIND_NAMES);
 }
 
 static enum err read_space(const char *text, struct job_filter *filter, struct error *err)

@@ -9,6 +9,7 @@
 #include "core/mem.h"
 #include "core/space.h"
 #include "core/space_declared.h"
+#include "proto/job.h"
 #include "server/config_source.h"
 #include "server/spelling.h"
 
@@ -205,7 +206,7 @@ static const struct flag flags[] = {
      "ask whether it lives (/healthz), be it loading or stopping, rather than whether it is ready (/readyz)"},
     {"state", FLAG_TEXT, AT(state), JOBS, 0, 0, "STATE",
      "to list: queued, running, succeeded, failed or cancelled"},
-    {"kind", FLAG_TEXT, AT(kind), JOBS, 0, 0, "KIND", "to list: train, test or nas"},
+    {"kind", FLAG_TEXT, AT(kind), JOBS, 0, 0, "KIND", "to list: one of " JOB_KIND_NAMES},
     {"limit", FLAG_WHOLE, AT(limit), JOBS, 1, 10000000, "N",
      "how many jobs to list, the newest first; default: 100"},
     {"json", FLAG_SWITCH, AT(is_json), RUNS | PREDICT | SUGGEST | COSTS | CONFIG | TOKEN | JOBS | EXPORT | BACKUP,

@@ -325,6 +325,7 @@ static void names_are_found_again(void **state)
     (void)state;
     for (int i = 0; i < JOB_N_KINDS; i++) {
         assert_true(job_kind_find(job_kind_name((enum job_kind)i), &kind));
+        assert_contains(JOB_KIND_NAMES, job_kind_name((enum job_kind)i));
         assert_int_equal(kind, i);
     }
     for (int i = 0; i < JOB_N_STATES; i++) {
