@@ -489,6 +489,8 @@ static const struct job_params_kind *const kinds[] = {
     [JOB_NAS] = &job_params_nas,
 };
 
+_Static_assert(sizeof kinds / sizeof *kinds == JOB_N_KINDS, "params for every kind");
+
 void msg_job_put_params(const struct job_order *order, struct text *out)
 {
     kinds[order->kind]->put(order, out);

@@ -12,6 +12,8 @@ const struct job_kind_entry job_kinds[] = {
     [JOB_NAS] = {job_nas_check,   job_nas_run  },
 };
 
+_Static_assert(sizeof job_kinds / sizeof *job_kinds == JOB_N_KINDS, "an entry for every kind");
+
 /* ---- checks ---------------------------------------------------------------------------------- */
 
 enum err job_check_blame(const struct data_tree *tree, const char *pointer,

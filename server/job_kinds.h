@@ -51,7 +51,7 @@ struct job_kind_entry {
                     struct error *err);
 };
 
-extern const struct job_kind_entry job_kinds[JOB_N_KINDS];
+extern const struct job_kind_entry job_kinds[]; /* (JOB_N_KINDS) */
 
 /* One file a kind. */
 enum err job_train_check(const struct job_env *env, const struct job_order *order,

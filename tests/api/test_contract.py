@@ -253,6 +253,13 @@ def test_the_routes_are_those_of_the_contract_with_their_roles():
 # ---- the service carries it -----------------------------------------------------------------------
 
 
+def test_the_kinds_of_job_are_those_of_the_contract():
+    (names,) = re.findall(r'#define JOB_KIND_NAMES "([^"]+)"', (ROOT / "proto" / "job.h").read_text())
+    schemas = CONTRACT["components"]["schemas"]
+    assert names.split(", ") == schemas["JobKind"]["enum"]
+    assert names.split(", ") == [one["properties"]["kind"]["const"] for one in schemas["JobRequest"]["anyOf"]]
+
+
 def test_the_service_gives_the_contract_of_the_repository(service):
     reply = requests.get(f"{service.url}/openapi.json")
     assert (reply.status_code, reply.headers["Content-Type"]) == (200, "application/json")
