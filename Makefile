@@ -170,12 +170,12 @@ $(OUT)/tests/unit/%: $(OUT)/tests/unit/%.o $(OUT)/libdgld.a
 	$(Q)$(CC) $(CFLAGS_$(MODE)) -o $@ $< $(OUT)/libdgld.a $(BUILD_LIBS) \
 	    $(shell pkg-config --libs $(call pc_names,$(TEST_LIBRARIES)))
 
-# makes calls of a running program fail; never instrumented, for it stands before a sanitizer
-FAILING := $(OUT)/tests/fault/failing.so
+# to be preloaded; never instrumented, for they stand before a sanitizer
+PRELOADED := $(patsubst %.c,$(OUT)/%.so,$(wildcard tests/fault/*.c))
 
-unit-programs: $(TEST_PROGRAMS) $(FAILING)
+unit-programs: $(TEST_PROGRAMS) $(PRELOADED)
 
-$(FAILING): tests/fault/failing.c Makefile
+$(PRELOADED): $(OUT)/%.so: %.c Makefile
 	@echo "  LD    $@"
 	$(Q)mkdir -p $(@D) && $(CC) -std=c17 -D_GNU_SOURCE -O1 -g $(WARNINGS) -fPIC -shared \
 	    $(shell pkg-config --cflags libpq sqlite3) $(CFLAGS) -o $@ $<

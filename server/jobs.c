@@ -579,6 +579,24 @@ static int64_t next_renewal_ms(const struct jobs *jobs, int64_t renewed_ms)
     return renewed_ms + jobs->app->config.job_lease_ms / RENEWALS_A_LEASE;
 }
 
+/* How far the wall clock, by which leases run out, is ahead of the one that nobody sets. */
+static int64_t wall_ahead_ms(void)
+{
+    return realtime_ms() - monotonic_ms();
+}
+
+/* Whether the wall clock was set forward since, or the machine slept: leases of what runs here may seem
+ * to have run out, and have to be prolonged before they are judged. */
+static bool was_set_forward(const struct jobs *jobs, int64_t *ahead_ms)
+{
+    const int64_t now_ahead_ms = wall_ahead_ms();
+    const bool was_set =
+        now_ahead_ms > *ahead_ms + jobs->app->config.job_lease_ms / RENEWALS_A_LEASE;
+
+    *ahead_ms = now_ahead_ms;
+    return was_set;
+}
+
 static int64_t earlier(int64_t a_ms, int64_t b_ms)
 {
     return a_ms < b_ms ? a_ms : b_ms;
@@ -591,6 +609,7 @@ static void *run_keeper(void *argument)
     int64_t kept_ms = monotonic_ms();
     int64_t renewed_ms = kept_ms;
     int64_t next_ms = kept_ms;
+    int64_t ahead_ms = wall_ahead_ms();
     bool is_stored = true;
     bool has_new_watch;
 
@@ -598,7 +617,8 @@ static void *run_keeper(void *argument)
         if (has_new_watch) {
             check_watches(jobs, true);
         }
-        if (monotonic_ms() >= next_renewal_ms(jobs, renewed_ms)) {
+        if (was_set_forward(jobs, &ahead_ms) ||
+            monotonic_ms() >= next_renewal_ms(jobs, renewed_ms)) {
             renewed_ms = monotonic_ms();
             is_stored = renew_leases(jobs);
         }

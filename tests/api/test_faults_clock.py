@@ -8,6 +8,7 @@ import shutil
 import time
 
 import pytest
+from conftest import ROOT
 from job_tools import ENDED, Daemon, add_search_table, check_whole, mlp, nas
 
 DAY, YEAR = 86400, 365 * 86400
@@ -16,6 +17,8 @@ ASKED = {"search_space": "nasbench201", "hardware": [2, 3, 1, 7.46], "architectu
 LONG = 100_000_000
 QUICK = nas(export=[])
 POLL_S = 3  # in which the keeper of jobs has looked around
+
+PLAIN_MALLOC = ROOT / "build" / "release" / "tests" / "fault" / "plain_malloc.so"
 
 
 def library():
@@ -31,7 +34,7 @@ class Clock:
         self.path = path
         self.step(0)
         self.environment = dict(
-            os.environ, LD_PRELOAD=str(library()), FAKETIME_TIMESTAMP_FILE=str(path), FAKETIME_NO_CACHE="1",
+            os.environ, LD_PRELOAD=f"{PLAIN_MALLOC} {library()}", FAKETIME_TIMESTAMP_FILE=str(path), FAKETIME_NO_CACHE="1",
             FAKETIME_DONT_FAKE_MONOTONIC="1", DONT_FAKE_MONOTONIC="1", FAKE_STAT="0", NO_FAKE_STAT="1",
         )  # fmt: skip
 

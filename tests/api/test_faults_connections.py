@@ -56,6 +56,7 @@ def hold(root, n):
     daemon.headers = {"Connection": "close"}
     port, pid = int(daemon.url.rsplit(":", 1)[1]), daemon.process.pid
     assert daemon.request("POST", "/v1/predict", json=ASKED).ok
+    assert wait_for(lambda: "dgld_http_connections 1\n" in daemon.request("GET", "/metrics").text)  # who asks this
     before, memory = n_descriptors(pid), resident_bytes(pid)
     with contextlib.ExitStack() as stack:
         held = [stack.enter_context(connect(port, i)) for i in range(n)]

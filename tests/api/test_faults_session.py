@@ -51,7 +51,7 @@ UNDONE_BY = {
     "putMeasurements": ("deleteMeasurements", "measured"),
     "v2Unload": ("v2Load", "plain"),
 }
-OF_A_JOB = {"getJob", "deleteJob", "cancelJob", "followJob"}
+OF_A_JOB = {"getJob", "getJobHistory", "deleteJob", "cancelJob", "followJob"}
 QUICK = nas(export=[])
 ORDERS = {
     "train cost": order("train", predictor="cost"),

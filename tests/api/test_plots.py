@@ -274,5 +274,5 @@ def test_a_job_leaves_the_picture_of_the_command_and_it_is_served_locked_up(call
     assert reply.status_code == 200 and reply.content == (tmp_path / "p.svg").read_bytes()
     assert reply.headers["Content-Type"] == "image/svg+xml"
     assert reply.headers["X-Content-Type-Options"] == "nosniff"
-    assert reply.headers["Content-Security-Policy"] == "default-src 'none'; style-src 'unsafe-inline'; sandbox"
+    assert reply.headers["Content-Security-Policy"] == "default-src 'none'; style-src 'unsafe-inline'; sandbox; frame-ancestors 'none'"
     assert daemon.stop() == 0
