@@ -11,6 +11,7 @@ import requests
 from conftest import DATA, ROOT, SHARED, make_user_tree
 
 README = (ROOT / "README.md").read_text()
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
 
 
 def blocks(language):
@@ -121,10 +122,30 @@ def test_there_are_commands_to_run():
 
 def test_every_target_that_is_named_exists():
     listed = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    for target in set(re.findall(r"`make ([a-z-]+)", README)) | {"run", "test", "data"}:
+    for target in set(re.findall(r"`make ([a-z-]+)", README + CONTRIBUTING)) | {"run", "test", "data"}:
         assert re.search(rf"^{target}\s", listed, re.M), target
 
 
-def test_every_folder_of_the_top_level_is_told_or_well_known():
-    for folder in ("core", "proto", "server", "tests", "data", "result"):
-        assert f"`{folder}/`" in README
+def test_every_folder_of_the_top_level_is_told():
+    for folder in ("core", "proto", "server", "tests", "config", "deploy", "data", "result"):
+        assert f"`{folder}/`" in CONTRIBUTING
+
+
+def anchors(text):
+    """Of the headings, as GitHub makes them."""
+    return {re.sub(r"[^\w\- ]", "", h.lower()).replace(" ", "-") for h in re.findall(r"^#+ (.*)$", text, re.M)}
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md"])
+def test_every_link_leads_somewhere(name):
+    for file, anchor in re.findall(r"\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)", (ROOT / name).read_text()):
+        assert (ROOT / (file or name)).exists(), file
+        assert not anchor or anchor in anchors((ROOT / (file or name)).read_text()), f"{file}#{anchor}"
+
+
+def test_what_contributing_names_is_there():
+    for path in re.findall(r"`((?:core|proto|server|tests|config|deploy)/[\w./]+\.\w+)`", CONTRIBUTING):
+        assert (ROOT / path).is_file(), path
+    tests = "".join(path.read_text() for path in (ROOT / "tests" / "api").glob("*.py"))
+    for test in re.findall(r"`(test_\w+)`", CONTRIBUTING):
+        assert f"def {test}(" in tests or (ROOT / "tests" / "unit" / f"{test}.c").is_file(), test
