@@ -16,24 +16,29 @@
 enum { FIXED = false, LIVE = true };
 
 #define AT(field) offsetof(struct config, field)
+/* The same of a field of exactly that type: one that a reload changes has to be atomic. */
+#define AT_TYPE(type, field) \
+    (AT(field) + 0 * sizeof(_Generic(&((struct config *)NULL)->field, type * : 1)))
 
 /* A key is called what its field is called. */
 #define TEXT(field, preset, unit, help)                                          \
     {                                                                            \
 #field, CONFIG_TEXT, FIXED, AT(field), 0, 0, 0, preset, NULL, unit, help \
     }
-#define WHOLE(field, live, min, max, preset, unit, help)                                \
-    {                                                                                   \
-#field, CONFIG_WHOLE, live, AT(field), min, max, preset, NULL, NULL, unit, help \
+#define WHOLE(field, live, min, max, preset, unit, help)                                           \
+    {                                                                                              \
+#field, CONFIG_WHOLE, live, AT_TYPE(_Atomic int64_t, field), min, max, preset, NULL, NULL, \
+            unit, help                                                                             \
     }
-#define CHOICE(field, live, choices, preset, help)                                                \
+#define CHOICE(field, live, choices, preset, help)                                 \
+    {                                                                              \
+#field, CONFIG_CHOICE, live, AT_TYPE(_Atomic int64_t, field), 0,           \
+            sizeof(choices) / sizeof *(choices)-1, preset, NULL, choices, "", help \
+    }
+#define BOOLEAN(field, live, preset, help)                                                        \
     {                                                                                             \
-#field, CONFIG_CHOICE, live, AT(field), 0, sizeof(choices) / sizeof *(choices)-1, preset, \
-            NULL, choices, "", help                                                               \
-    }
-#define BOOLEAN(field, live, preset, help)                                          \
-    {                                                                               \
-#field, CONFIG_BOOLEAN, live, AT(field), 0, 1, preset, NULL, NULL, "", help \
+#field, CONFIG_BOOLEAN, live, AT_TYPE(_Atomic bool, field), 0, 1, preset, NULL, NULL, "", \
+            help                                                                                  \
     }
 
 static const char *const log_levels[] = {

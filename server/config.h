@@ -52,7 +52,7 @@ struct config {
     char tokens_file[CONFIG_TEXT_BYTES];
     char tls_certificate_file[CONFIG_TEXT_BYTES];
     char tls_key_file[CONFIG_TEXT_BYTES];
-    int64_t hsts_max_age_s;
+    _Atomic int64_t hsts_max_age_s;
     char
         cors_origins[CONFIG_TEXT_BYTES]; /* "", "*" or "https://a.example,https://b.example:8443" */
     _Atomic int64_t log_level;           /* an enum log_level */
