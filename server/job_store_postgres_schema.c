@@ -1,6 +1,6 @@
 #include "server/job_store_postgres.h"
 
-/* As in SQLite (server/job_store_schema.c), but that counts come in stripes, one a session that
+/* As in SQLite (server/job_store_sqlite_schema.c), but that counts come in stripes, one a session that
  * writes: transactions of several replicas would wait for each other else, for a row that all of
  * them write. Columns that a heartbeat writes are in no index, and pages have room for it. */
 /* clang-format off */

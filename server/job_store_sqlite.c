@@ -444,14 +444,14 @@ static enum err connect_all(struct sqlite_job_store *store, struct error *err)
     enum err rc;
 
     store->writer = blank;
-    rc = sqlite_open(&store->writer, &job_store_schema, err);
+    rc = sqlite_open(&store->writer, &job_store_sqlite_schema, err);
     rc = rc == ERR_OK ? sqlite_prepare(&store->writer, write_sql, N_WRITE_SQL, err) : rc;
     for (size_t i = 0; rc == ERR_OK && i < JOB_N_READERS; i++) {
         store->readers[i] = blank;
         rc = sqlite_open_reader(&store->readers[i], err);
-        rc = rc == ERR_OK
-                 ? sqlite_prepare(&store->readers[i], job_store_read_sql, job_store_n_read_sql, err)
-                 : rc;
+        rc = rc == ERR_OK ? sqlite_prepare(&store->readers[i], job_store_sqlite_read_sql,
+                                           job_store_sqlite_n_read_sql, err)
+                          : rc;
     }
     return rc;
 }
@@ -476,7 +476,7 @@ enum err job_store_copy(const char *path, const char *to, int64_t *n_jobs, struc
 {
     struct sqlite_db from = {.what = "job store", .setting = "job_store", .path = path};
     struct sqlite_db copy = {.what = "job store", .setting = "job_store", .path = to};
-    enum err rc = sqlite_copy(&from, &job_store_schema, to, err);
+    enum err rc = sqlite_copy(&from, &job_store_sqlite_schema, to, err);
 
     rc = rc == ERR_OK ? sqlite_open_reader(&copy, err) : rc;
     rc = rc == ERR_OK ? sqlite_count(&copy, "SELECT count(*) FROM jobs", n_jobs, err) : rc;

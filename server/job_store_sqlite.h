@@ -29,9 +29,9 @@ struct sqlite_job_store {
     bool is_lent[JOB_N_READERS];
 };
 
-extern const struct sqlite_schema job_store_schema;
-extern const char *const job_store_read_sql[];
-extern const size_t job_store_n_read_sql;
+extern const struct sqlite_schema job_store_sqlite_schema;
+extern const char *const job_store_sqlite_read_sql[];
+extern const size_t job_store_sqlite_n_read_sql;
 
 /* The job of the row that a query is at, which begins with JOB_COLUMNS. The caller ends it. */
 enum err job_row_read(const struct query *query, struct job *out, struct error *err);

@@ -1,5 +1,5 @@
-/* What is read from the job store, on connections of its own: readers do not wait for the writer's
- * disk. */
+/* What is read from the job store in SQLite, on connections of its own: readers do not wait for the
+ * writer's disk. */
 #include <string.h>
 
 #include "core/mem.h"
@@ -104,7 +104,7 @@ enum {
     N_READ_SQL
 };
 
-const char *const job_store_read_sql[] = {
+const char *const job_store_sqlite_read_sql[] = {
     [READ_LIST] = LIST("", ""),
     [READ_LIST + BY_STATE] = LIST("INDEXED BY jobs_list_s", "state = ? AND "),
     [READ_LIST + BY_KIND] = LIST("INDEXED BY jobs_list_k", "kind = ? AND "),
@@ -129,7 +129,7 @@ const char *const job_store_read_sql[] = {
     [READ_REMOVED] = "SELECT id, space FROM removed_jobs LIMIT ?",
     [READ_COUNTS] = "SELECT state, kind, n FROM job_counts",
 };
-const size_t job_store_n_read_sql = N_READ_SQL;
+const size_t job_store_sqlite_n_read_sql = N_READ_SQL;
 
 /* ---- connections ----------------------------------------------------------------------------- */
 

@@ -81,5 +81,5 @@ static const char version_2[] = "ALTER TABLE jobs ADD COLUMN history TEXT;";
 
 static const char *const steps[] = {version_1, version_2};
 
-const struct sqlite_schema job_store_schema = {
+const struct sqlite_schema job_store_sqlite_schema = {
     .application_id = APPLICATION_ID, .steps = steps, .n_steps = sizeof steps / sizeof *steps};
