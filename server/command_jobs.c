@@ -96,7 +96,7 @@ struct session {
 static enum err tell_refusal(const struct session *session, const struct http_answer *answer,
                              struct error *err)
 {
-    struct json_view root;
+    struct json_view root = {0};
     char detail[FIELD_BYTES] = "";
     const char *hint =
         answer->status == 401 ? "; a token is given by --token-file FILE or DGLD_TOKEN" : "";
@@ -224,7 +224,9 @@ static enum err list_part(const struct session *session, int64_t limit, char *cu
     struct http_answer answer = {0};
     struct http_question question = {.method = "GET"};
     struct text path = {0};
-    struct json_view root, jobs, job;
+    struct json_view root = {0};
+    struct json_view jobs;
+    struct json_view job;
     char number[32];
     char separator = '?';
     enum err rc;
@@ -360,7 +362,7 @@ static void put_page(struct text *out, struct json_view job)
 static enum err run_show(const struct session *session, struct error *err)
 {
     struct http_answer answer = {0};
-    struct json_view job;
+    struct json_view job = {0};
     enum err rc = ask_job(session, "GET", "", 0, &answer, &job, err);
 
     if (rc == ERR_OK && session->options->is_json) {
@@ -458,7 +460,7 @@ static enum err run_wait(const struct session *session, struct error *err)
 {
     struct http_answer answer = {0};
     struct progress progress;
-    struct json_view job;
+    struct json_view job = {0};
     char state[FIELD_BYTES] = "";
     enum err rc;
 
@@ -478,7 +480,7 @@ static enum err run_wait(const struct session *session, struct error *err)
 static enum err run_cancel(const struct session *session, struct error *err)
 {
     struct http_answer answer = {0};
-    struct json_view job;
+    struct json_view job = {0};
     char state[FIELD_BYTES];
     enum err rc = ask_job(session, "POST", "/cancel", 0, &answer, &job, err);
 
@@ -549,7 +551,7 @@ static enum err post_submission(const struct session *session, const char *bytes
 static enum err run_submit(const struct session *session, struct error *err)
 {
     struct http_answer answer = {0};
-    struct json_view job;
+    struct json_view job = {0};
     char id[FIELD_BYTES];
     char *bytes = NULL;
     size_t size = 0;
