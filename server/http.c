@@ -252,8 +252,9 @@ void http_stop(struct http_server *server)
     http_quiesce(server);
     pool_stop(server->pool); /* resumes every connection that is suspended */
     if (server->daemon != NULL) {
-        MHD_stop_daemon(server->daemon);
+        MHD_stop_daemon(server->daemon); /* its threads may ask the pool until then */
     }
+    pool_destroy(server->pool);
     (void)pthread_mutex_destroy(&server->lock);
     server->app->http = NULL;
     mem_free(server);

@@ -76,7 +76,7 @@ enum err pool_start(unsigned n_threads, struct pool **out, struct error *err)
         pool->n_threads += failed == 0;
     }
     if (failed != 0) {
-        pool_stop(pool);
+        pool_destroy(pool);
         return error_sys(err, failed, "cannot start a thread");
     }
     *out = pool;
@@ -132,6 +132,15 @@ void pool_stop(struct pool *pool)
     for (unsigned i = 0; i < pool->n_threads; i++) {
         (void)pthread_join(pool->threads[i], NULL);
     }
+    pool->n_threads = 0;
+}
+
+void pool_destroy(struct pool *pool)
+{
+    if (pool == NULL) {
+        return;
+    }
+    pool_stop(pool);
     (void)pthread_cond_destroy(&pool->has_work);
     (void)pthread_mutex_destroy(&pool->lock);
     mem_free(pool->threads);

@@ -29,7 +29,11 @@ bool pool_submit(struct pool *pool, struct pool_job *job, size_t queue_max);
 size_t pool_n_queued(struct pool *pool);
 size_t pool_n_busy(struct pool *pool);
 
-/* Takes no more jobs, runs all that wait, and ends the threads. Accepts NULL. */
+/* Takes no more jobs, runs all that wait, and ends the threads. Others may go on to submit, in vain.
+ * Accepts NULL. */
 void pool_stop(struct pool *pool);
+
+/* Ends a pool that is stopped, or stops it first. Accepts NULL. */
+void pool_destroy(struct pool *pool);
 
 #endif

@@ -35,6 +35,8 @@ static void every_job_runs_once_before_the_pool_is_stopped(void **state)
     }
     pool_stop(pool);
     assert_int_equal(n_run, N_JOBS);
+    assert_false(pool_submit(pool, &tasks[0].job, N_JOBS)); /* who asks after that is answered */
+    pool_destroy(pool);
     for (int i = 0; i < N_JOBS; i++) {
         assert_true(tasks[i].order >= 0);
     }
@@ -52,7 +54,7 @@ static void the_first_come_is_the_first_served(void **state)
         tasks[i] = (struct task){.job.run = run, .n_run = &n_run};
         assert_true(pool_submit(pool, &tasks[i].job, 8));
     }
-    pool_stop(pool);
+    pool_destroy(pool);
     for (int i = 0; i < 8; i++) {
         assert_int_equal(tasks[i].order, i);
     }
@@ -77,7 +79,7 @@ static void a_full_queue_takes_no_more(void **state)
     assert_int_equal(pool_n_queued(pool), 2);
     assert_false(pool_submit(pool, &tasks[3].job, 2));
     atomic_store(&may_go, true);
-    pool_stop(pool);
+    pool_destroy(pool);
     assert_int_equal(n_run, 3);
 }
 
@@ -93,6 +95,7 @@ static void without_memory_no_pool_is_started(void **state)
         assert_null(pool);
     }
     pool_stop(NULL);
+    pool_destroy(NULL);
 }
 
 int main(void)
