@@ -208,7 +208,7 @@ static const struct figure figures[] = {
     {"validate",    "s",            1.0,     0.0,  validate,   5,    false,   true, NULL},
     {"fit_mlp",     "s",            1.0,     10.0, fit_mlp,    10,   false,   true, NULL},
     {"load",        "ms",           1e3,     20.0, load,       1,    false,   false, NULL},
-    {"predict",     "us/arch",      1e6,     2.0,  predict,    1,    true,    false, NULL},
+    {"predict",     "us/arch",      1e6,     0.5,  predict,    1,    true,    false, NULL},
     {"predict_sd",  "us/arch",      1e6,     2.0,  predict_sd, 1,    true,    false, NULL},
     {"predict_bytes", "us/arch",    1e6,     0.0,  predict_bytes, 1, true,    false, NULL}, /* validated */
     {"infer_uint8", "us/arch",      1e6,     0.0,  infer_uint8, 1,   true,    false, NULL},
