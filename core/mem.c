@@ -74,7 +74,7 @@ void *mem_calloc(size_t n, size_t size)
  * their predictions. So a few blocks are kept when they are freed, for mem_resize() to hand out. */
 enum { N_KEPT = 2 };
 #define KEPT_MIN_BYTES ((size_t)1 << 20)
-#define KEPT_MAX_BYTES (((size_t)8 << 20) + 8192) /* with what the C library adds */
+#define KEPT_MAX_BYTES (((size_t)7 << 20) + 8192) /* with what the C library adds */
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define KEEPS_BLOCKS 0 /* a sanitizer watches blocks that are freed */
