@@ -22,9 +22,9 @@ void text_reserve(struct text *text, size_t more);
  * where they stand. */
 static inline void text_put(struct text *text, const char *bytes, size_t size)
 {
-    if (size >= text->capacity - text->size || text->has_failed) {
+    if (text->bytes == NULL || size >= text->capacity - text->size || text->has_failed) {
         text_reserve(text, size);
-        if (text->has_failed) {
+        if (text->has_failed || text->bytes == NULL) { /* the one says the other */
             return;
         }
     }
