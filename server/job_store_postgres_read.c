@@ -200,23 +200,34 @@ static enum err run(struct pg_job_store *store, struct pg_query *query, struct e
 
 /* ---- questions ------------------------------------------------------------------------------- */
 
-enum err pg_job_get(struct job_store *base, const char *id, struct job *out, struct error *err)
+/* Asks about one job; a query that is found has its row, and is to be given back. */
+static enum err ask_about(struct pg_job_store *store, size_t number, const char *id,
+                          struct pg_query *query, struct error *err)
 {
-    struct pg_job_store *store = (struct pg_job_store *)base;
-    struct pg_query query;
-    enum err rc = borrow(store, READ_GET, &query, err);
+    enum err rc = borrow(store, number, query, err);
 
     if (rc != ERR_OK) {
         return rc;
     }
-    pg_query_put_text(&query, id);
-    rc = run(store, &query, err);
-    if (rc != ERR_OK) {
-        return rc;
+    pg_query_put_text(query, id);
+    rc = run(store, query, err);
+    if (rc == ERR_OK && pg_query_n_rows(query) == 0) {
+        give_back(store, query, NULL);
+        rc = error_set(err, ERR_NOT_FOUND, "there is no job %.64s", id);
     }
-    rc = pg_query_n_rows(&query) > 0 ? pg_job_read(&query, 0, 0, out, err)
-                                     : error_set(err, ERR_NOT_FOUND, "there is no job %.64s", id);
-    give_back(store, &query, NULL);
+    return rc;
+}
+
+enum err pg_job_get(struct job_store *base, const char *id, struct job *out, struct error *err)
+{
+    struct pg_job_store *store = (struct pg_job_store *)base;
+    struct pg_query query;
+    enum err rc = ask_about(store, READ_GET, id, &query, err);
+
+    if (rc == ERR_OK) {
+        rc = pg_job_read(&query, 0, 0, out, err);
+        give_back(store, &query, NULL);
+    }
     return rc;
 }
 
@@ -224,19 +235,12 @@ enum err pg_job_history(struct job_store *base, const char *id, char **out, stru
 {
     struct pg_job_store *store = (struct pg_job_store *)base;
     struct pg_query query;
-    enum err rc = borrow(store, READ_HISTORY, &query, err);
+    enum err rc = ask_about(store, READ_HISTORY, id, &query, err);
 
-    if (rc != ERR_OK) {
-        return rc;
+    if (rc == ERR_OK) {
+        rc = pg_query_copy_text(&query, 0, 0, out, err);
+        give_back(store, &query, NULL);
     }
-    pg_query_put_text(&query, id);
-    rc = run(store, &query, err);
-    if (rc != ERR_OK) {
-        return rc;
-    }
-    rc = pg_query_n_rows(&query) > 0 ? pg_query_copy_text(&query, 0, 0, out, err)
-                                     : error_set(err, ERR_NOT_FOUND, "there is no job %.64s", id);
-    give_back(store, &query, NULL);
     return rc;
 }
 

@@ -239,17 +239,17 @@ def predict_body(n):
     return json.dumps({"search_space": "nasbench201", "hardware": HARDWARE, "architectures": some})
 
 
-def post(port, body):
+def post(port, body, path=PATH, timeout_s=20):
     """Posts once; returns (content type, reply)."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout_s)
     try:
-        connection.request("POST", PATH, body, {"Content-Type": "application/json"})
+        connection.request("POST", path, body, {"Content-Type": "application/json"})
         response = connection.getresponse()
         reply = response.read()
     finally:
         connection.close()
     if response.status != 200:
-        raise BenchError(f"port {port} answered {response.status}: {reply[:500]}")
+        raise BenchError(f"POST {path} on port {port} answered {response.status}: {reply[:500]}")
     return response.getheader("Content-Type"), reply
 
 

@@ -42,6 +42,7 @@ from bench import (
     drive,
     free_port,
     on_signal,
+    post,
     print_figure,
     print_heading,
     run,
@@ -200,15 +201,7 @@ CONTESTS = (
 
 
 def ask(port, path, body):
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=REQUEST_TIMEOUT_S)
-    try:
-        connection.request("POST", path, body, {"Content-Type": "application/json"})
-        response = connection.getresponse()
-        reply = response.read()
-    finally:
-        connection.close()
-    if response.status != 200:
-        raise BenchError(f"POST {path} on port {port} answered {response.status}: {reply[:500]}")
+    _, reply = post(port, body, path, REQUEST_TIMEOUT_S)
     return json.loads(reply)
 
 
