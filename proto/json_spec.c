@@ -63,7 +63,7 @@ static size_t find_field(const struct json_field *fields, size_t n_fields,
     if (!json_view_string_plain(member_name, &name, &length)) {
         name = decoded;
         length = json_view_string(member_name, decoded, sizeof decoded);
-        if (length >= sizeof decoded) {
+        if (length >= sizeof decoded || strlen(decoded) < length) { /* no field's name has a NUL */
             return n_fields;
         }
     }

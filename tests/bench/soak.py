@@ -165,13 +165,14 @@ def make_soak(root):
 
 def sample(soak, seconds, log):
     """Pairs of resident bytes and descriptors."""
-    samples, began = [], time.monotonic()
+    samples, n_told, began = [], 0, time.monotonic()
     pid = soak.daemon.process.pid
     while time.monotonic() < began + seconds and soak.daemon.process.poll() is None and len(soak.wrong) <= 100:
         time.sleep(min(SAMPLE_S, seconds / 30))
         samples.append((resident_bytes(pid), n_descriptors(pid)))
         print(f"{time.monotonic() - began:7.1f} s  {samples[-1][0] / 2**20:8.2f} MiB  {samples[-1][1]:4} descriptors  "
-              f"{sum(soak.n.values()):8} requests  {len(soak.wrong)} wrong", file=log, flush=True)  # fmt: skip
+              f"{sum(soak.n.values()):8} requests  {len(soak.wrong)} wrong", *soak.wrong[n_told:], sep="\n    ", file=log, flush=True)  # fmt: skip
+        n_told = len(soak.wrong)
     return samples
 
 

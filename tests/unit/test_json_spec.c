@@ -90,6 +90,11 @@ static void each_wrong_field_is_told_with_its_pointer(void **state)
                  (const char *[]){"/a/third: \"third\" is not a field here",
                                   "/a/first: first is missing",
                                   "/a/se~0c~1d: must be whole, not an array", NULL});
+    check_object("{\"first\": 1, \"second\\u0000 and more than a field has\": 2}", "",
+                 (const char *[]){"/second: \"second\" is not a field here", NULL});
+    check_object("{\"first\\u0000\": 1}", "",
+                 (const char *[]){"/first: \"first\" is not a field here",
+                                  "/first: first is missing", NULL});
     check_object("[1]", "/a", (const char *[]){"/a: must be an object, not an array", NULL});
     check_object("true", "", (const char *[]){": must be an object, not a boolean", NULL});
 }
