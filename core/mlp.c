@@ -8,18 +8,7 @@
 #include <cblas.h>
 
 #include "core/mem.h"
-
-/* The loops over elements are compiled for wider vectors too, and the program picks at start;
- * without fused operations (-std=c17 forbids them) every version gives the same bits. Sanitizers
- * cannot work with functions that are picked that early. */
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && \
-    !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-#define VECTOR_CLONES                                                       \
-    __attribute__((target_clones("arch=skylake-avx512", "avx2", "default"), \
-                   optimize("O3", "no-trapping-math")))
-#else
-#define VECTOR_CLONES
-#endif
+#include "core/vector_clones.h"
 
 enum err mlp_init(struct mlp *mlp, const size_t *widths, size_t n_layers, struct error *err)
 {
