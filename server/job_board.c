@@ -51,18 +51,24 @@ struct job_board {
     bool is_draining;
 };
 
-/* The lock is held. On a machine that is busy with other things a thread at idle priority might not
- * get to notice for seconds, so from now on it is one like others, where the process may do that:
- * it takes root, CAP_SYS_NICE or RLIMIT_NICE. */
-static void tell_to_stop(struct job_run *run, enum stop_reason reason)
+/* On a machine that is busy with other things a thread at idle priority might not get to notice for
+ * seconds that it is to stop, so from now on it is one like others, where the process may do that: it
+ * takes root, CAP_SYS_NICE or RLIMIT_NICE. The lock is held. */
+static void hurry(const struct job_run *run)
 {
     const struct sched_param plain = {0};
 
+    if (run->has_runner) {
+        (void)pthread_setschedparam(run->runner, SCHED_OTHER, &plain);
+    }
+}
+
+/* The lock is held. */
+static void tell_to_stop(struct job_run *run, enum stop_reason reason)
+{
     if (run->stop == STOP_NONE && !run->is_committing) {
         run->stop = reason;
-        if (run->has_runner) {
-            (void)pthread_setschedparam(run->runner, SCHED_OTHER, &plain);
-        }
+        hurry(run);
     }
 }
 
@@ -268,12 +274,28 @@ enum err job_board_begin(struct job_board *board, const struct job *job, struct 
     return ERR_OK;
 }
 
-void job_run_set_runner(struct job_run *run, pthread_t runner, int64_t ahead_ms)
+void job_run_set_clock(struct job_run *run, int64_t ahead_ms)
 {
     lock(run->board);
-    run->runner = runner;
     run->ahead_ms = ahead_ms;
+    unlock(run->board);
+}
+
+void job_run_begin_runner(struct job_run *run)
+{
+    lock(run->board);
+    run->runner = pthread_self();
     run->has_runner = true;
+    if (run->stop != STOP_NONE) {
+        hurry(run);
+    }
+    unlock(run->board);
+}
+
+void job_run_end_runner(struct job_run *run)
+{
+    lock(run->board);
+    run->has_runner = false;
     unlock(run->board);
 }
 

@@ -43,10 +43,13 @@ void job_board_destroy(struct job_board *board);
 enum err job_board_begin(struct job_board *board, const struct job *job, struct job_run **out,
                          struct error *err);
 
-/* Which thread runs it, from now to job_board_end(): when the run is to stop, the thread gets plain
- * priority, so that it notices. It is the thread's own matter to become idle again. By `ahead_ms` is
- * the clock of the job's deadline ahead of this machine's. */
-void job_run_set_runner(struct job_run *run, pthread_t runner, int64_t ahead_ms);
+/* By so many milliseconds is the clock of the job's deadline ahead of this machine's. */
+void job_run_set_clock(struct job_run *run, int64_t ahead_ms);
+
+/* The calling thread, which is of idle priority, runs it from now to job_run_end_runner(): when the run
+ * is to stop, or was told to already, the thread gets plain priority, so that it notices. */
+void job_run_begin_runner(struct job_run *run);
+void job_run_end_runner(struct job_run *run);
 
 /* Takes the run off and ends it; who waits for its job is woken, who waits for its end where it
  * `has_ended` by what is in the store. */

@@ -120,6 +120,7 @@ struct work {
     struct job_run *run;
     struct text result;
     struct error err;
+    enum err rc; /* of the run */
     double begun_s, yielded_s;
     bool asks_for_activation;
 };
@@ -278,6 +279,41 @@ static enum err run_kind(struct work *work)
     }
     job_order_close(&order);
     return rc;
+}
+
+/* Only what nobody else wants to have of the processor. Of this thread alone, as Linux has it. */
+static void become_idle(void)
+{
+    const struct sched_param none = {0};
+
+    if (pthread_setschedparam(pthread_self(), SCHED_IDLE, &none) != 0) {
+        (void)setpriority(PRIO_PROCESS, 0, 19);
+    }
+}
+
+static void *run_idly(void *argument)
+{
+    struct work *work = argument;
+
+    become_idle();
+    job_run_begin_runner(work->run);
+    work->rc = run_kind(work);
+    job_run_end_runner(work->run);
+    return NULL;
+}
+
+/* Runs the job's kind on a thread of its own, which is of idle priority; the worker is not, and can be no
+ * more once it was: it claims, stores ends and activates models, with locks that requests wait for. */
+static enum err run_apart(struct work *work)
+{
+    pthread_t runner;
+    int failed = pthread_create(&runner, NULL, run_idly, work);
+
+    if (failed != 0) {
+        return error_sys(&work->err, failed, "cannot start a thread");
+    }
+    (void)pthread_join(runner, NULL);
+    return work->rc;
 }
 
 /* How a run came out, and what becomes of its job. */
@@ -524,7 +560,7 @@ static void work_on(struct work *work)
         rc = error_set(&work->err, ERR_INVALID, "there is no search space \"%s\" any more",
                        work->job.space);
     } else {
-        rc = run_kind(work);
+        rc = run_apart(work);
     }
     judge(work, rc, &verdict);
     if (verdict.state != JOB_SUCCEEDED) {
@@ -577,7 +613,6 @@ struct claim_write {
     bool is_found;
     struct job *job;
     struct job_board *board;
-    pthread_t claimer;
     struct job_run *run; /* NULL: there was no memory for it */
 };
 
@@ -595,13 +630,13 @@ static enum err write_claim(struct job_write *write, struct job_store *store, st
 static void put_on_board(struct claim_write *w)
 {
     if (job_board_begin(w->board, w->job, &w->run, NULL) == ERR_OK) {
-        job_run_set_runner(w->run, w->claimer, w->ahead_ms);
+        job_run_set_clock(w->run, w->ahead_ms);
         job_board_hold(w->board, w->job->id, w->job->attempt, w->held_until_ms);
     }
 }
 
 /* Puts the job on the board before anything else is written, in the writer's thread: a cancellation
- * that comes next finds it there. This thread, which nobody hurries, might be long in doing so. */
+ * that comes next finds it there. */
 static void end_claim(struct job_write *write)
 {
     struct claim_write *w = (struct claim_write *)write;
@@ -621,7 +656,6 @@ static bool claim(struct job_workers *workers, struct work *work)
         .held_until_ms = boottime_ms() + workers->place.app->config.job_lease_ms,
         .job = &work->job,
         .board = workers->place.board,
-        .claimer = pthread_self(),
     };
     struct error err;
     bool is_found;
@@ -677,16 +711,6 @@ static bool wait_for_work(struct job_workers *workers, uint64_t n_wakes_seen)
     return goes_on;
 }
 
-/* Only what nobody else wants to have of the processor. Of this thread alone, as Linux has it. */
-static void become_idle(void)
-{
-    const struct sched_param none = {0};
-
-    if (pthread_setschedparam(pthread_self(), SCHED_IDLE, &none) != 0) {
-        (void)setpriority(PRIO_PROCESS, 0, 19);
-    }
-}
-
 static void *work(void *argument)
 {
     struct job_workers *workers = argument;
@@ -697,11 +721,9 @@ static void *work(void *argument)
         (void)pthread_mutex_lock(&workers->lock);
         n_wakes = workers->n_wakes;
         (void)pthread_mutex_unlock(&workers->lock);
-        become_idle();
         while (claim(workers, &work)) {
             enum job_kind kind = work.job.kind;
             work_on(&work);
-            become_idle(); /* what stops a run in a hurry has ended that */
             text_close(&work.result);
             job_close(&work.job);
             give_back(workers, kind);

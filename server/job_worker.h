@@ -26,7 +26,7 @@ struct job_workplace {
  * time comes, and for what another process has written and nobody told of. */
 int64_t job_poll_ms(void);
 
-/* Starts the threads, at idle priority; fewer than there are kinds of job become as many. */
+/* Starts the threads; what they run has idle priority. Fewer than there are kinds of job become as many. */
 enum err job_workers_start(const struct job_workplace *place, unsigned n_threads,
                            struct job_workers **out, struct error *err);
 

@@ -297,13 +297,23 @@ def test_a_job_that_runs_is_not_deleted(daemon):
 # ---- beside serving ----------------------------------------------------------------------------------
 
 
-def test_workers_run_at_idle_priority(daemon):
-    started(daemon, "--job-workers", 3)
-    daemon.wait_for_stage(daemon.submit(mlp(LONG))["id"], "training")
-    tasks = f"/proc/{daemon.process.pid}/task"
-    policies = [os.sched_getscheduler(int(task)) for task in os.listdir(tasks)]
-    assert policies.count(os.SCHED_IDLE) == 3
+def idle_threads(daemon):
+    policies = [os.sched_getscheduler(int(task)) for task in os.listdir(f"/proc/{daemon.process.pid}/task")]
     assert os.SCHED_OTHER in policies, "others are not"
+    return policies.count(os.SCHED_IDLE)
+
+
+def test_runs_have_idle_priority_and_nothing_else_has(daemon):
+    """Who claims, stores and activates holds what requests wait for: on a machine without time for idle threads, for long."""
+    started(daemon, "--job-workers", 4)
+    assert idle_threads(daemon) == 0
+    ids = [daemon.submit(mlp(LONG, seed=seed))["id"] for seed in range(2)]
+    for id in ids:
+        daemon.wait_for_stage(id, "training")
+    assert idle_threads(daemon) == 2
+    for id in ids:
+        cancel(daemon, id)
+    assert idle_threads(daemon) == 0
 
 
 def test_predictions_are_answered_while_every_worker_trains(daemon):

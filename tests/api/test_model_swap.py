@@ -218,16 +218,20 @@ def test_activations_of_many_clients_agree_in_the_end(start, two):
     names = [named["default"], named["other"], named["mlp"]]
     body = batch(4)
 
+    n_done = []
+
     def activate_often(seed):
         connection = Connection(daemon)
         for name in random.Random(seed).choices(names, [5, 5, 1], k=15):
             activate(connection, name)
+            n_done.append(name)
 
     threads = [threading.Thread(target=activate_often, args=(seed,)) for seed in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(timeout=60)
+    assert len(n_done) == 4 * 15, "an activation was refused"
     models = requests.get(f"{daemon.url}/v1/models/nasbench201", timeout=30).json()
     served = models["served"]["version"]
     assert "default" in models["served"]["names"]

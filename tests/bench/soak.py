@@ -180,11 +180,11 @@ def sample(soak, seconds, log):
     return samples
 
 
-def growth(values):
-    """By how much the last third is above the second: 1 where it is as high."""
+def growth(values, grain=0):
+    """By how much the last third is above the second: 1 where it is as high, or less than `grain` higher."""
     third = len(values) // 3
     before, after = (statistics.quantiles(part, n=100) for part in (values[third : 2 * third], values[2 * third :]))
-    return max(after[percentile - 1] / before[percentile - 1] for percentile in PERCENTILES)
+    return max((after[percentile - 1] - grain) / before[percentile - 1] for percentile in PERCENTILES)
 
 
 def run_soak(root, seconds, log=sys.stdout):
@@ -198,7 +198,7 @@ def run_soak(root, seconds, log=sys.stdout):
     for thread in threads:
         thread.join()
     code = soak.daemon.stop()
-    memory, descriptors = (growth([s[i] for s in samples]) for i in (0, 1))
+    memory, descriptors = growth([s[0] for s in samples]), growth([s[1] for s in samples], grain=1)
     return memory, descriptors, soak.wrong, soak.n, code
 
 
