@@ -37,7 +37,8 @@ pc_names  = $(foreach l,$(1),$(firstword $(subst :, ,$(l))))
 # that are left unused are marked (void), which the headers take no note of once they are fortified.
 CFLAGS_release := -O2 -g -D_FORTIFY_SOURCE=2 -fstack-protector-strong -Wno-unused-result
 LDFLAGS_release := -Wl,-z,relro,-z,now
-CFLAGS_asan    := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+CFLAGS_asan    := -O1 -g -fsanitize=address,undefined,float-cast-overflow -fno-sanitize-recover=all \
+                  -fno-omit-frame-pointer
 CFLAGS_tsan    := -O1 -g -fsanitize=thread -fno-omit-frame-pointer
 # these two are clang's: `make fuzz` and `make coverage` set CC. The macro is what gcc says of itself.
 CFLAGS_fuzz    := -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all \

@@ -18,6 +18,10 @@
 #define LONE_LEVEL_SD    1.0 /* where one device alone has a data sheet */
 #define ROOT_MIN         0.05
 
+/* What is learned is within these, and what is loaded has to be. */
+#define LEVEL_MAX       100.0 /* of the log of milliseconds: no device is as fast or slow */
+#define COEFFICIENT_MAX 1e3
+
 static const struct robust_options function_options = {
     .noise_scale = 0.05,
     .noise_rows = 2.0,
@@ -128,6 +132,21 @@ static double fill_rows(struct robust_fit *fit, const struct residual_basis *bas
     return unit;
 }
 
+/* Latencies may be any positive numbers, but a file of what came of some could not be loaded. */
+static enum err check_learned(double level, const double *coefficients, size_t n, struct error *err)
+{
+    bool is_within = fabs(level) <= LEVEL_MAX; /* not of NaN */
+
+    for (size_t j = 0; j < n; j++) {
+        is_within = is_within && fabs(coefficients[j]) <= COEFFICIENT_MAX;
+    }
+    return is_within ? ERR_OK
+                     : error_set(err, ERR_NUMERIC,
+                                 "the latencies are beyond those that can be learned from, %g ms "
+                                 "in the middle",
+                                 exp(level));
+}
+
 /* Fits the function of one device: its coefficients, of mean 1, and its level. */
 static enum err learn_device(const struct residual_basis *basis,
                              const struct library_device *device, double *coefficients,
@@ -159,6 +178,7 @@ static enum err learn_device(const struct residual_basis *basis,
         coefficients[j] = fit.root[j] * fit.solution[j] / mean;
     }
     *level = 2.0 * log(unit * mean);
+    rc = check_learned(*level, coefficients, fit.p, err);
 done:
     robust_fit_close(&fit);
     return rc;
@@ -272,13 +292,13 @@ static enum err check_loaded(const struct calibration_prior *prior, struct error
         if (has_hardware(prior, d) && hardware_validate(&hw, NULL, err) != ERR_OK) {
             return error_wrap(err, "the tensor \"%s\", row %zu", hardware_name, d + 1);
         }
-        if (fabs(prior->level[d]) > 100.0) {
+        if (fabs(prior->level[d]) > LEVEL_MAX) {
             return error_set(err, ERR_INVALID, "the tensor \"%s\" holds %g, which is no level",
                              level_name, prior->level[d]);
         }
         for (size_t j = 0; j < prior->n_coefficients; j++) {
             double c = prior->functions[d * prior->n_coefficients + j];
-            if (fabs(c) > 1e3 || (j == 0 && fabs(c - 1.0) > 1e-6)) {
+            if (fabs(c) > COEFFICIENT_MAX || (j == 0 && fabs(c - 1.0) > 1e-6)) {
                 return error_set(err, ERR_INVALID, "the tensor \"%s\" holds %g in row %zu",
                                  functions_name, c, d + 1);
             }

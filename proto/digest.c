@@ -9,7 +9,9 @@ void digest_begin(struct digest_stream *stream)
 
 void digest_add(struct digest_stream *stream, const void *bytes, size_t size)
 {
-    sha256_update(&stream->sha256, size, bytes);
+    if (size > 0) { /* else there need be no address, and nettle copies from it */
+        sha256_update(&stream->sha256, size, bytes);
+    }
 }
 
 void digest_end(struct digest_stream *stream, char hex[DIGEST_HEX_BYTES])

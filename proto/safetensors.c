@@ -165,7 +165,9 @@ static enum err parse_entries(json_t *header, const char *data, size_t data_byte
         }
         t = &st->tensors[st->n_tensors];
         rc = parse_tensor(name, entry, data_bytes, t, &extents[st->n_tensors], err);
-        t->data = data != NULL ? data + extents[st->n_tensors].begin : NULL;
+        if (rc == ERR_OK && data != NULL) { /* else there may be nothing where it claims to lie */
+            t->data = data + extents[st->n_tensors].begin;
+        }
         st->n_tensors++;
     }
     if (rc == ERR_OK) {

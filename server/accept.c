@@ -116,3 +116,20 @@ size_t accept_choose(const char *accept, const char *const *types, size_t n_type
     }
     return best;
 }
+
+int accept_coding_weight(const char *accepted, const char *coding)
+{
+    const size_t wanted = strlen(coding);
+
+    for (const char *c = accepted; *c != '\0';) {
+        const char *name = c + strspn(c, ", \t");
+        const size_t length = strcspn(name, " \t;,");
+        int weight;
+        c = skip_blanks(name + length);
+        weight = read_weight(&c);
+        if (length == wanted && strncasecmp(name, coding, length) == 0) {
+            return weight > 0 ? weight : 0;
+        }
+    }
+    return -1;
+}

@@ -314,7 +314,8 @@ void infer_get_model_ready(struct app *app, const struct request *request, struc
         return;
     }
     reply_close(reply);
-    text_printf(&text, "{\"name\":\"%s\",\"ready\":%s}\n", space_find(request->params[0])->name,
+    /* the name of a space that there was, though it may be declared no more by now */
+    text_printf(&text, "{\"name\":\"%s\",\"ready\":%s}\n", request->params[0],
                 model != NULL ? "true" : "false");
     respond_json(reply, model != NULL ? 200 : 400, &text);
     if (model != NULL) {

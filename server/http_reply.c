@@ -1,11 +1,11 @@
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/socket.h>
 #include <unistd.h>
 #include <zlib.h>
 
 #include "core/mem.h"
+#include "server/accept.h"
 #include "server/app.h"
 #include "server/http_server.h"
 #include "server/respond.h"
@@ -16,26 +16,6 @@ enum { COMPRESSION_LEVEL = 1, GZIP_WINDOW_BITS = 15 + 16, COMPRESSION_MEMORY_LEV
 
 /* ---- compression ----------------------------------------------------------------------------- */
 
-/* The weight that an Accept-Encoding gives a coding, in thousandths: -1 where it does not name it.
- */
-static int coding_weight(const char *accepted, const char *coding)
-{
-    size_t length = strlen(coding);
-
-    for (const char *item = accepted; *item != '\0'; item += strcspn(item, ",")) {
-        item += strspn(item, ", \t");
-        if (strncasecmp(item, coding, length) == 0 && strchr(" \t;,", item[length]) != NULL) {
-            const char *rest = item + length + strspn(item + length, " \t;");
-            double weight = 1;
-            if (strncasecmp(rest, "q=", 2) == 0 && sscanf(rest + 2, "%5lf", &weight) != 1) {
-                return 0;
-            }
-            return (int)(weight * 1000);
-        }
-    }
-    return -1;
-}
-
 static bool is_gzip_accepted(const struct request *request)
 {
     const char *accepted = request_header(request, MHD_HTTP_HEADER_ACCEPT_ENCODING);
@@ -44,8 +24,8 @@ static bool is_gzip_accepted(const struct request *request)
     if (accepted == NULL) {
         return false;
     }
-    weight = coding_weight(accepted, "gzip");
-    return weight > 0 || (weight < 0 && coding_weight(accepted, "*") > 0);
+    weight = accept_coding_weight(accepted, "gzip");
+    return weight > 0 || (weight < 0 && accept_coding_weight(accepted, "*") > 0);
 }
 
 static bool is_compressible(const char *type)

@@ -354,7 +354,7 @@ static enum err list_front(const struct search *s, const struct accuracy_table *
     const size_t n_genes = s->space->n_genes;
     size_t *numbers = mem_calloc(2 * n, sizeof *numbers);
     double *values = mem_calloc(2 * n, sizeof *values);
-    size_t *front = numbers + n;
+    size_t *front = numbers != NULL ? numbers + n : NULL;
     size_t n_feasible = 0;
     enum err rc = numbers == NULL || values == NULL
                       ? error_set(err, ERR_NOMEM, "no memory for a front")

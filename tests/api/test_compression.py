@@ -36,7 +36,10 @@ def test_a_large_reply_is_compressed_where_gzip_is_accepted(accepted, service):
 
 
 @pytest.mark.parametrize(
-    "accepted", [None, "", "identity", "deflate", "gzip;q=0", "gzip;q=0.0", "*;q=0", "gzip;q=0, *", "xgzip", "gzipped"]
+    "accepted",
+    [None, "", "identity", "deflate", "gzip;q=0", "gzip;q=0.0", "*;q=0", "gzip;q=0, *", "xgzip", "gzipped"]
+    # what is no weight, and no int once it is a thousand times as much
+    + ["gzip;q=1e300, *", "gzip;q=9e9, *", "gzip;q=nan, *"],
 )
 def test_without_gzip_nothing_is_compressed(accepted, service):
     headers, raw = ask(service, LARGE, accepted)

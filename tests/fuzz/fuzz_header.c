@@ -61,9 +61,14 @@ static void accept(const char *value)
 {
     static const char *const types[ACCEPT_MAX_TYPES] = {"application/json", "text/csv", "text/html",
                                                         "application/onnx"};
+    static const char *const codings[] = {"gzip", "*"};
 
     for (size_t n = 1; n <= ACCEPT_MAX_TYPES; n++) {
         require(accept_choose(value, types, n) <= n);
+    }
+    for (size_t i = 0; i < COUNT_OF(codings); i++) {
+        const int weight = accept_coding_weight(value, codings[i]);
+        require(weight >= -1 && weight <= 1000);
     }
 }
 

@@ -63,10 +63,47 @@ static void the_heaviest_acceptable_type_is_chosen(void **state)
     }
 }
 
+static void a_coding_weighs_what_the_header_says_and_nothing_that_is_no_weight(void **state)
+{
+    static const struct {
+        const char *accepted, *coding;
+        int expected;
+    } rows[] = {
+        {"gzip",                        "gzip", 1000},
+        {"GZIP",                        "gzip", 1000},
+        {"deflate, gzip;q=0.5",         "gzip", 500 },
+        {"gzip ; q=1.0",                "gzip", 1000},
+        {"gzip;level=1;q=0.25",         "gzip", 250 },
+        {"br;x=\"gzip, gzip\"",         "gzip", -1  },
+        {"gzip;q=0, *",                 "gzip", 0   },
+        {"gzip;q=0, *",                 "*",    1000},
+        {"gzip;q=0.001",                "gzip", 1   },
+        {"gzip;q=1e300",                "gzip", 0   },
+        {"gzip;q=-1e300",               "gzip", 0   },
+        {"gzip;q=9e9",                  "gzip", 0   },
+        {"gzip;q=inf",                  "gzip", 0   },
+        {"gzip;q=nan",                  "gzip", 0   },
+        {"gzip;q=99999",                "gzip", 0   },
+        {"gzip;q=",                     "gzip", 0   },
+        {"xgzip, gzipped",              "gzip", -1  },
+        {"",                            "gzip", -1  },
+        {" ,;,\t",                      "gzip", -1  },
+        {";;;q=0,,gzip x;y,identity;q", "gzip", 1000},
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        int weight = accept_coding_weight(rows[i].accepted, rows[i].coding);
+        if (weight != rows[i].expected) {
+            fail_msg("%s: %d", rows[i].accepted, weight);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         counted_test(the_heaviest_acceptable_type_is_chosen),
+        counted_test(a_coding_weighs_what_the_header_says_and_nothing_that_is_no_weight),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -159,6 +159,24 @@ static void libraries_that_are_none_are_refused(void **state)
     calibration_prior_destroy(NULL);
 }
 
+static void latencies_that_no_file_could_tell_of_are_not_learned(void **state)
+{
+    static const double wild_ms[] = {1e-300, 1e-45, 1e60, 1e300};
+
+    (void)state;
+    for (size_t k = 0; k < COUNT_OF(wild_ms); k++) {
+        struct calibration_prior *out = NULL;
+        struct error err = {0};
+        make_devices();
+        for (size_t i = 0; i < N_ROWS; i++) {
+            made.latency_ms[1][i] = wild_ms[k];
+        }
+        assert_error(calibration_prior_fit(&space_nasbench201, made.devices, 2, NULL, &out, &err),
+                     ERR_NUMERIC, &err, "other: the latencies are beyond");
+        assert_null(out);
+    }
+}
+
 static void any_size_of_library_and_device_is_learned(void **state)
 {
     (void)state;
@@ -468,6 +486,7 @@ int main(void)
         prior_test(a_device_between_others_is_predicted_with_few_measurements),
         prior_test(the_level_of_a_device_follows_from_its_sheet),
         prior_test(libraries_that_are_none_are_refused),
+        prior_test(latencies_that_no_file_could_tell_of_are_not_learned),
         prior_test(any_size_of_library_and_device_is_learned),
         prior_test(learning_and_evaluating_can_be_stopped_everywhere),
         prior_test(tensors_give_the_same_prior),

@@ -23,13 +23,14 @@ static void parts_are_digested_one_after_another(void **state)
     const struct digest_part parts[] = {
         {"a",  1},
         {"",   0},
+        {NULL, 0}, /* nothing has no address */
         {"bc", 2}
     };
     char a[DIGEST_HEX_BYTES];
     char b[DIGEST_HEX_BYTES];
     (void)state;
     digest_hex(&whole, 1, a);
-    digest_hex(parts, 3, b);
+    digest_hex(parts, COUNT_OF(parts), b);
     assert_string_equal(a, b);
 }
 
