@@ -21,7 +21,7 @@ BASE    ?=
 ALLOCATOR_release := jemalloc:libjemalloc-dev
 # pkg-config name and the Debian package that brings it
 LIBRARIES := libmicrohttpd:libmicrohttpd-dev jansson:libjansson-dev openblas:libopenblas-pthread-dev \
-             lapacke:liblapacke-dev libuv:libuv1-dev nettle:nettle-dev zlib:zlib1g-dev \
+             libuv:libuv1-dev nettle:nettle-dev zlib:zlib1g-dev \
              yaml-0.1:libyaml-dev gnutls:libgnutls28-dev sqlite3:libsqlite3-dev \
              libcurl:libcurl4-gnutls-dev libprotobuf-c:libprotobuf-c-dev libzip:libzip-dev \
              libpq:libpq-dev $(ALLOCATOR_$(MODE))
