@@ -3,6 +3,7 @@
 
 #include <dlfcn.h>
 #include <pthread.h>
+#include <stdint.h>
 #include <string.h>
 
 /* Held while a library is loaded and its table filled. Nothing of ours is called with it. */
@@ -19,21 +20,27 @@ static enum err refuse(const struct late_library *library, struct error *err)
                      library->package);
 }
 
-/* As if it had been linked: its functions join those of the program, and are looked for among all of
- * them. */
+/* ISO C has no way from what dlsym() gives to a pointer to a function; by POSIX the bytes are its. */
+static bool look_up(const char *name, char *place)
+{
+    const uintptr_t function = (uintptr_t)dlsym(RTLD_DEFAULT, name);
+
+    memcpy(place, &function, sizeof function);
+    return function != 0;
+}
+
+/* As if it had been linked: its functions join those of the program, and are looked for among all. */
 static enum err load(struct late_library *library, struct error *err)
 {
-    char *at = library->functions;
+    char *places = library->functions;
 
     if (dlopen(library->soname, RTLD_NOW | RTLD_GLOBAL) == NULL) {
         return refuse(library, err);
     }
     for (size_t i = 0; i < library->n_functions; i++) {
-        void *function = dlsym(RTLD_DEFAULT, library->names[i]);
-        if (function == NULL) {
+        if (!look_up(library->names[i], places + i * sizeof(void *))) {
             return refuse(library, err);
         }
-        memcpy(at + i * sizeof function, &function, sizeof function);
     }
     atomic_store_explicit(&library->is_loaded, true, memory_order_release);
     return ERR_OK;
