@@ -19,12 +19,14 @@ BASE    ?=
 
 # The C library's takes a tenth of a request's time for its dozen blocks; sanitizers bring their own.
 ALLOCATOR_release := jemalloc:libjemalloc-dev
-# pkg-config name and the Debian package that brings it
-LIBRARIES := libmicrohttpd:libmicrohttpd-dev jansson:libjansson-dev openblas:libopenblas-pthread-dev \
-             lapacke:liblapacke-dev libuv:libuv1-dev nettle:nettle-dev zlib:zlib1g-dev \
-             yaml-0.1:libyaml-dev gnutls:libgnutls28-dev sqlite3:libsqlite3-dev \
-             libcurl:libcurl4-gnutls-dev libprotobuf-c:libprotobuf-c-dev libzip:libzip-dev \
-             libpq:libpq-dev $(ALLOCATOR_$(MODE))
+# Pkg-config name and the Debian package that brings it. The loader looks for each symbol in the order in
+# which they stand: those that have most to bind come first, which is a tenth of its work.
+LIBRARIES := openblas:libopenblas-pthread-dev $(ALLOCATOR_$(MODE)) sqlite3:libsqlite3-dev \
+             gnutls:libgnutls28-dev libmicrohttpd:libmicrohttpd-dev jansson:libjansson-dev \
+             libuv:libuv1-dev nettle:nettle-dev zlib:zlib1g-dev yaml-0.1:libyaml-dev \
+             libprotobuf-c:libprotobuf-c-dev
+# these are loaded when they are first needed: core/late_library.h
+LATE_LIBRARIES := libcurl:libcurl4-gnutls-dev libpq:libpq-dev libzip:libzip-dev
 TEST_LIBRARIES := cmocka:libcmocka-dev
 # the schema of ONNX, and what makes C of it
 ONNX_PROTO ?= /usr/include/onnx/onnx.proto
@@ -57,8 +59,11 @@ BUNDLE_FLAGS := --outdir=$(WEB) --bundle --minify --format=esm --legal-comments=
 WEB_SOURCES := $(wildcard server/web/dashboard/*.* server/web/dashboard/src/*.* server/web/dashboard/src/*/*.*)
 # files that the program carries inside
 EMBEDDED := proto/openapi.yaml server/web/docs.html $(WEB_FILES)
-# made from the schema, the same for every MODE
+# the same for every MODE: made from the schema, and of the libraries that are loaded late
 GENERATED := build/generated
+GENERATED_HEADERS := $(GENERATED)/onnx.pb-c.h $(GENERATED)/late_sonames.h
+LATE_HEADERS := $(foreach l,$(call pc_names,$(LATE_LIBRARIES)),$(wildcard proto/$(l).h server/$(l).h))
+LATE     := $(LATE_HEADERS:%.h=$(GENERATED)/late/%.so)
 OBJECTS  := $(SOURCES:%.c=$(OUT)/%.o) $(EMBEDDED:%=$(OUT)/%.o) $(OUT)/onnx.pb-c.o
 LIB_OBJECTS := $(filter-out $(OUT)/server/main.o,$(OBJECTS))
 TEST_SOURCES := $(wildcard tests/unit/test_*.c)
@@ -69,7 +74,7 @@ BENCH_PROGRAMS := $(patsubst %.c,$(OUT)/%,$(wildcard tests/bench/*.c))
 BINARY   := $(if $(filter release,$(MODE)),build/dgld,$(OUT)/dgld)
 
 BUILD_FLAGS = -std=c17 -D_POSIX_C_SOURCE=200809L $(WARNINGS) $(CFLAGS_$(MODE)) -I. -isystem $(GENERATED) -MMD -MP \
-              $(shell pkg-config --cflags $(call pc_names,$(LIBRARIES))) $(CFLAGS)
+              $(shell pkg-config --cflags $(call pc_names,$(LIBRARIES) $(LATE_LIBRARIES))) $(CFLAGS)
 BUILD_LIBS  = $(shell pkg-config --libs $(call pc_names,$(LIBRARIES))) -lm -lpthread \
               $(LDFLAGS_$(MODE)) $(LDFLAGS)
 
@@ -108,7 +113,7 @@ define require_libraries
 endef
 
 check-libraries:
-	$(call require_libraries,$(LIBRARIES))
+	$(call require_libraries,$(LIBRARIES) $(LATE_LIBRARIES))
 	$(Q)command -v $(PROTOC_C) >/dev/null || \
 	    { echo "protoc-c is missing: apt-get install protobuf-c-compiler, or make deps" >&2; exit 1; }
 	$(Q)test -r $(ONNX_PROTO) || \
@@ -141,6 +146,24 @@ $(OUT)/onnx.pb-c.o: $(GENERATED)/onnx.pb-c.c Makefile
 
 $(OUT)/proto/onnx.o $(OUT)/tests/unit/test_onnx.o: $(GENERATED)/onnx.pb-c.h
 
+# What the program would be linked to, were it not loaded late: a shared object that refers to each
+# function that libx.h lists, and needs nothing but their library. It is read, by readelf, ldd and
+# dpkg-shlibdeps, and never loaded.
+$(LATE): $(GENERATED)/late/%.so: %.h core/late_library.h Makefile
+	@echo "  LATE  $@"
+	$(Q)mkdir -p $(@D) && printf '#include "%s"\n%s(LATE_REFERENCE)\n' $< \
+	    $$(basename $* | tr a-z A-Z)_FUNCTIONS | $(CC) -std=c17 -fPIC -shared -nostdlib -I. \
+	    $(shell pkg-config --cflags $(notdir $*)) -Wl,--as-needed,--no-undefined -o $@ \
+	    -x c - -x none $(shell pkg-config --libs $(notdir $*))
+
+# by what name the loader knows each library
+$(GENERATED)/late_sonames.h: $(LATE)
+	$(Q)for l in $(LATE); do \
+	    printf '#define %s_SONAME "%s"\n' $$(basename $$l .so | tr a-z A-Z) \
+	        $$(readelf -d $$l | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p'); done >$@
+
+$(LATE_HEADERS:%.h=$(OUT)/%.o) $(OUT)/tests/unit/test_late_library.o: $(GENERATED)/late_sonames.h
+
 # a text file, terminated, under the symbol embedded_<name>
 embedded_name = embedded_$(subst .,_,$(notdir $(1)))
 $(EMBEDDED:%=$(OUT)/%.o): $(OUT)/%.o: % Makefile
@@ -169,7 +192,8 @@ $(WEB_FILES) &: $(WEB_SOURCES)
 $(OUT)/tests/unit/%: $(OUT)/tests/unit/%.o $(OUT)/libdgld.a
 	@echo "  LD    $@"
 	$(Q)$(CC) $(CFLAGS_$(MODE)) -o $@ $< $(OUT)/libdgld.a $(BUILD_LIBS) \
-	    $(shell pkg-config --libs $(call pc_names,$(TEST_LIBRARIES)))
+	    $(shell pkg-config --libs $(call pc_names,$(TEST_LIBRARIES))) \
+	    -Wl,--as-needed $(shell pkg-config --libs $(call pc_names,$(LATE_LIBRARIES)))
 
 # to be preloaded; never instrumented, for they stand before a sanitizer
 PRELOADED := $(patsubst %.c,$(OUT)/%.so,$(wildcard tests/fault/*.c))
@@ -258,9 +282,9 @@ format-check:
 # takes minutes a file. Objects are kept, so that only what has changed is looked at again.
 ANALYZED := $(SOURCES:%.c=build/analyze/%.o)
 ANALYZE_FLAGS = -std=c17 -D_POSIX_C_SOURCE=200809L -O0 -fanalyzer -Werror -I. -isystem $(GENERATED) -MMD -MP \
-                $(shell pkg-config --cflags $(call pc_names,$(LIBRARIES)))
+                $(shell pkg-config --cflags $(call pc_names,$(LIBRARIES) $(LATE_LIBRARIES)))
 
-build/analyze/%.o: %.c Makefile | $(GENERATED)/onnx.pb-c.h
+build/analyze/%.o: %.c Makefile | $(GENERATED_HEADERS)
 	@echo "  ANALYZE $<"
 	$(Q)mkdir -p $(@D) && gcc $(ANALYZE_FLAGS) -c -o $@ $<
 
@@ -272,7 +296,7 @@ analyze: $(ANALYZED)
 lint: deps-lint ## format, include arrows, documented keys and bounds, cppcheck, gcc -fanalyzer, lintian, clang-tidy
 	$(Q)$(MAKE) --no-print-directory format-check
 	$(Q)$(PYTHON) tests/support/lint.py
-	$(Q)$(MAKE) --no-print-directory $(GENERATED)/onnx.pb-c.h
+	$(Q)$(MAKE) --no-print-directory $(GENERATED_HEADERS)
 	$(Q)cppcheck --quiet --std=c11 --language=c --error-exitcode=1 -I. -j2 \
 	    --enable=warning,performance,portability --inline-suppr --suppress=missingIncludeSystem \
 	    core proto server
@@ -282,7 +306,7 @@ lint: deps-lint ## format, include arrows, documented keys and bounds, cppcheck,
 	$(Q)lintian --no-user-dirs --fail-on error,warning build/lint/*.deb
 	$(Q)clang-tidy --quiet --warnings-as-errors='*' $(SOURCES) -- -std=c17 \
 	    -D_POSIX_C_SOURCE=200809L -I. -isystem $(GENERATED) \
-	    $(shell pkg-config --cflags $(call pc_names,$(LIBRARIES))) \
+	    $(shell pkg-config --cflags $(call pc_names,$(LIBRARIES) $(LATE_LIBRARIES))) \
 	    2>&1 | grep -vE '^[0-9]+ warnings? (generated|treated)|^Suppressed|^Use -' ; \
 	    exit $${PIPESTATUS[0]}
 lint: SHELL := /bin/bash

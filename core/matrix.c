@@ -3,10 +3,12 @@
 #include <stdbool.h>
 
 #include <cblas.h>
-#include <lapacke.h>
+#include <f77blas.h>
 
-/* LAPACK counts in columns: our row-major lower triangle is its upper one. */
-static const char lower_of_ours = 'U';
+/* LAPACK counts in columns: our row-major lower triangle is its upper one. It is called as OpenBLAS
+ * has it, by addresses of what is only read: LAPACKE hands the same arguments on, and would load
+ * four more libraries at every start. */
+static char lower_of_ours = 'U', not_unit = 'N';
 
 enum err matrix_init(struct error *err)
 {
@@ -39,10 +41,11 @@ void matrix_row_gram(const double *x, size_t n, size_t p, size_t stride, double 
 
 enum err matrix_cholesky(double *a, size_t p, struct error *err)
 {
-    lapack_int info =
-        LAPACKE_dpotrf_work(LAPACK_COL_MAJOR, lower_of_ours, (lapack_int)p, a, (lapack_int)p);
-    bool is_positive = info == 0;
+    blasint order = (blasint)p, info = 0;
+    bool is_positive;
 
+    (void)dpotrf_(&lower_of_ours, &order, a, &order, &info);
+    is_positive = info == 0;
     for (size_t i = 0; i < p; i++) { /* OpenBLAS lets NaN pass */
         is_positive = is_positive && a[i * p + i] > 0.0;
     }
@@ -54,9 +57,9 @@ enum err matrix_cholesky(double *a, size_t p, struct error *err)
 
 enum err matrix_invert_lower(double *l, size_t p, struct error *err)
 {
-    lapack_int info =
-        LAPACKE_dtrtri_work(LAPACK_COL_MAJOR, lower_of_ours, 'N', (lapack_int)p, l, (lapack_int)p);
+    blasint order = (blasint)p, info = 0;
 
+    (void)dtrtri_(&lower_of_ours, &not_unit, &order, l, &order, &info);
     if (info != 0) {
         return error_set(err, ERR_NUMERIC, "a triangle of %zu rows is singular", p);
     }

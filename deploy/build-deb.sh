@@ -23,12 +23,15 @@ install -m 0644 deploy/debian/copyright "$tree/usr/share/doc/dgld/copyright"
 printf 'dgld (%s) stable; urgency=medium\n\n  * As of this commit; the history is in the source.\n\n -- %s  %s\n' \
     "$version" "$maintainer" "$(date -Ru -d "@$SOURCE_DATE_EPOCH")" | gzip -9n >"$tree/usr/share/doc/dgld/changelog.gz"
 
-# which packages bring the libraries, by what those say of themselves; but libopenblas0 names any of its
-# variants, and is not there itself where one was chosen
+# Which packages bring the libraries, by what those say of themselves; but libopenblas0 names any of its
+# variants, and is not there itself where one was chosen. What the program loads late stands for itself.
 mkdir -p "$work/debian" "$tree/DEBIAN"
 printf 'Source: dgld\n\nPackage: dgld\nArchitecture: any\n' >"$work/debian/control"
 cp deploy/debian/shlibs.local "$work/debian/"
-libraries=$(cd "$work" && dpkg-shlibdeps -O -e"$tree/usr/bin/dgld" | sed -n 's/^shlibs:Depends=//p')
+cp -r build/generated/late "$work/late"
+mkdir "$work/late/DEBIAN"
+libraries=$(cd "$work" && dpkg-shlibdeps -O -e"$tree/usr/bin/dgld" $(printf ' -e%s' late/*/*.so) |
+    sed -n 's/^shlibs:Depends=//p')
 [ -n "$libraries" ] || { echo "build-deb.sh: dpkg-shlibdeps found no libraries" >&2; exit 1; }
 sed -e "s|@VERSION@|$version|" -e "s|@ARCHITECTURE@|$architecture|" -e "s|@MAINTAINER@|$maintainer|" \
     -e "s#@LIBRARIES@#$libraries#" -e "s|@SIZE_KB@|$(du -sk --apparent-size --exclude=DEBIAN "$tree" | cut -f1)|" \

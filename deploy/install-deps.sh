@@ -9,7 +9,7 @@ cd "$(dirname "$0")/.."
 packages_of() {
     case "$1" in
     build) echo "gcc libc6-dev make pkg-config libmicrohttpd-dev libjansson-dev libopenblas-pthread-dev" \
-                "liblapacke-dev libuv1-dev nettle-dev zlib1g-dev libyaml-dev libgnutls28-dev" \
+                "libuv1-dev nettle-dev zlib1g-dev libyaml-dev libgnutls28-dev" \
                 "libsqlite3-dev libcurl4-gnutls-dev libprotobuf-c-dev protobuf-c-compiler libonnx-dev" \
                 "libzip-dev libpq-dev libjemalloc-dev" ;;
     test) echo "libcmocka-dev faketime python3 python3-venv python3-torch curl openssl systemd dpkg-dev man-db postgresql chromium valgrind" ;;

@@ -5,8 +5,9 @@
 #
 #   deploy/rootfs.sh DIRECTORY [PROGRAM]     the directory is new or empty; PROGRAM: build/dgld
 #
-# Libraries are those of the program as it was linked, found by the loader; each is some Debian package's,
-# whose licence and description go along (the latter where scanners of images look for them).
+# Libraries are those of the program as it was linked, and those that it loads late (build/generated/late
+# stands for them, see the Makefile), found by the loader; each is some Debian package's, whose licence and
+# description go along (the latter where scanners of images look for them).
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -44,7 +45,10 @@ place_of() { echo "$(cd "$(dirname "$1")" && pwd -P)/$(basename "$1")"; }
 
 # The paths by which the loader finds the libraries, its own among them.
 list_libraries() {
-    ldd "$program" >"$work/ldd" || fail "$program is no program of this machine"
+    [ -d build/generated/late ] || fail "there is no build/generated/late; build it with: make"
+    # shellcheck disable=SC2046  # paths of ours have no blanks
+    ldd "$program" $(find build/generated/late -name '*.so') >"$work/ldd" ||
+        fail "$program is no program of this machine"
     missing=$(grep 'not found' "$work/ldd") && fail "libraries are missing: $missing"
     sed -n -e 's/.*=> \(\/[^ ]*\) (0x.*/\1/p' -e 's/^[[:space:]]*\(\/[^ ]*\) (0x.*/\1/p' "$work/ldd" |
         sort -u >"$work/libraries"

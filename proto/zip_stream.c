@@ -4,9 +4,9 @@
 
 #include <errno.h>
 #include <string.h>
-#include <zip.h>
 
 #include "core/mem.h"
+#include "proto/libzip.h"
 
 enum {
     LOCAL_HEADER_BYTES = 30, /* without name and extra field */
@@ -43,7 +43,7 @@ static zip_int64_t stat_entry(const struct entry_source *entry, void *data)
 {
     zip_stat_t *st = data;
 
-    zip_stat_init(st);
+    libzip.zip_stat_init(st);
     st->size = entry->size;
     st->valid = ZIP_STAT_SIZE;
     return sizeof *st;
@@ -56,7 +56,7 @@ static zip_int64_t read_entry(struct entry_source *entry, void *data, zip_uint64
     const size_t n = entry->read(entry->source, data, wanted);
 
     if (n < wanted) { /* its size stands in the headers already */
-        zip_error_set(&entry->error, ZIP_ER_INCONS, 0);
+        libzip.zip_error_set(&entry->error, ZIP_ER_INCONS, 0);
         return -1;
     }
     entry->n_read += n;
@@ -79,12 +79,12 @@ static zip_int64_t serve_entry(void *context, void *data, zip_uint64_t length,
     case ZIP_SOURCE_READ:
         return read_entry(entry, data, length);
     case ZIP_SOURCE_ERROR:
-        return zip_error_to_data(&entry->error, data, length);
+        return libzip.zip_error_to_data(&entry->error, data, length);
     case ZIP_SOURCE_FREE:
         mem_free(entry);
         return 0;
     default:
-        zip_error_set(&entry->error, ZIP_ER_OPNOTSUPP, 0);
+        libzip.zip_error_set(&entry->error, ZIP_ER_OPNOTSUPP, 0);
         return -1;
     }
 }
@@ -95,7 +95,7 @@ static zip_int64_t put_bytes(struct zip_stream *zip, const void *data, zip_uint6
 {
     if (!zip->put(zip->sink, zip->offset, data, (size_t)length)) {
         zip->failed = errno;
-        zip_error_set(&zip->error, ZIP_ER_WRITE, zip->failed);
+        libzip.zip_error_set(&zip->error, ZIP_ER_WRITE, zip->failed);
         return -1;
     }
     zip->offset += length;
@@ -106,7 +106,7 @@ static zip_int64_t put_bytes(struct zip_stream *zip, const void *data, zip_uint6
 static zip_int64_t seek(struct zip_stream *zip, void *data, zip_uint64_t length)
 {
     zip_int64_t offset =
-        zip_source_seek_compute_offset(zip->offset, zip->n_bytes, data, length, &zip->error);
+        libzip.zip_source_seek_compute_offset(zip->offset, zip->n_bytes, data, length, &zip->error);
 
     if (offset < 0) {
         return -1;
@@ -124,7 +124,7 @@ static zip_int64_t serve_archive(void *context, void *data, zip_uint64_t length,
     case ZIP_SOURCE_SUPPORTS:
         return ZIP_SOURCE_SUPPORTS_WRITABLE;
     case ZIP_SOURCE_STAT: /* there is none yet */
-        zip_error_set(&zip->error, ZIP_ER_READ, ENOENT);
+        libzip.zip_error_set(&zip->error, ZIP_ER_READ, ENOENT);
         return -1;
     case ZIP_SOURCE_BEGIN_WRITE:
     case ZIP_SOURCE_COMMIT_WRITE:
@@ -138,9 +138,9 @@ static zip_int64_t serve_archive(void *context, void *data, zip_uint64_t length,
     case ZIP_SOURCE_TELL_WRITE:
         return (zip_int64_t)zip->offset;
     case ZIP_SOURCE_ERROR:
-        return zip_error_to_data(&zip->error, data, length);
+        return libzip.zip_error_to_data(&zip->error, data, length);
     default:
-        zip_error_set(&zip->error, ZIP_ER_OPNOTSUPP, 0);
+        libzip.zip_error_set(&zip->error, ZIP_ER_OPNOTSUPP, 0);
         return -1;
     }
 }
@@ -148,19 +148,24 @@ static zip_int64_t serve_archive(void *context, void *data, zip_uint64_t length,
 enum err zip_stream_open(zip_stream_put *put, void *sink, struct zip_stream **out,
                          struct error *err)
 {
-    struct zip_stream *zip = mem_calloc(1, sizeof *zip);
+    struct zip_stream *zip;
     zip_source_t *target = NULL;
+    enum err rc = libzip_load(err);
 
+    if (rc != ERR_OK) {
+        return rc;
+    }
+    zip = mem_calloc(1, sizeof *zip);
     if (zip != NULL) {
         zip->put = put;
         zip->sink = sink;
-        target = zip_source_function_create(serve_archive, zip, NULL);
+        target = libzip.zip_source_function_create(serve_archive, zip, NULL);
     }
     if (target != NULL) {
-        zip->zip = zip_open_from_source(target, ZIP_CREATE, NULL);
+        zip->zip = libzip.zip_open_from_source(target, ZIP_CREATE, NULL);
     }
     if (zip == NULL || zip->zip == NULL) {
-        zip_source_free(target);
+        libzip.zip_source_free(target);
         mem_free(zip);
         return error_set(err, ERR_NOMEM, "no memory for a zip archive");
     }
@@ -194,21 +199,21 @@ static enum err add(struct zip_stream *zip, const struct zip_entry *entry, size_
     if (from != NULL) {
         *from = (struct entry_source){
             .read = entry->read, .source = entry->source, .size = entry->size};
-        source = zip_source_function(zip->zip, serve_entry, from);
+        source = libzip.zip_source_function(zip->zip, serve_entry, from);
         if (source == NULL) {
             mem_free(from);
         }
     }
     if (source != NULL) {
-        index = zip_file_add(zip->zip, entry->name, source, 0);
+        index = libzip.zip_file_add(zip->zip, entry->name, source, 0);
         if (index < 0) {
-            zip_source_free(source);
+            libzip.zip_source_free(source);
         }
     }
     if (index < 0 ||
-        zip_set_file_compression(zip->zip, (zip_uint64_t)index, ZIP_CM_STORE, 0) != 0 ||
-        zip_file_set_dostime(zip->zip, (zip_uint64_t)index, 0, DOS_DATE, 0) != 0 ||
-        (padding > 0 && zip_file_extra_field_set(
+        libzip.zip_set_file_compression(zip->zip, (zip_uint64_t)index, ZIP_CM_STORE, 0) != 0 ||
+        libzip.zip_file_set_dostime(zip->zip, (zip_uint64_t)index, 0, DOS_DATE, 0) != 0 ||
+        (padding > 0 && libzip.zip_file_extra_field_set(
                             zip->zip, (zip_uint64_t)index, PADDING_ID, ZIP_EXTRA_FIELD_NEW, zeroes,
                             (zip_uint16_t)(padding - EXTRA_HEADER_BYTES), ZIP_FL_LOCAL) != 0)) {
         return error_set(err, ERR_NOMEM, "no memory for entry %s of a zip archive", entry->name);
@@ -225,7 +230,7 @@ enum err zip_stream_add(struct zip_stream *zip, const struct zip_entry *entry, s
     enum err rc;
 
     if (next_header + directory_bytes + DIRECTORY_END_BYTES > UINT32_MAX ||
-        zip_get_num_entries(zip->zip, 0) >= UINT16_MAX) {
+        libzip.zip_get_num_entries(zip->zip, 0) >= UINT16_MAX) {
         return error_set(err, ERR_LIMIT,
                          "a zip archive has less than 4 GiB and at most %d entries, and %s would "
                          "be beyond that",
@@ -241,12 +246,12 @@ enum err zip_stream_add(struct zip_stream *zip, const struct zip_entry *entry, s
 
 enum err zip_stream_finish(struct zip_stream *zip, uint64_t *n_bytes, struct error *err)
 {
-    if (zip_close(zip->zip) != 0) {
+    if (libzip.zip_close(zip->zip) != 0) {
         if (zip->failed != 0) {
             return error_sys(err, zip->failed, "write a zip archive");
         }
         return error_set(err, ERR_INTERNAL, "a zip archive cannot be written: %s",
-                         zip_strerror(zip->zip));
+                         libzip.zip_strerror(zip->zip));
     }
     zip->zip = NULL; /* libzip has freed it */
     *n_bytes = zip->n_bytes;
@@ -256,7 +261,7 @@ enum err zip_stream_finish(struct zip_stream *zip, uint64_t *n_bytes, struct err
 void zip_stream_close(struct zip_stream *zip)
 {
     if (zip != NULL && zip->zip != NULL) {
-        zip_discard(zip->zip);
+        libzip.zip_discard(zip->zip);
     }
     mem_free(zip);
 }

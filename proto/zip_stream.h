@@ -21,7 +21,8 @@ typedef size_t zip_stream_read(void *source, char *bytes, size_t size);
 
 struct zip_stream;
 
-/* `sink` is borrowed until zip_stream_close(). ERR_NOMEM. */
+/* `sink` is borrowed until zip_stream_close(). ERR_NOMEM; ERR_INTERNAL where there is no libzip, which
+ * is loaded for the first archive. */
 enum err zip_stream_open(zip_stream_put *put, void *sink, struct zip_stream **out,
                          struct error *err);
 

@@ -1,10 +1,11 @@
 #include "server/http_client.h"
 
-#include <curl/curl.h>
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/mem.h"
+#include "server/libcurl.h"
 
 #define CONNECT_TIMEOUT_S 10L
 #define ANSWER_TIMEOUT_S  10L /* besides what the question allows for */
@@ -42,7 +43,7 @@ static enum err add_header(struct curl_slist **list, const char *name, const cha
     text_puts(&line, name);
     text_puts(&line, value);
     if (!line.has_failed) {
-        longer = curl_slist_append(*list, line.bytes);
+        longer = libcurl.curl_slist_append(*list, line.bytes);
     }
     text_close(&line);
     if (longer == NULL) {
@@ -52,22 +53,34 @@ static enum err add_header(struct curl_slist **list, const char *name, const cha
     return ERR_OK;
 }
 
+/* Options have the type of their argument in their number. False where memory is out. */
+static bool set_long(CURL *curl, CURLoption option, long value)
+{
+    assert(option < CURLOPTTYPE_OBJECTPOINT);
+    return libcurl.curl_easy_setopt(curl, option, value) == CURLE_OK;
+}
+
+static bool set_pointer(CURL *curl, CURLoption option, const void *value)
+{
+    assert(option > CURLOPTTYPE_OBJECTPOINT && option < CURLOPTTYPE_FUNCTIONPOINT);
+    return libcurl.curl_easy_setopt(curl, option, value) == CURLE_OK;
+}
+
 static enum err set_standing(struct http_client *client, const char *ca_file, struct error *err)
 {
     CURL *curl = client->curl;
-    bool is_set = curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https") == CURLE_OK &&
-                  curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, client->reason) == CURLE_OK &&
-                  curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L) == CURLE_OK &&
-                  curl_easy_setopt(curl, CURLOPT_PATH_AS_IS, 1L) == CURLE_OK &&
-                  curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, CONNECT_TIMEOUT_S) == CURLE_OK &&
-                  curl_easy_setopt(curl, CURLOPT_USERAGENT, "dgld") == CURLE_OK;
+    bool is_set = set_pointer(curl, CURLOPT_PROTOCOLS_STR, "http,https") &&
+                  set_pointer(curl, CURLOPT_ERRORBUFFER, client->reason) &&
+                  set_long(curl, CURLOPT_NOSIGNAL, 1) && set_long(curl, CURLOPT_PATH_AS_IS, 1) &&
+                  set_long(curl, CURLOPT_CONNECTTIMEOUT, CONNECT_TIMEOUT_S) &&
+                  set_pointer(curl, CURLOPT_USERAGENT, "dgld");
 
     if (is_set && ca_file != NULL) {
-        is_set = curl_easy_setopt(curl, CURLOPT_CAINFO, ca_file) == CURLE_OK;
+        is_set = set_pointer(curl, CURLOPT_CAINFO, ca_file);
     }
     if (is_set && getenv("no_proxy") == NULL && getenv("NO_PROXY") == NULL) {
         /* a proxy is for the way out; it would look for the service on its own machine */
-        is_set = curl_easy_setopt(curl, CURLOPT_NOPROXY, "localhost,127.0.0.1,::1") == CURLE_OK;
+        is_set = set_pointer(curl, CURLOPT_NOPROXY, "localhost,127.0.0.1,::1");
     }
     return is_set ? ERR_OK : error_set(err, ERR_INTERNAL, "libcurl cannot be set up");
 }
@@ -85,15 +98,21 @@ enum err http_client_open(const char *url, const char *token, const char *ca_fil
     while (length > 0 && url[length - 1] == '/') {
         length--;
     }
-    if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
+    rc = libcurl_load(err);
+    if (rc != ERR_OK) {
+        return rc;
+    }
+    if (libcurl.curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
         return error_set(err, ERR_INTERNAL, "libcurl cannot be set up");
     }
     client = mem_calloc(1, sizeof *client);
-    if (client != NULL) {
-        client->curl = curl_easy_init();
-        client->url = mem_strndup(url, length);
+    if (client == NULL) {
+        libcurl.curl_global_cleanup();
+        return error_set(err, ERR_NOMEM, "no memory for a request");
     }
-    if (client == NULL || client->curl == NULL || client->url == NULL) {
+    client->curl = libcurl.curl_easy_init();
+    client->url = mem_strndup(url, length);
+    if (client->curl == NULL || client->url == NULL) {
         rc = error_set(err, ERR_NOMEM, "no memory for a request");
     }
     rc = rc != ERR_OK ? rc : set_standing(client, ca_file, err);
@@ -113,24 +132,25 @@ enum err http_client_open(const char *url, const char *token, const char *ca_fil
 
 enum err http_client_ask_own(struct http_client *client, struct error *err)
 {
-    bool is_set = curl_easy_setopt(client->curl, CURLOPT_NOPROXY, "*") == CURLE_OK &&
-                  curl_easy_setopt(client->curl, CURLOPT_SSL_VERIFYPEER, 0L) == CURLE_OK &&
-                  curl_easy_setopt(client->curl, CURLOPT_SSL_VERIFYHOST, 0L) == CURLE_OK;
+    bool is_set = set_pointer(client->curl, CURLOPT_NOPROXY, "*") &&
+                  set_long(client->curl, CURLOPT_SSL_VERIFYPEER, 0) &&
+                  set_long(client->curl, CURLOPT_SSL_VERIFYHOST, 0);
 
     return is_set ? ERR_OK : error_set(err, ERR_INTERNAL, "libcurl cannot be set up");
 }
 
 void http_client_close(struct http_client *client)
 {
-    if (client != NULL) {
-        curl_slist_free_all(client->standing);
-        if (client->curl != NULL) {
-            curl_easy_cleanup(client->curl);
-        }
-        mem_free(client->url);
-        mem_free(client);
+    if (client == NULL) {
+        return;
     }
-    curl_global_cleanup();
+    libcurl.curl_slist_free_all(client->standing);
+    if (client->curl != NULL) {
+        libcurl.curl_easy_cleanup(client->curl);
+    }
+    mem_free(client->url);
+    mem_free(client);
+    libcurl.curl_global_cleanup();
 }
 
 /* ---- asking ---------------------------------------------------------------------------------- */
@@ -150,7 +170,8 @@ static size_t take_body(char *bytes, size_t size, size_t n, void *closure)
 static enum err tell(const struct http_client *client, CURLcode code,
                      const struct http_answer *answer, struct error *err)
 {
-    const char *reason = client->reason[0] != '\0' ? client->reason : curl_easy_strerror(code);
+    const char *reason =
+        client->reason[0] != '\0' ? client->reason : libcurl.curl_easy_strerror(code);
 
     switch (code) {
     case CURLE_WRITE_ERROR:
@@ -198,25 +219,25 @@ static CURLcode perform(struct http_client *client, const struct http_question *
     CURL *curl = client->curl;
     long limit_s = ANSWER_TIMEOUT_S + question->wait_s;
     curl_off_t retry_after_s = 0;
-    CURLcode code = curl_easy_setopt(curl, CURLOPT_URL, url);
+    CURLcode code = libcurl.curl_easy_setopt(curl, CURLOPT_URL, url);
 
     client->reason[0] = '\0';
-    (void)curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
-    (void)curl_easy_setopt(curl, CURLOPT_TIMEOUT, limit_s);
-    (void)curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take_body);
-    (void)curl_easy_setopt(curl, CURLOPT_WRITEDATA, answer);
+    (void)set_pointer(curl, CURLOPT_HTTPHEADER, headers);
+    (void)set_long(curl, CURLOPT_TIMEOUT, limit_s);
+    (void)libcurl.curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take_body);
+    (void)set_pointer(curl, CURLOPT_WRITEDATA, answer);
     if (strcmp(question->method, "GET") == 0) {
-        (void)curl_easy_setopt(curl, CURLOPT_HTTPGET, 1L);
+        (void)set_long(curl, CURLOPT_HTTPGET, 1);
     } else {
-        (void)curl_easy_setopt(curl, CURLOPT_POST, 1L);
-        (void)curl_easy_setopt(curl, CURLOPT_POSTFIELDS,
-                               question->body != NULL ? question->body : "");
-        (void)curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)question->body_size);
+        (void)set_long(curl, CURLOPT_POST, 1);
+        (void)set_pointer(curl, CURLOPT_POSTFIELDS, question->body != NULL ? question->body : "");
+        (void)libcurl.curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE,
+                                       (curl_off_t)question->body_size);
     }
-    code = code != CURLE_OK ? code : curl_easy_perform(curl);
+    code = code != CURLE_OK ? code : libcurl.curl_easy_perform(curl);
     if (code == CURLE_OK) {
-        (void)curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &answer->status);
-        (void)curl_easy_getinfo(curl, CURLINFO_RETRY_AFTER, &retry_after_s);
+        (void)libcurl.curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &answer->status);
+        (void)libcurl.curl_easy_getinfo(curl, CURLINFO_RETRY_AFTER, &retry_after_s);
         answer->retry_after_s = retry_after_s > 3600 ? 3600 : (long)retry_after_s;
     }
     return code;
@@ -250,7 +271,7 @@ enum err http_client_ask(struct http_client *client, const struct http_question 
         answer->is_lost = is_passing(code);
         rc = code == CURLE_OK ? ERR_OK : tell(client, code, answer, err);
     }
-    curl_slist_free_all(headers);
+    libcurl.curl_slist_free_all(headers);
     text_close(&url);
     return rc;
 }

@@ -17,7 +17,8 @@ enum { HTTP_CLIENT_MAX_BYTES = 16 << 20 }; /* of a reply's body */
 struct http_client;
 
 /* `url` is that of the service, http or https; `token` and `ca_file` may be NULL. They are borrowed
- * for the call. ERR_USAGE where the URL cannot be one. The caller ends it by http_client_close(). */
+ * for the call. ERR_USAGE where the URL cannot be one, ERR_INTERNAL where there is no libcurl, which
+ * is loaded for the first client. The caller ends it by http_client_close(). */
 enum err http_client_open(const char *url, const char *token, const char *ca_file,
                           struct http_client **out, struct error *err);
 /* Lets the client ask a service of its own machine at its address, past any proxy and whatever the

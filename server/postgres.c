@@ -10,6 +10,7 @@
 
 #include "core/mem.h"
 #include "server/clock.h"
+#include "server/libpq.h"
 
 enum {
     MIN_SERVER_VERSION = 120000,
@@ -48,11 +49,11 @@ static bool is_named(const PQconninfoOption *options, const char *keyword)
 static PQconninfoOption *parse(const char *uri)
 {
     char *message = NULL;
-    PQconninfoOption *options = PQconninfoParse(uri, &message);
+    PQconninfoOption *options = libpq.PQconninfoParse(uri, &message);
 
-    PQfreemem(message);
+    libpq.PQfreemem(message);
     if (options != NULL && strchr(uri, '@') != NULL && !is_named(options, "user")) {
-        PQconninfoFree(options);
+        libpq.PQconninfoFree(options);
         options = NULL;
     }
     return options;
@@ -60,15 +61,20 @@ static PQconninfoOption *parse(const char *uri)
 
 enum err postgres_check_uri(const char *uri, struct error *err)
 {
-    PQconninfoOption *options = parse(uri);
+    PQconninfoOption *options;
+    enum err rc = libpq_load(err);
 
+    if (rc != ERR_OK) {
+        return rc;
+    }
+    options = parse(uri);
     if (options == NULL) {
         return error_set(err, ERR_INVALID,
                          "the address is none that libpq can read; it is written "
                          "postgresql://user@host:5432/database?sslmode=verify-full, with %%40 for "
                          "an @ within a name or a password, and %%2F for a /");
     }
-    PQconninfoFree(options);
+    libpq.PQconninfoFree(options);
     return ERR_OK;
 }
 
@@ -127,7 +133,7 @@ static void put_options(struct sink *out, const PQconninfoOption *options)
 
 void postgres_redact_uri(const char *uri, char *out, size_t size)
 {
-    PQconninfoOption *options = parse(uri);
+    PQconninfoOption *options = libpq_load(NULL) == ERR_OK ? parse(uri) : NULL;
     struct sink sink = {out, size};
     bool has_secret = false;
 
@@ -142,7 +148,9 @@ void postgres_redact_uri(const char *uri, char *out, size_t size)
     } else {
         put(&sink, uri, strlen(uri));
     }
-    PQconninfoFree(options);
+    if (options != NULL) {
+        libpq.PQconninfoFree(options);
+    }
 }
 
 /* ---- errors ---------------------------------------------------------------------------------- */
@@ -151,7 +159,7 @@ void postgres_redact_uri(const char *uri, char *out, size_t size)
  * is not far enough. */
 static void clean_message(const struct pg_db *db, const char *message, char *out, size_t size)
 {
-    const char *secret = db->handle != NULL ? PQpass(db->handle) : NULL;
+    const char *secret = db->handle != NULL ? libpq.PQpass(db->handle) : NULL;
     size_t length = secret != NULL ? strlen(secret) : 0;
     size_t n = 0;
 
@@ -233,12 +241,12 @@ static enum err lose(struct pg_db *db, const char *message, struct error *err)
 
 static enum err refuse(struct pg_db *db, const PGresult *result, struct error *err)
 {
-    const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
-    const char *message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
+    const char *state = libpq.PQresultErrorField(result, PG_DIAG_SQLSTATE);
+    const char *message = libpq.PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
     char line[256];
 
-    if (PQstatus(db->handle) == CONNECTION_BAD || state == NULL || message == NULL) {
-        return lose(db, PQerrorMessage(db->handle), err);
+    if (libpq.PQstatus(db->handle) == CONNECTION_BAD || state == NULL || message == NULL) {
+        return lose(db, libpq.PQerrorMessage(db->handle), err);
     }
     for (size_t i = 0; i < sizeof meanings / sizeof *meanings; i++) {
         if (strncmp(state, meanings[i].prefix, strlen(meanings[i].prefix)) == 0) {
@@ -255,7 +263,7 @@ static enum err refuse(struct pg_db *db, const PGresult *result, struct error *e
 /* False where the time is over. */
 static bool wait_socket(const struct pg_db *db, short events, int64_t until_ms)
 {
-    struct pollfd fd = {.fd = PQsocket(db->handle), .events = events};
+    struct pollfd fd = {.fd = libpq.PQsocket(db->handle), .events = events};
     int64_t left_ms;
     int n;
 
@@ -279,29 +287,29 @@ static enum err flush(struct pg_db *db, int64_t until_ms, struct error *err)
 {
     int rc;
 
-    while ((rc = PQflush(db->handle)) == 1) {
+    while ((rc = libpq.PQflush(db->handle)) == 1) {
         if (!wait_socket(db, POLLIN | POLLOUT, until_ms)) {
             return be_silent(db, err);
         }
-        if (PQconsumeInput(db->handle) == 0) {
-            return lose(db, PQerrorMessage(db->handle), err);
+        if (libpq.PQconsumeInput(db->handle) == 0) {
+            return lose(db, libpq.PQerrorMessage(db->handle), err);
         }
     }
-    return rc == 0 ? ERR_OK : lose(db, PQerrorMessage(db->handle), err);
+    return rc == 0 ? ERR_OK : lose(db, libpq.PQerrorMessage(db->handle), err);
 }
 
 /* The next result, NULL after the last. */
 static enum err next_result(struct pg_db *db, int64_t until_ms, PGresult **out, struct error *err)
 {
-    while (PQisBusy(db->handle) != 0) {
+    while (libpq.PQisBusy(db->handle) != 0) {
         if (!wait_socket(db, POLLIN, until_ms)) {
             return be_silent(db, err);
         }
-        if (PQconsumeInput(db->handle) == 0) {
-            return lose(db, PQerrorMessage(db->handle), err);
+        if (libpq.PQconsumeInput(db->handle) == 0) {
+            return lose(db, libpq.PQerrorMessage(db->handle), err);
         }
     }
-    *out = PQgetResult(db->handle);
+    *out = libpq.PQgetResult(db->handle);
     return ERR_OK;
 }
 
@@ -319,23 +327,23 @@ static enum err collect(struct pg_db *db, int limit_ms, PGresult **out, struct e
         if (rc != ERR_OK || result == NULL) {
             break;
         }
-        PQclear(last);
+        libpq.PQclear(last);
         last = result;
-        if (refused == ERR_OK && PQresultStatus(result) != PGRES_COMMAND_OK &&
-            PQresultStatus(result) != PGRES_TUPLES_OK) {
+        if (refused == ERR_OK && libpq.PQresultStatus(result) != PGRES_COMMAND_OK &&
+            libpq.PQresultStatus(result) != PGRES_TUPLES_OK) {
             refused = refuse(db, result, err);
             rc = db->handle != NULL ? ERR_OK : refused;
         }
     }
     rc = rc == ERR_OK ? refused : rc;
-    if (db->handle != NULL && PQstatus(db->handle) == CONNECTION_BAD) {
+    if (db->handle != NULL && libpq.PQstatus(db->handle) == CONNECTION_BAD) {
         postgres_close(db); /* those were the server's last words */
     }
     if (rc == ERR_OK && last == NULL) {
         rc = error_set(err, ERR_NOMEM, "no memory for what the %s answered", db->what);
     }
     if (rc != ERR_OK) {
-        PQclear(last);
+        libpq.PQclear(last);
         return rc;
     }
     *out = last;
@@ -357,14 +365,14 @@ static enum err run_within(struct pg_db *db, const char *sql, int limit_ms, int6
     if (db->handle == NULL) {
         return lost_before(db, err);
     }
-    if (PQsendQuery(db->handle, sql) == 0) {
-        return lose(db, PQerrorMessage(db->handle), err);
+    if (libpq.PQsendQuery(db->handle, sql) == 0) {
+        return lose(db, libpq.PQerrorMessage(db->handle), err);
     }
     rc = collect(db, limit_ms, &result, err);
     if (rc == ERR_OK && out != NULL) {
-        *out = PQntuples(result) > 0 ? strtoll(PQgetvalue(result, 0, 0), NULL, 10) : 0;
+        *out = libpq.PQntuples(result) > 0 ? strtoll(libpq.PQgetvalue(result, 0, 0), NULL, 10) : 0;
     }
-    PQclear(result);
+    libpq.PQclear(result);
     return rc;
 }
 
@@ -386,15 +394,15 @@ static enum err finish_connecting(struct pg_db *db, struct error *err)
     int64_t until_ms = monotonic_ms() + db->limit_ms;
 
     for (PostgresPollingStatusType step = PGRES_POLLING_WRITING; step != PGRES_POLLING_OK;
-         step = PQconnectPoll(db->handle)) {
+         step = libpq.PQconnectPoll(db->handle)) {
         if (step == PGRES_POLLING_FAILED) {
-            return lose(db, PQerrorMessage(db->handle), err);
+            return lose(db, libpq.PQerrorMessage(db->handle), err);
         }
         if (!wait_socket(db, step == PGRES_POLLING_READING ? POLLIN : POLLOUT, until_ms)) {
             return be_silent(db, err);
         }
     }
-    (void)PQsetnonblocking(db->handle, 1);
+    (void)libpq.PQsetnonblocking(db->handle, 1);
     return ERR_OK;
 }
 
@@ -407,13 +415,14 @@ static enum err start_connecting(struct pg_db *db, struct error *err)
         "client_encoding",  "fallback_application_name", NULL};
     const char *values[] = {"5000", "10", "5", "3", "read-write", db->uri, "UTF8", "dgld", NULL};
 
-    db->handle = PQconnectStartParams(keywords, values, 1);
+    db->handle = libpq.PQconnectStartParams(keywords, values, 1);
     if (db->handle == NULL) {
         return error_set(err, ERR_NOMEM, "no memory for a connection of the %s", db->what);
     }
-    (void)PQsetNoticeReceiver(db->handle, ignore_notice, NULL);
-    return PQstatus(db->handle) == CONNECTION_BAD ? lose(db, PQerrorMessage(db->handle), err)
-                                                  : finish_connecting(db, err);
+    (void)libpq.PQsetNoticeReceiver(db->handle, ignore_notice, NULL);
+    return libpq.PQstatus(db->handle) == CONNECTION_BAD
+               ? lose(db, libpq.PQerrorMessage(db->handle), err)
+               : finish_connecting(db, err);
 }
 
 /* Plans are made while tables are empty and are used when they are not: each statement has its
@@ -437,12 +446,12 @@ static enum err set_session(struct pg_db *db, struct error *err)
 
 static enum err check_server(struct pg_db *db, struct error *err)
 {
-    const char *encoding = PQparameterStatus(db->handle, "server_encoding");
+    const char *encoding = libpq.PQparameterStatus(db->handle, "server_encoding");
 
-    if (PQserverVersion(db->handle) < MIN_SERVER_VERSION) {
+    if (libpq.PQserverVersion(db->handle) < MIN_SERVER_VERSION) {
         return error_set(err, ERR_INVALID, "the %s needs PostgreSQL 12 or newer, and this is %d.%d",
-                         db->what, PQserverVersion(db->handle) / 10000,
-                         PQserverVersion(db->handle) % 10000);
+                         db->what, libpq.PQserverVersion(db->handle) / 10000,
+                         libpq.PQserverVersion(db->handle) % 10000);
     }
     if (encoding == NULL || strcmp(encoding, "UTF8") != 0) {
         return error_set(err, ERR_INVALID,
@@ -581,10 +590,10 @@ static enum err prepare(struct pg_db *db, const char *const *sql, size_t n, stru
         char name[STATEMENT_BYTES];
         PGresult *result = NULL;
         statement_name(i, name);
-        rc = PQsendPrepare(db->handle, name, sql[i], 0, NULL) != 0
+        rc = libpq.PQsendPrepare(db->handle, name, sql[i], 0, NULL) != 0
                  ? collect(db, db->limit_ms, &result, err)
-                 : lose(db, PQerrorMessage(db->handle), err);
-        PQclear(result);
+                 : lose(db, libpq.PQerrorMessage(db->handle), err);
+        libpq.PQclear(result);
     }
     return rc;
 }
@@ -596,7 +605,8 @@ enum err postgres_open(struct pg_db *db, const struct postgres_schema *schema,
     enum err rc;
 
     postgres_close(db);
-    rc = start_connecting(db, err);
+    rc = libpq_load(err);
+    rc = rc == ERR_OK ? start_connecting(db, err) : rc;
     rc = rc == ERR_OK ? check_server(db, err) : rc;
     rc = rc == ERR_OK ? set_session(db, err) : rc;
     rc = rc == ERR_OK ? find_version(db, schema, &version, err) : rc;
@@ -612,8 +622,10 @@ enum err postgres_open(struct pg_db *db, const struct postgres_schema *schema,
 
 void postgres_close(struct pg_db *db)
 {
-    PQfinish(db->handle); /* accepts NULL */
-    db->handle = NULL;
+    if (db->handle != NULL) {
+        libpq.PQfinish(db->handle);
+        db->handle = NULL;
+    }
 }
 
 bool postgres_is_open(const struct pg_db *db)
@@ -623,7 +635,7 @@ bool postgres_is_open(const struct pg_db *db)
 
 int postgres_session(const struct pg_db *db)
 {
-    return db->handle != NULL ? PQbackendPID(db->handle) : 0;
+    return db->handle != NULL ? libpq.PQbackendPID(db->handle) : 0;
 }
 
 /* ---- transactions ---------------------------------------------------------------------------- */
@@ -639,14 +651,14 @@ static enum err commit_open(struct pg_db *db, struct error *err)
     PGresult *result = NULL;
     enum err rc;
 
-    if (PQsendQuery(db->handle, "COMMIT") == 0) {
-        return lose(db, PQerrorMessage(db->handle), err);
+    if (libpq.PQsendQuery(db->handle, "COMMIT") == 0) {
+        return lose(db, libpq.PQerrorMessage(db->handle), err);
     }
     rc = collect(db, db->limit_ms, &result, err);
-    if (rc == ERR_OK && strcmp(PQcmdStatus(result), "COMMIT") != 0) {
+    if (rc == ERR_OK && strcmp(libpq.PQcmdStatus(result), "COMMIT") != 0) {
         rc = error_set(err, ERR_INTERNAL, "the %s in PostgreSQL has rolled back", db->what);
     }
-    PQclear(result);
+    libpq.PQclear(result);
     if (rc != ERR_OK && db->handle == NULL) {
         struct error lost = *err;
         return error_set(err, rc,
@@ -666,7 +678,7 @@ enum err postgres_commit(struct pg_db *db, struct error *err)
     if (db->handle == NULL) {
         return lost_before(db, err);
     }
-    if (PQtransactionStatus(db->handle) == PQTRANS_IDLE) {
+    if (libpq.PQtransactionStatus(db->handle) == PQTRANS_IDLE) {
         return error_set(err, ERR_INTERNAL, "the %s in PostgreSQL: there is nothing to commit",
                          db->what);
     }
@@ -679,7 +691,7 @@ enum err postgres_commit(struct pg_db *db, struct error *err)
 
 void postgres_rollback(struct pg_db *db)
 {
-    if (db->handle != NULL && PQtransactionStatus(db->handle) != PQTRANS_IDLE) {
+    if (db->handle != NULL && libpq.PQtransactionStatus(db->handle) != PQTRANS_IDLE) {
         if (postgres_run(db, "ROLLBACK", NULL, NULL) != ERR_OK) {
             postgres_close(db); /* which rolls back, too */
         }
@@ -691,26 +703,27 @@ void postgres_rollback(struct pg_db *db)
 enum err postgres_wait(struct pg_db *db, int wake_fd, int64_t until_ms, struct error *err)
 {
     struct pollfd fds[] = {
-        {.fd = PQsocket(db->handle), .events = POLLIN},
-        {.fd = wake_fd,              .events = POLLIN},
+        {.fd = libpq.PQsocket(db->handle), .events = POLLIN},
+        {.fd = wake_fd,                    .events = POLLIN},
     };
     int64_t left_ms = until_ms - monotonic_ms();
 
     /* an interrupted wait is a short one */
     (void)poll(fds, 2, left_ms > 0 ? (int)left_ms : 0);
-    return PQconsumeInput(db->handle) != 0 ? ERR_OK : lose(db, PQerrorMessage(db->handle), err);
+    return libpq.PQconsumeInput(db->handle) != 0 ? ERR_OK
+                                                 : lose(db, libpq.PQerrorMessage(db->handle), err);
 }
 
 bool postgres_next_notice(struct pg_db *db, int *sender, char *payload, size_t size)
 {
-    PGnotify *notice = db->handle != NULL ? PQnotifies(db->handle) : NULL;
+    PGnotify *notice = db->handle != NULL ? libpq.PQnotifies(db->handle) : NULL;
 
     if (notice == NULL) {
         return false;
     }
     *sender = notice->be_pid;
     (void)snprintf(payload, size, "%s", notice->extra);
-    PQfreemem(notice);
+    libpq.PQfreemem(notice);
     return true;
 }
 
@@ -742,7 +755,7 @@ enum err pg_query_run(struct pg_query *query, struct error *err)
     if (db->handle == NULL) {
         return lost_before(db, err);
     }
-    if (db->is_writer && PQtransactionStatus(db->handle) == PQTRANS_IDLE) {
+    if (db->is_writer && libpq.PQtransactionStatus(db->handle) == PQTRANS_IDLE) {
         return error_set(err, ERR_INTERNAL,
                          "the %s in PostgreSQL: written to outside of a transaction", db->what);
     }
@@ -752,26 +765,28 @@ enum err pg_query_run(struct pg_query *query, struct error *err)
         }
     }
     statement_name(query->number, name);
-    if (PQsendQueryPrepared(db->handle, name, query->n_params, query->params, NULL, NULL, 0) == 0) {
-        return lose(db, PQerrorMessage(db->handle), err);
+    if (libpq.PQsendQueryPrepared(db->handle, name, query->n_params, query->params, NULL, NULL,
+                                  0) == 0) {
+        return lose(db, libpq.PQerrorMessage(db->handle), err);
     }
     return collect(db, db->limit_ms, &query->result, err);
 }
 
 int pg_query_n_rows(const struct pg_query *query)
 {
-    return PQntuples(query->result);
+    return libpq.PQntuples(query->result);
 }
 
 int64_t pg_query_int(const struct pg_query *query, int row, int column)
 {
-    return strtoll(PQgetvalue(query->result, row, column), NULL, 10); /* "" for NULL */
+    return strtoll(libpq.PQgetvalue(query->result, row, column), NULL, 10); /* "" for NULL */
 }
 
 const char *pg_query_text(const struct pg_query *query, int row, int column)
 {
-    return PQgetisnull(query->result, row, column) != 0 ? NULL
-                                                        : PQgetvalue(query->result, row, column);
+    return libpq.PQgetisnull(query->result, row, column) != 0
+               ? NULL
+               : libpq.PQgetvalue(query->result, row, column);
 }
 
 enum err pg_query_copy_text(const struct pg_query *query, int row, int column, char **out,
@@ -787,6 +802,8 @@ enum err pg_query_copy_text(const struct pg_query *query, int row, int column, c
 
 void pg_query_close(struct pg_query *query)
 {
-    PQclear(query->result);
-    query->result = NULL;
+    if (query->result != NULL) {
+        libpq.PQclear(query->result);
+        query->result = NULL;
+    }
 }

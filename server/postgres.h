@@ -3,7 +3,8 @@
  *
  * A connection belongs to one thread at a time. Whatever asks the server waits so long as
  * `limit_ms` at most; a connection that is lost, or whose server was silent for that long, is
- * closed by what noticed. Every error is ERR_NOMEM; ERR_IO where the server cannot be reached, or
+ * closed by what noticed. libpq is loaded when the first address is read, or connection opened.
+ * Every error is ERR_NOMEM; ERR_IO where the server cannot be reached, or
  * refuses for now (it starts, its disk is full, another one holds a lock: later the same works);
  * ERR_INVALID where the database is not what it should be; ERR_INTERNAL. */
 #ifndef DGLD_SERVER_POSTGRES_H
@@ -21,11 +22,12 @@
 /* Whether the text begins as a URI of libpq's: postgresql:// or postgres://. */
 bool postgres_is_uri(const char *text);
 
-/* ERR_INVALID where libpq cannot read it. The message does not hold any of it. */
+/* ERR_INVALID where libpq cannot read it, ERR_INTERNAL where there is no libpq. The message does not
+ * hold any of it. */
 enum err postgres_check_uri(const char *uri, struct error *err);
 
 /* Writes the URI without its passwords into `out` (cut to `size`, terminated): what may be printed.
- * One that cannot be read is left out as a whole. */
+ * One that cannot be read is left out as a whole, as is any where there is no libpq. */
 void postgres_redact_uri(const char *uri, char *out, size_t size);
 
 /* ---- connections ------------------------------------------------------------------------------ */
