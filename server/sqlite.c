@@ -505,18 +505,3 @@ void query_close(struct query *query)
     (void)sqlite3_reset(query->statement);
     (void)sqlite3_clear_bindings(query->statement); /* which borrowed */
 }
-
-enum err query_run(struct query *query, bool *has_row, int64_t *out, struct error *err)
-{
-    enum err rc = query_step(query, has_row, err);
-
-    if (rc == ERR_OK && *has_row) {
-        bool has_more = false;
-        if (out != NULL) {
-            *out = query_int(query, 0);
-        }
-        rc = query_step(query, &has_more, err); /* to its end */
-    }
-    query_close(query);
-    return rc;
-}

@@ -93,8 +93,4 @@ enum err query_copy_text(const struct query *query, int column, char **out, stru
 
 void query_close(struct query *query);
 
-/* Runs a statement that gives at most one row, of which one number may be wanted (`out`, or NULL):
- * closes the query in any case. */
-enum err query_run(struct query *query, bool *has_row, int64_t *out, struct error *err);
-
 #endif
