@@ -330,6 +330,7 @@ static void names_are_found_again(void **state)
     }
     for (int i = 0; i < JOB_N_STATES; i++) {
         assert_true(job_state_find(job_state_name((enum job_state)i), &job_state));
+        assert_contains(JOB_STATE_NAMES, job_state_name((enum job_state)i));
         assert_int_equal(job_state, i);
         assert_int_equal(job_has_ended((enum job_state)i), i >= JOB_SUCCEEDED);
     }
