@@ -29,7 +29,7 @@ struct sqlite_job_store;
 struct sqlite_job_query {
     struct job_query base;
     struct sqlite_job_store *store;
-    struct query query;
+    struct sqlite_query query;
 };
 
 struct sqlite_job_store {

@@ -32,44 +32,44 @@ static void give_back(struct sqlite_job_store *store, size_t i)
 
 /* ---- statements ------------------------------------------------------------------------------ */
 
-static struct query *of(struct job_query *base)
+static struct sqlite_query *of(struct job_query *base)
 {
     return &((struct sqlite_job_query *)base)->query;
 }
 
-static const struct query *of_const(const struct job_query *base)
+static const struct sqlite_query *of_const(const struct job_query *base)
 {
     return &((const struct sqlite_job_query *)base)->query;
 }
 
 static void put_int(struct job_query *base, int64_t value)
 {
-    query_put_int(of(base), value);
+    sqlite_query_put_int(of(base), value);
 }
 
 static void put_text(struct job_query *base, const char *text)
 {
-    query_put_text(of(base), text);
+    sqlite_query_put_text(of(base), text);
 }
 
 static enum err step(struct job_query *base, bool *has_row, struct error *err)
 {
-    return query_step(of(base), has_row, err);
+    return sqlite_query_step(of(base), has_row, err);
 }
 
 static int64_t get_int(const struct job_query *base, int column)
 {
-    return query_int(of_const(base), column);
+    return sqlite_query_int(of_const(base), column);
 }
 
 static const char *get_text(const struct job_query *base, int column)
 {
-    return query_text(of_const(base), column);
+    return sqlite_query_text(of_const(base), column);
 }
 
 static enum err copy_text(const struct job_query *base, int column, char **out, struct error *err)
 {
-    return query_copy_text(of_const(base), column, out, err);
+    return sqlite_query_copy_text(of_const(base), column, out, err);
 }
 
 static enum err damaged(const struct job_query *base, struct error *err, const char *how)
@@ -82,7 +82,7 @@ static void close_query(struct job_query *base)
     struct sqlite_job_query *query = (struct sqlite_job_query *)base;
     struct sqlite_job_store *store = query->store;
 
-    query_close(&query->query);
+    sqlite_query_close(&query->query);
     if (query != &store->writing) {
         give_back(store, (size_t)(query - store->reading));
     }
@@ -104,7 +104,7 @@ struct job_query *job_sqlite_open_write(struct job_store *base, size_t number)
     struct sqlite_job_store *store = (struct sqlite_job_store *)base;
 
     store->writing = (struct sqlite_job_query){
-        .base = {&kind}, .store = store, .query = query_open(&store->writer, number)};
+        .base = {&kind}, .store = store, .query = sqlite_query_open(&store->writer, number)};
     return &store->writing.base;
 }
 
@@ -117,7 +117,7 @@ enum err job_sqlite_open_read(struct job_store *base, size_t number, struct job_
 
     (void)err;
     store->reading[i] = (struct sqlite_job_query){
-        .base = {&kind}, .store = store, .query = query_open(&store->readers[i], number)};
+        .base = {&kind}, .store = store, .query = sqlite_query_open(&store->readers[i], number)};
     *out = &store->reading[i].base;
     return ERR_OK;
 }
