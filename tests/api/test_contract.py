@@ -14,7 +14,7 @@ import jsonschema
 import pytest
 import requests
 import yaml
-from conftest import ROOT, Service, make_root, make_small
+from conftest import BUILT_IN, ROOT, Service, make_root, make_small
 from job_tools import add_search_table
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
@@ -566,7 +566,7 @@ def genes_of(schema):
     return [g.get("enum") or list(range(g["minimum"], g["maximum"] + 1, g.get("multipleOf", 1))) for g in items]
 
 
-@pytest.mark.parametrize("space, schema", [("nasbench201", "Nasbench201Architecture"), ("fbnetv3", "Fbnetv3Architecture")])
+@pytest.mark.parametrize("space, schema", [(name, f"{name.capitalize()}Architecture") for name in BUILT_IN])
 def test_genes_are_those_of_the_search_space(space, schema, reading):
     told = requests.get(f"{reading.url}/v1/spaces/{space}").json()["genes"]
     assert genes_of(CONTRACT["components"]["schemas"][schema]) == [gene["values"] for gene in told]

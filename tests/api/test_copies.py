@@ -4,7 +4,7 @@ import json
 import re
 
 import pytest
-from conftest import ROOT
+from conftest import BUILT_IN, ROOT
 from test_contract import CONTRACT
 
 
@@ -14,9 +14,6 @@ def text_of(path):
 
 def words_of(dictionary):
     return re.findall(r'^"(.*)"$', text_of(f"tests/fuzz/dictionary/{dictionary}.dict"), re.M)
-
-
-BUILT_IN = re.findall(r"&space_(\w+)", re.search(r"#define BUILT_IN (.*)", text_of("core/space_list.c"))[1])
 
 
 @pytest.mark.parametrize("name, schema", [("KINDS", "JobKind"), ("STATES", "JobState")])
