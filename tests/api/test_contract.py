@@ -257,7 +257,11 @@ def test_the_kinds_of_job_are_those_of_the_contract():
     (names,) = re.findall(r'#define JOB_KIND_NAMES "([^"]+)"', (ROOT / "proto" / "job.h").read_text())
     schemas = CONTRACT["components"]["schemas"]
     assert names.split(", ") == schemas["JobKind"]["enum"]
-    assert names.split(", ") == [one["properties"]["kind"]["const"] for one in schemas["JobRequest"]["anyOf"]]
+    cases = [one["properties"] for one in schemas["JobRequest"]["anyOf"]]
+    assert names.split(", ") == [case["kind"]["const"] for case in cases]
+    told = schemas["Job"]["properties"]
+    assert told["params"]["anyOf"] == [case["params"] for case in cases]
+    assert len(told["result"]["anyOf"]) == len(cases) + 1  # null, until it has succeeded
 
 
 def test_the_service_gives_the_contract_of_the_repository(service):
