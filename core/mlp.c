@@ -8,18 +8,7 @@
 #include <cblas.h>
 
 #include "core/mem.h"
-
-/* The loops over elements are compiled for wider vectors too, and the program picks at start;
- * without fused operations (-std=c17 forbids them) every version gives the same bits. Sanitizers
- * cannot work with functions that are picked that early. */
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && \
-    !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-#define VECTOR_CLONES                                                       \
-    __attribute__((target_clones("arch=skylake-avx512", "avx2", "default"), \
-                   optimize("O3", "no-trapping-math")))
-#else
-#define VECTOR_CLONES
-#endif
+#include "core/vector_clones.h"
 
 enum err mlp_init(struct mlp *mlp, const size_t *widths, size_t n_layers, struct error *err)
 {
@@ -220,15 +209,37 @@ double loss_smooth_l1(const double *output, const double *target, size_t n, doub
 
 /* ---- forward, backward, descent -------------------------------------------------------------- */
 
+/* Columns of a large product that are made at a time, a multiple of what BLAS makes at a time anyway:
+ * all n of them, where nobody wants to breathe. */
+enum { PART_COLUMNS = 96 };
+
+static size_t part_columns(const struct mlp_workspace *ws, size_t n, size_t first)
+{
+    return ws->breathe != NULL && n - first > PART_COLUMNS ? PART_COLUMNS : n - first;
+}
+
+static void breathe(const struct mlp_workspace *ws)
+{
+    if (ws->breathe != NULL) {
+        ws->breathe(ws->breathe_context);
+    }
+}
+
 /* What enters the first layer's tanh: y (out, n). */
-static void enter_first_layer(const struct mlp *mlp, const double *x, size_t n, double *y)
+static void enter_first_layer(const struct mlp *mlp, const struct mlp_workspace *ws,
+                              const double *x, size_t n, double *y)
 {
     const size_t in = mlp->widths[0];
     const size_t out = mlp->widths[1];
+    size_t part;
 
     set_rows(y, mlp_bias(mlp, 0), out, n);
-    cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)out, (int)n, (int)in, 1.0,
-                mlp_weight(mlp, 0), (int)in, x, (int)in, 1.0, y, (int)n);
+    for (size_t i = 0; i < n; i += part) {
+        part = part_columns(ws, n, i);
+        cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)out, (int)part, (int)in, 1.0,
+                    mlp_weight(mlp, 0), (int)in, x + i * in, (int)in, 1.0, y + i, (int)n);
+        breathe(ws);
+    }
 }
 
 /* From what enters the first layer's tanh, which stands in outputs[0], to the end. */
@@ -254,7 +265,7 @@ const double *mlp_forward(const struct mlp *mlp, struct mlp_workspace *ws, const
                           size_t n)
 {
     assert(n <= ws->n_max);
-    enter_first_layer(mlp, x, n, ws->outputs[0]);
+    enter_first_layer(mlp, ws, x, n, ws->outputs[0]);
     return finish_forward(mlp, ws, n);
 }
 
@@ -282,8 +293,13 @@ static void layer_gradient(const struct mlp *mlp, struct mlp_workspace *ws, cons
     double *gradient = ws->gradient + layer_offset(mlp, layer);
 
     if (layer == 0) { /* x is (n, in) */
-        cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)out, (int)in, (int)n, 1.0,
-                    ws->delta, (int)n, x, (int)in, 0.0, gradient, (int)in);
+        size_t part;
+        for (size_t j = 0; j < in; j += part) {
+            part = part_columns(ws, in, j);
+            cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)out, (int)part, (int)n, 1.0,
+                        ws->delta, (int)n, x + j, (int)in, 0.0, gradient + j, (int)in);
+            breathe(ws);
+        }
     } else {
         cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)out, (int)in, (int)n, 1.0,
                     ws->delta, (int)n, ws->outputs[layer - 1], (int)n, 0.0, gradient, (int)in);
@@ -349,7 +365,7 @@ static enum err descent_alloc(struct descent *d, struct error *err)
         }
         cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)d->n, (int)d->n, (int)in, 1.0,
                     d->x, (int)in, d->x, (int)in, 1.0, d->gram, (int)d->n);
-        enter_first_layer(d->mlp, d->x, d->n, d->entered);
+        enter_first_layer(d->mlp, d->ws, d->x, d->n, d->entered);
     }
     return ERR_OK;
 }
@@ -367,6 +383,22 @@ static double descent_loss(struct descent *d)
     return loss_smooth_l1(output, d->target, d->n, d->slope);
 }
 
+/* What the first layer's step does to what enters its tanh. */
+static void move_entered(struct descent *d)
+{
+    const size_t n = d->n;
+    const size_t out = d->mlp->widths[1];
+    size_t part;
+
+    for (size_t i = 0; i < n; i += part) {
+        part = part_columns(d->ws, n, i);
+        cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)out, (int)part, (int)n,
+                    -d->training->learning_rate, d->ws->delta, (int)n, d->gram + i, (int)n, 1.0,
+                    d->entered + i, (int)n);
+        breathe(d->ws);
+    }
+}
+
 /* One step, by the slope of the last loss. */
 static void descent_step(struct descent *d)
 {
@@ -380,8 +412,7 @@ static void descent_step(struct descent *d)
     if (d->gram != NULL) { /* before the layers above move: their weights carry delta down */
         step_back(d->mlp, d->ws, n, 1);
         add_to(d->moved, d->ws->delta, out * n);
-        cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)out, (int)n, (int)n, -rate,
-                    d->ws->delta, (int)n, d->gram, (int)n, 1.0, d->entered, (int)n);
+        move_entered(d);
     }
     descend(d->mlp->parameters + offset, d->ws->gradient + offset, d->mlp->n_parameters - offset,
             rate);
@@ -401,7 +432,7 @@ static void descent_sync(struct descent *d)
     d->ws->delta = kept;
     descend(d->mlp->parameters, d->ws->gradient, n_first, d->training->learning_rate);
     memset(d->moved, 0, d->mlp->widths[1] * d->n * sizeof *d->moved);
-    enter_first_layer(d->mlp, d->x, d->n, d->entered);
+    enter_first_layer(d->mlp, d->ws, d->x, d->n, d->entered);
 }
 
 static enum err run_epochs(struct descent *d, struct error *err)

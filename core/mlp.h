@@ -33,6 +33,11 @@ struct mlp_workspace {
     double *delta, *previous_delta;  /* (widest, n): loss by what enters a layer's tanh */
     double *gradient;                /* (n_parameters) */
     double *block;                   /* owned: all of the above */
+    /* Called between parts of a product that take some tens of microseconds each; NULL, as
+     * mlp_workspace_init() leaves it, where products need no parts. The results are the same but for
+     * rounding. */
+    void (*breathe)(void *context);
+    void *breathe_context;
 };
 
 /* widths (n_layers + 1). All parameters are zero. ERR_NOMEM, ERR_INVALID for a width of 0. */

@@ -31,6 +31,9 @@ struct fit_hooks {
     /* Called after every epoch, and every 20 ms or so between what has none; returns false to stop
      * the work with ERR_CANCELED. May be NULL. */
     bool (*progress)(void *context, const struct fit_progress *progress);
+    /* Called every tenth of a millisecond or so of what takes long, to let others have the processor
+     * where the kernel would not do so by itself. May be NULL. */
+    void (*breathe)(void *context);
     /* Called every CHECKPOINT_EPOCHS with the state of the fit, to be kept outside. May be NULL. */
     enum err (*save)(void *context, const struct tensor *state, size_t n, struct error *err);
     /* A state that was saved by a fit of the same data and options: the fit goes on from there, and

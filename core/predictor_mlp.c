@@ -406,6 +406,10 @@ static enum err train_layers(struct fit *f, struct error *err)
     enum err rc;
 
     start_layers(f, &training.first_epoch);
+    if (f->options->hooks != NULL) {
+        f->ws.breathe = f->options->hooks->breathe;
+        f->ws.breathe_context = f->options->hooks->context;
+    }
     rc = mlp_train(&f->predictor->trained, &f->ws, f->features, f->target, f->n_trained, &training,
                    &f->loss, err);
     return watch.save_failed != ERR_OK ? error_set(err, save_error.code, "%s", save_error.text)

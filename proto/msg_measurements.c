@@ -351,8 +351,8 @@ static size_t most_rows(const struct space *space, const char *bytes, size_t siz
     return n_lines < MEASUREMENTS_MAX_ROWS ? n_lines : MEASUREMENTS_MAX_ROWS;
 }
 
-/* Goes through all rows. `rows` keeps them where it is not NULL; a row that is wrong goes to
- * `errors`. */
+/* Goes through all rows. A row that is wrong goes to `errors`; `rows` keeps those before the first such
+ * row, since those behind it may be more than most_rows(). */
 static enum err read_rows(const struct space *space, struct csv *csv, struct measurements *rows,
                           size_t *n_rows, struct field_errors *errors, struct error *err)
 {
@@ -385,7 +385,7 @@ static enum err read_rows(const struct space *space, struct csv *csv, struct mea
         if (read_row(space, row, n_fields, genes, &ms, &why) != ERR_OK) {
             field_errors_add(errors, csv->record_line, "", "line %zu: %s", csv->record_line,
                              why.text);
-        } else if (rows != NULL) {
+        } else if (rows != NULL && errors->n == 0) {
             memcpy(rows->genes + *n_rows * space->n_genes, genes, space->n_genes * sizeof *genes);
             rows->latency_ms[*n_rows] = ms;
         }
@@ -413,8 +413,10 @@ enum err msg_measurements_decode_csv(const struct space *space, const char *byte
                                      struct error *err)
 {
     struct measurements rows = {.space = space};
-    enum err rc = begin_rows(&rows, most_rows(space, bytes, size), err);
+    enum err rc;
 
+    bytes = size > 0 ? bytes : ""; /* of an empty body there is no address */
+    rc = begin_rows(&rows, most_rows(space, bytes, size), err);
     rc = rc != ERR_OK ? rc : scan_csv(space, bytes, size, &rows, &rows.n_rows, errors, err);
     if (rc != ERR_OK) {
         measurements_close(&rows);

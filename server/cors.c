@@ -1,5 +1,6 @@
 #include "server/cors.h"
 
+#include <ctype.h>
 #include <string.h>
 #include <strings.h>
 
@@ -46,6 +47,9 @@ static enum err add_origin(struct cors *cors, const char *part, size_t length, s
     origin = cors->origins[cors->n];
     memcpy(origin, part, length);
     origin[length] = '\0';
+    for (char *c = origin; *c != '\0'; c++) { /* as browsers send them, and compare the reply's */
+        *c = (char)tolower((unsigned char)*c);
+    }
     if (!is_origin(origin)) {
         return error_set(err, ERR_INVALID,
                          "cors_origins: \"%s\" is no origin; one is \"https://host\" or "

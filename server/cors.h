@@ -13,7 +13,7 @@ enum { CORS_MAX_ORIGINS = 16, CORS_ORIGIN_BYTES = 128 };
 struct cors {
     bool is_any; /* "*": the origin does not matter */
     size_t n;
-    char origins[CORS_MAX_ORIGINS][CORS_ORIGIN_BYTES]; /* as given, without blanks around */
+    char origins[CORS_MAX_ORIGINS][CORS_ORIGIN_BYTES]; /* in lower case, without blanks around */
 };
 
 /* Reads a list with commas: "*" alone, or origins as browsers send them (https://host[:port]), with

@@ -14,9 +14,10 @@
 
 enum { REFUSED_TELL_MS = 1000, RECOUNT_AFTER_MS = 1000 };
 
-/* Memory of a connection for headers and pieces of the body. The library zeroes one and a half
- * times as much for every request, so its preset of 32 KiB would push the rest out of the cache. */
-#define CONNECTION_BYTES ((size_t)16 << 10)
+/* Memory of a connection for headers and pieces of the body. The library reads bodies in pieces of half
+ * of it, so large ones want more; and it zeroes one and a half times as much for every request, so
+ * small ones want less than its preset of 32 KiB. */
+#define CONNECTION_BYTES ((size_t)24 << 10)
 
 /* A path or argument with an escaped NUL would end early as a C string: leave such escapes as they
  * are. */

@@ -18,6 +18,10 @@ enum { DROPPED_BODY_BYTES = 1 << 20 };
  * held: connections have a bound of their own. */
 enum { SMALL_BODY_BYTES = 64, FIRST_BODY_BYTES = 4096 };
 
+/* What a client announces is believed as far as it has sent an eighth of it: each time that a body is
+ * moved costs as much as to receive it. */
+enum { CHUNKED_GROWTH = 2, ANNOUNCED_GROWTH = 8 };
+
 /* A larger body is worked on by the pool: on the spot it would hold up the other connections of the
  * thread for more than some tenths of a millisecond. */
 enum { SPOT_BODY_BYTES = 32 << 10 };
@@ -220,9 +224,7 @@ static bool judge(struct context *context, const char *target, const char *versi
         refuse(context, 400, wrong);
         return true;
     }
-    context->first_bytes = framing.length < SMALL_BODY_BYTES   ? SMALL_BODY_BYTES
-                           : framing.length < FIRST_BODY_BYTES ? (size_t)framing.length
-                                                               : FIRST_BODY_BYTES;
+    context->announced_bytes = (size_t)framing.length;
     /* The library takes chunks whose lines do not end as they should, and others may find their end
      * elsewhere: nothing that comes behind them is taken for a request. */
     context->is_closing = framing.is_chunked;
@@ -289,6 +291,23 @@ static enum MHD_Result begin(struct http_server *server, struct MHD_Connection *
     return context->is_answered_at_once ? send_reply(context) : MHD_YES;
 }
 
+/* Room for a body of at least so many bytes, and for what is to be expected behind them. */
+static size_t capacity_for(const struct context *context, size_t bytes)
+{
+    const size_t announced = context->announced_bytes;
+    size_t capacity = context->body_capacity;
+
+    if (capacity == 0) {
+        capacity = announced < SMALL_BODY_BYTES   ? SMALL_BODY_BYTES
+                   : announced < FIRST_BODY_BYTES ? announced
+                                                  : FIRST_BODY_BYTES;
+    }
+    while (capacity < bytes) {
+        capacity *= announced > 0 ? ANNOUNCED_GROWTH : CHUNKED_GROWTH;
+    }
+    return announced >= bytes && announced < capacity ? announced : capacity;
+}
+
 /* Keeps a piece of the body, or drops it where the request is refused anyway. */
 static enum MHD_Result receive(struct context *context, const char *bytes, size_t size)
 {
@@ -305,12 +324,8 @@ static enum MHD_Result receive(struct context *context, const char *bytes, size_
         return MHD_YES;
     }
     if (context->body_size + size > context->body_capacity) {
-        size_t capacity =
-            context->body_capacity > 0 ? context->body_capacity : context->first_bytes;
+        size_t capacity = capacity_for(context, context->body_size + size);
         char *grown;
-        while (capacity < context->body_size + size) {
-            capacity *= 2;
-        }
         if (!hold_bytes(server, context, capacity - context->body_capacity)) {
             drop_body(context);
             refuse_too_much(context);

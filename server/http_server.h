@@ -81,9 +81,10 @@ struct context {
     struct reply reply;
     char *places; /* owned: the bytes of request.params */
     char *body;   /* owned */
-    size_t body_size, body_capacity, first_bytes;
-    size_t n_held_bytes; /* this request's share of the server's */
-    int64_t received_ms; /* monotonic clock, when the headers were there, or the wait was over */
+    size_t body_size, body_capacity;
+    size_t announced_bytes; /* of the body; 0 where it comes in chunks */
+    size_t n_held_bytes;    /* this request's share of the server's */
+    int64_t received_ms;    /* monotonic clock, when the headers were there, or the wait was over */
     struct observed observed;
     bool is_closing;          /* the connection ends with the reply */
     bool is_answered_at_once; /* without waiting for the body: `reply` is a refusal */

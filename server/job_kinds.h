@@ -22,6 +22,9 @@ struct job_env {
     /* Tells how far it is. False: stop at once, with ERR_CANCELED. To be called every 20 ms at
      * least; it costs some tens of nanoseconds. */
     bool (*report)(void *context, const struct job_progress *progress);
+    /* Lets others have the processor, if it is time to. To be called every tenth of a millisecond or so
+     * where that can be; it costs some tens of nanoseconds. report() does it, too. May be NULL. */
+    void (*breathe)(void *context);
     /* To be asked once, right before files are put in place. False: put none, ERR_CANCELED. From a
      * true on the job will not be cancelled any more. */
     bool (*may_commit)(void *context);

@@ -182,6 +182,13 @@ static bool tell_fit(void *context, const struct fit_progress *now)
     return t->env->report(t->env->context, &progress);
 }
 
+static void breathe(void *context)
+{
+    const struct training *t = context;
+
+    t->env->breathe(t->env->context);
+}
+
 static bool tell_learned(void *context, const struct fit_progress *now)
 {
     const struct training *t = context;
@@ -226,7 +233,8 @@ static enum err fit(struct training *t, struct error *err)
 {
     enum err rc = ERR_OK;
 
-    t->hooks = (struct fit_hooks){.context = t, .progress = tell_fit};
+    t->hooks = (struct fit_hooks){
+        .context = t, .progress = tell_fit, .breathe = t->env->breathe != NULL ? breathe : NULL};
     t->options = (struct fit_options){
         .seed = (uint64_t)t->params->seed,
         .n_epochs = (size_t)t->params->epoch,

@@ -126,9 +126,9 @@ struct work {
 
 /* A kernel that preempts lazily lets a thread of idle priority go on until it enters the kernel or the
  * clock ticks, and an I/O thread that wakes meanwhile waits: up to 4 ms. So runs enter it now and then. */
-#define YIELD_S 200e-6
+#define YIELD_S 50e-6
 
-static bool env_report(void *context, const struct job_progress *progress)
+static void env_breathe(void *context)
 {
     struct work *work = context;
     const double now_s = monotonic_seconds();
@@ -137,6 +137,13 @@ static bool env_report(void *context, const struct job_progress *progress)
         work->yielded_s = now_s;
         (void)sched_yield();
     }
+}
+
+static bool env_report(void *context, const struct job_progress *progress)
+{
+    struct work *work = context;
+
+    env_breathe(work);
     return job_run_report(work->run, progress);
 }
 
@@ -252,6 +259,7 @@ static enum err run_kind(struct work *work)
         .attempt = work->job.attempt,
         .context = work,
         .report = env_report,
+        .breathe = env_breathe,
         .may_commit = env_may_commit,
         .acquire_served = env_acquire_served,
         .release_served = env_release_served,

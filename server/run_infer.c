@@ -1,10 +1,10 @@
 #include "server/run_infer.h"
 
-#include <math.h>
 #include <string.h>
 
 #include "core/device.h"
 #include "core/mem.h"
+#include "core/scale_each.h"
 #include "server/unmeasured.h"
 
 enum { CHUNK_ROWS = 1024 }; /* what a step works on stays in the first level of cache */
@@ -16,10 +16,9 @@ struct run {
     const struct infer_request *request;
     struct infer_rows architectures, devices;
     size_t done;     /* rows */
-    bool has_factor; /* one device for all ... */
-    double factor;   /* ... with this factor */
+    bool has_factor; /* one device for all: the factors are read once */
     double rate[CHUNK_ROWS];
-    double factors[CHUNK_ROWS];   /* where each row has a device of its own */
+    double factors[CHUNK_ROWS];
     float latency_ms[CHUNK_ROWS]; /* what is written */
     double *hardware;             /* (CHUNK_ROWS, 4), in `block` */
     int32_t *genes;               /* (CHUNK_ROWS, n_genes), likewise */
@@ -31,12 +30,15 @@ static struct run *run_create(const struct model *model, const struct infer_requ
     const size_t n_rows = request->n < CHUNK_ROWS ? request->n : CHUNK_ROWS;
     const size_t hardware_bytes = (n_rows + 1) * HARDWARE_N_FIELDS * sizeof(double);
     const size_t genes_bytes = n_rows * model->predictor->space->n_genes * sizeof(int32_t);
-    struct run *run = mem_calloc(1, sizeof *run + hardware_bytes + genes_bytes);
+    /* not zeroed, which of so large a block may be done by new pages */
+    struct run *run = mem_resize(NULL, 1, sizeof *run + hardware_bytes + genes_bytes);
 
     if (run != NULL) {
         run->model = model;
         run->space = model->predictor->space;
         run->request = request;
+        run->done = 0;
+        run->has_factor = request->hardware.n_rows == 1;
         run->hardware = (void *)run->block; /* aligned: it follows pointers */
         run->genes = (void *)(run->block + hardware_bytes);
         infer_rows_begin(&run->architectures, &request->architecture);
@@ -93,27 +95,14 @@ static enum err predict_rows(struct run *run, size_t n, struct error *err)
     return rc != ERR_OK ? rc : unmeasured_predict(run->model, run->genes, n, run->rate, NULL, err);
 }
 
-/* Rates to milliseconds in single precision. */
-static enum err scale_rows(struct run *run, size_t n, struct error *err)
-{
-    float largest = 0.0F;
-
-    for (size_t i = 0; i < n; i++) {
-        double factor = run->has_factor ? run->factor : run->factors[i];
-        run->latency_ms[i] = (float)(run->rate[i] * factor);
-        largest = run->latency_ms[i] > largest ? run->latency_ms[i] : largest;
-    }
-    return isfinite(largest)
-               ? ERR_OK
-               : error_set(err, ERR_NUMERIC, "a latency is too large for single precision");
-}
-
 static enum err run_chunk(struct run *run, size_t n, unsigned char *out, struct error *err)
 {
     enum err rc = run->has_factor ? ERR_OK : read_factors(run, n, run->factors, err);
 
     rc = rc != ERR_OK ? rc : predict_rows(run, n, err);
-    rc = rc != ERR_OK ? rc : scale_rows(run, n, err);
+    if (rc == ERR_OK && !scale_each(run->rate, run->factors, n, run->latency_ms)) {
+        rc = error_set(err, ERR_NUMERIC, "a latency is too large for single precision");
+    }
     if (rc == ERR_OK) {
         memcpy(out + run->done * sizeof *run->latency_ms, run->latency_ms,
                n * sizeof *run->latency_ms);
@@ -131,9 +120,11 @@ enum err run_infer(const struct model *model, const struct infer_request *reques
     if (run == NULL) {
         return error_set(err, ERR_NOMEM, "no memory for %zu predictions", request->n);
     }
-    run->has_factor = request->hardware.n_rows == 1;
     if (run->has_factor) {
-        rc = read_factors(run, 1, &run->factor, err);
+        rc = read_factors(run, 1, run->factors, err);
+        for (size_t i = 1; i < CHUNK_ROWS && i < request->n; i++) {
+            run->factors[i] = run->factors[0];
+        }
     }
     while (rc == ERR_OK && run->done < request->n) {
         size_t left = request->n - run->done;

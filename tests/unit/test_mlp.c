@@ -413,6 +413,60 @@ static void steps_in_row_space_are_plain_descent(void **state)
     mlp_close(&mlp[0]);
 }
 
+static void count_breath(void *context)
+{
+    ++*(size_t *)context;
+}
+
+/* Trains a network of the predictor's shape on n rows; the parameters are the caller's to free. */
+static struct mlp train_wide(size_t n, void (*breathe)(void *context), size_t *n_breaths)
+{
+    const size_t widths[] = {256, 28, 1};
+    const struct mlp_training training = {.n_epochs = 3, .learning_rate = 0.1};
+    double *x = mem_calloc(n * widths[0], sizeof *x);
+    double *target = mem_calloc(n, sizeof *target);
+    struct mlp_workspace ws;
+    struct mlp mlp;
+    struct rng rng;
+
+    rng_init(&rng, 5);
+    for (size_t i = 0; i < n * widths[0]; i++) {
+        x[i] = 2.0 * rng_uniform(&rng) - 1.0;
+    }
+    for (size_t i = 0; i < n; i++) {
+        target[i] = 4.0 * rng_uniform(&rng);
+    }
+    assert_ok(mlp_init(&mlp, widths, 2, NULL), NULL);
+    mlp_draw(&mlp, &rng);
+    assert_ok(mlp_workspace_init(&ws, &mlp, n, NULL), NULL);
+    ws.breathe = breathe;
+    ws.breathe_context = n_breaths;
+    assert_ok(mlp_train(&mlp, &ws, x, target, n, &training, NULL, NULL), NULL);
+    mlp_workspace_close(&ws);
+    mem_free(target);
+    mem_free(x);
+    return mlp;
+}
+
+static void products_in_parts_are_the_same(void **state)
+{
+    static const size_t n_rows[] = {701, 301}; /* the plain way, and in row space */
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(n_rows); i++) {
+        size_t n_breaths = 0;
+        struct mlp whole = train_wide(n_rows[i], NULL, NULL);
+        struct mlp parts = train_wide(n_rows[i], count_breath, &n_breaths);
+        for (size_t p = 0; p < whole.n_parameters;
+             p++) { /* some BLAS add small products otherwise */
+            assert_near(parts.parameters[p], whole.parameters[p], 1e-13);
+        }
+        assert_true(n_breaths > 3 * 3);
+        mlp_close(&parts);
+        mlp_close(&whole);
+    }
+}
+
 static void a_layer_without_units_is_refused(void **state)
 {
     const size_t widths[] = {2, 0, 1};
@@ -436,6 +490,7 @@ int main(void)
         counted_test(a_loss_that_is_not_finite_stops_with_the_epoch),
         counted_test(a_training_that_was_stopped_goes_on_to_the_same_bits),
         counted_test(steps_in_row_space_are_plain_descent),
+        counted_test(products_in_parts_are_the_same),
         counted_test(a_layer_without_units_is_refused),
     };
 

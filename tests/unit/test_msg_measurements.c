@@ -197,6 +197,37 @@ static void all_wrong_lines_are_told_up_to_a_bound(void **state)
     text_close(&body);
 }
 
+/* Wrong rows can be shorter than any that is right, so that there are more of them than there is room. */
+static void what_stands_behind_many_short_wrong_lines_is_not_kept(void **state)
+{
+    struct measurements rows = {0};
+    struct field_errors errors = {0};
+    struct error err = {0};
+    struct text body = {0};
+    (void)state;
+    for (int i = 0; i < 60; i++) {
+        text_puts(&body, ",\n");
+    }
+    text_puts(&body, "444244,1\n444244,2\n");
+    assert_error(
+        decode(msg_measurements_decode_csv, NASBENCH, body.bytes, body.size, &rows, &errors, &err),
+        ERR_INVALID, &err, "line 1: ");
+    assert_int_equal(errors.n, 60);
+    field_errors_close(&errors);
+    text_close(&body);
+}
+
+static void an_empty_body_has_no_row(void **state)
+{
+    struct measurements rows = {0};
+    struct field_errors errors = {0};
+    struct error err = {0};
+    (void)state;
+    assert_error(msg_measurements_decode_csv(NASBENCH, NULL, 0, &rows, &errors, &err), ERR_INVALID,
+                 &err, "there is no row");
+    field_errors_close(&errors);
+}
+
 static void a_nul_is_no_text(void **state)
 {
     static const char text[] = "444244,1\n444\0004,2\n444244,3\0\n";
@@ -430,6 +461,8 @@ int main(void)
         counted_test(genes_of_many_digits_are_separated_by_blanks),
         counted_test(each_wrong_line_of_csv_is_named),
         counted_test(all_wrong_lines_are_told_up_to_a_bound),
+        counted_test(what_stands_behind_many_short_wrong_lines_is_not_kept),
+        counted_test(an_empty_body_has_no_row),
         counted_test(a_nul_is_no_text),
         counted_test(too_many_rows_are_refused_with_the_bound),
         counted_test(json_is_read_in_every_notation),
