@@ -251,8 +251,8 @@ enum err graph_build(const struct space *space, const int32_t *genes, uint64_t s
         space->build_graph != NULL
             ? space->check_countable(genes, err)
             : error_set(err, ERR_INVALID,
-                        "%s is a declared space: it tells what genes there are, not what network "
-                        "they stand for, so there is none to export",
+                        "the search space %s tells what genes there are, not what network they "
+                        "stand for, so there is none to export",
                         space->name);
 
     if (rc == ERR_OK) {

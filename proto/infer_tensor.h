@@ -17,7 +17,8 @@
 #include "core/space.h"
 #include "proto/json_view.h"
 
-/* Type, name in the protocol, bytes of an element */
+/* Type, name in the protocol, bytes of an element. Not core/tensor.h's types, though they are the same
+ * five today: what a client may send and what a weight file may hold are set by others, each apart. */
 #define INFER_TYPE_LIST(X)     \
     X(INFER_UINT8, "UINT8", 1) \
     X(INFER_INT32, "INT32", 4) \

@@ -46,6 +46,7 @@ enum job_state {
     JOB_CANCELLED,
     JOB_N_STATES
 };
+#define JOB_STATE_NAMES "queued, running, succeeded, failed or cancelled" /* for messages */
 
 /* Static strings; and back: false for a name that is none. */
 const char *job_kind_name(enum job_kind kind);

@@ -434,7 +434,7 @@ static void finish_genetic(const struct space *space, struct job_nas_params *nas
     }
 }
 
-/* What a declared space does not tell. */
+/* What a space need not tell: a declared one has no networks, and has costs by its tables. */
 static void finish_space(struct job_draft_params *draft, const char *pointer,
                          struct field_errors *errors)
 {
@@ -447,7 +447,7 @@ static void finish_space(struct job_draft_params *draft, const char *pointer,
     if (space->build_graph == NULL && !draft->has_export) {
         nas->formats = 0;
     } else if (space->build_graph == NULL && nas->formats != 0) {
-        blame(errors, pointer, "export", "a declared space has no networks to export");
+        blame(errors, pointer, "export", "the space tells of no networks that could be exported");
     }
     if (nas->macs_max > 0.0 && !space_tells(space, SPACE_MACS)) {
         blame(errors, pointer, "macs_max", "the space is declared without a table of macs");

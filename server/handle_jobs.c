@@ -17,10 +17,8 @@ enum { LIST_DEFAULT_LIMIT = 100, LIST_MAX_LIMIT = 1000, CANCEL_WAIT_MS = 2000 };
 static enum err read_state(const char *text, struct job_filter *filter, struct error *err)
 {
     filter->has_state = job_state_find(text, &filter->state);
-    return filter->has_state
-               ? ERR_OK
-               : error_set(err, ERR_INVALID,
-                           "state must be queued, running, succeeded, failed or cancelled");
+    return filter->has_state ? ERR_OK
+                             : error_set(err, ERR_INVALID, "state must be " JOB_STATE_NAMES);
 }
 
 static enum err read_kind(const char *text, struct job_filter *filter, struct error *err)

@@ -1,4 +1,4 @@
-#include "core/mem.h"
+/* What is written, and which kind of store there is. What is read: server/job_store_read.c. */
 #include "server/job_store_kind.h"
 #include "server/postgres.h"
 
@@ -39,6 +39,11 @@ void job_store_follow(struct job_store *store, job_news_fn *tell, void *context)
 
 /* ---- writing --------------------------------------------------------------------------------- */
 
+static struct job_query *open_write(struct job_store *store, size_t number)
+{
+    return store->kind->open_write(store, number);
+}
+
 enum err job_store_begin(struct job_store *store, struct error *err)
 {
     return store->kind->begin(store, err);
@@ -56,7 +61,9 @@ void job_store_rollback(struct job_store *store)
 
 enum err job_store_probe(struct job_store *store, struct error *err)
 {
-    return store->kind->probe(store, err);
+    bool has_row;
+
+    return job_query_run(open_write(store, JOB_WRITE_PROBE), &has_row, NULL, err);
 }
 
 enum err job_store_submit(struct job_store *store, const struct job_draft *draft,
@@ -69,102 +76,130 @@ enum err job_store_claim(struct job_store *store, const struct job_lease *lease,
                          const enum job_kind *kinds, size_t n_kinds, bool *is_found,
                          struct job *out, struct error *err)
 {
-    return store->kind->claim(store, lease, kinds, n_kinds, is_found, out, err);
+    enum err rc = ERR_OK;
+
+    *is_found = false;
+    for (size_t i = 0; rc == ERR_OK && !*is_found && i < n_kinds; i++) {
+        struct job_query *query = open_write(store, JOB_WRITE_CLAIM);
+        job_query_put_text(query, job_kind_name(kinds[i]));
+        job_query_put_int(query, lease->now_ms);
+        job_query_put_text(query, lease->owner);
+        job_query_put_int(query, lease->until_ms);
+        rc = job_query_run_job(query, is_found, out, err);
+    }
+    return rc;
+}
+
+/* Begins a statement with what a runner writes: who it is, and what it tells. */
+static struct job_query *open_report(struct job_store *store, size_t number,
+                                     const struct job_report *report)
+{
+    struct job_query *query = open_write(store, number);
+
+    job_query_put_text(query, report->id);
+    job_query_put_text(query, report->owner);
+    job_query_put_int(query, report->attempt);
+    job_query_put_int(query, report->revision);
+    job_query_put_text(query, report->progress);
+    job_query_put_text(query, report->history);
+    return query;
 }
 
 enum err job_store_renew(struct job_store *store, const struct job_report *report,
                          int64_t lease_until_ms, bool *is_held, bool *is_cancel_requested,
                          struct error *err)
 {
-    return store->kind->renew(store, report, lease_until_ms, is_held, is_cancel_requested, err);
+    struct job_query *query = open_report(store, JOB_WRITE_RENEW, report);
+    int64_t flag = 0;
+    enum err rc;
+
+    job_query_put_int(query, lease_until_ms);
+    rc = job_query_run(query, is_held, &flag, err);
+    *is_cancel_requested = flag != 0;
+    return rc;
 }
 
 enum err job_store_end(struct job_store *store, const struct job_report *report,
                        enum job_state state, const char *result, const char *error, int64_t now_ms,
                        bool *is_held, struct error *err)
 {
-    return store->kind->end(store, report, state, result, error, now_ms, is_held, err);
+    struct job_query *query = open_report(store, JOB_WRITE_END, report);
+
+    job_query_put_text(query, job_state_name(state));
+    job_query_put_text(query, result);
+    job_query_put_text(query, error);
+    job_query_put_int(query, now_ms);
+    return job_query_run(query, is_held, NULL, err);
 }
 
 enum err job_store_requeue(struct job_store *store, const struct job_report *report,
                            int64_t not_before_ms, const char *error, bool is_failure, bool *is_held,
                            struct error *err)
 {
-    return store->kind->requeue(store, report, not_before_ms, error, is_failure, is_held, err);
+    struct job_query *query = open_report(store, JOB_WRITE_REQUEUE, report);
+
+    job_query_put_int(query, not_before_ms);
+    job_query_put_text(query, error);
+    job_query_put_int(query, is_failure);
+    return job_query_run(query, is_held, NULL, err);
 }
 
 enum err job_store_cancel(struct job_store *store, const char *id, int64_t now_ms, bool *is_found,
                           struct job *out, struct error *err)
 {
-    return store->kind->cancel(store, id, now_ms, is_found, out, err);
+    struct job_query *query = open_write(store, JOB_WRITE_CANCEL);
+    enum err rc;
+
+    job_query_put_text(query, id);
+    job_query_put_int(query, now_ms);
+    rc = job_query_run_job(query, is_found, out, err);
+    if (rc == ERR_OK && !*is_found) {
+        query = open_write(store, JOB_WRITE_GET);
+        job_query_put_text(query, id);
+        rc = job_query_run_job(query, is_found, out, err);
+    }
+    return rc;
 }
 
 enum err job_store_remove(struct job_store *store, const char *id, bool *is_removed,
                           struct error *err)
 {
-    return store->kind->remove(store, id, is_removed, err);
+    struct job_query *query = open_write(store, JOB_WRITE_REMOVE);
+
+    job_query_put_text(query, id);
+    return job_query_run(query, is_removed, NULL, err);
 }
 
 enum err job_store_forget(struct job_store *store, const char *id, struct error *err)
 {
-    return store->kind->forget(store, id, err);
+    struct job_query *query = open_write(store, JOB_WRITE_FORGET);
+    bool has_row;
+
+    job_query_put_text(query, id);
+    return job_query_run(query, &has_row, NULL, err);
 }
 
 enum err job_store_end_overdue(struct job_store *store, int64_t now_ms, size_t limit,
                                char (*ids)[JOB_ID_BYTES], size_t *n, struct error *err)
 {
-    return store->kind->end_overdue(store, now_ms, limit, ids, n, err);
+    struct job_query *query = open_write(store, JOB_WRITE_END_OVERDUE);
+    bool has_row = false;
+    enum err rc;
+
+    *n = 0;
+    job_query_put_int(query, now_ms);
+    job_query_put_int(query, (int64_t)limit);
+    while ((rc = job_query_step(query, &has_row, err)) == ERR_OK && has_row) {
+        if (*n < limit) {
+            *n += job_query_copy_name(query, 0, ids[*n], JOB_ID_BYTES);
+        }
+    }
+    job_query_close(query);
+    return rc;
 }
 
 enum err job_store_adopt(struct job_store *store, const struct job_lease *lease, bool *is_found,
                          struct job *out, struct error *err)
 {
     return store->kind->adopt(store, lease, is_found, out, err);
-}
-
-/* ---- reading --------------------------------------------------------------------------------- */
-
-enum err job_store_get(struct job_store *store, const char *id, struct job *out, struct error *err)
-{
-    return store->kind->get(store, id, out, err);
-}
-
-enum err job_store_history(struct job_store *store, const char *id, char **out, struct error *err)
-{
-    return store->kind->history(store, id, out, err);
-}
-
-enum err job_store_list(struct job_store *store, const struct job_filter *filter,
-                        struct job_list *out, struct error *err)
-{
-    return store->kind->list(store, filter, out, err);
-}
-
-enum err job_store_list_expired(struct job_store *store, int64_t ended_before_ms, size_t keep_max,
-                                size_t limit, struct job_list *out, struct error *err)
-{
-    return store->kind->list_expired(store, ended_before_ms, keep_max, limit, out, err);
-}
-
-enum err job_store_list_removed(struct job_store *store, size_t limit, struct job_trace *out,
-                                size_t *n, struct error *err)
-{
-    return store->kind->list_removed(store, limit, out, n, err);
-}
-
-enum err job_store_count(struct job_store *store, size_t counts[JOB_N_KINDS][JOB_N_STATES],
-                         struct error *err)
-{
-    return store->kind->count(store, counts, err);
-}
-
-void job_list_close(struct job_list *list)
-{
-    for (size_t i = 0; i < list->n; i++) {
-        job_close(&list->items[i]);
-    }
-    mem_free(list->items);
-    list->items = NULL;
-    list->n = 0;
-    list->next_seq = 0;
 }

@@ -1,9 +1,13 @@
-/* What a kind of job store provides: server/job_store.h through a table of functions. A store's
- * struct begins with a struct job_store. */
+/* What a kind of job store provides: how its database is used, and what it does in a way of its own.
+ * The rest of server/job_store.h is the same for both, and made of statements (server/job_query.h).
+ * A store's struct begins with a struct job_store. */
 #ifndef DGLD_SERVER_JOB_STORE_KIND_H
 #define DGLD_SERVER_JOB_STORE_KIND_H
 
+#include "server/job_query.h"
 #include "server/job_store.h"
+
+enum { JOB_N_READERS = 4 }; /* connections: so many threads read at a time, others wait */
 
 struct job_store_kind {
     bool is_server;
@@ -14,40 +18,16 @@ struct job_store_kind {
     enum err (*begin)(struct job_store *store, struct error *err);
     enum err (*commit)(struct job_store *store, struct error *err);
     void (*rollback)(struct job_store *store);
-    enum err (*probe)(struct job_store *store, struct error *err);
     enum err (*submit)(struct job_store *store, const struct job_draft *draft,
                        enum submit_result *result, struct job *out, struct error *err);
-    enum err (*claim)(struct job_store *store, const struct job_lease *lease,
-                      const enum job_kind *kinds, size_t n_kinds, bool *is_found, struct job *out,
-                      struct error *err);
-    enum err (*renew)(struct job_store *store, const struct job_report *report,
-                      int64_t lease_until_ms, bool *is_held, bool *is_cancel_requested,
-                      struct error *err);
-    enum err (*end)(struct job_store *store, const struct job_report *report, enum job_state state,
-                    const char *result, const char *error, int64_t now_ms, bool *is_held,
-                    struct error *err);
-    enum err (*requeue)(struct job_store *store, const struct job_report *report,
-                        int64_t not_before_ms, const char *error, bool is_failure, bool *is_held,
-                        struct error *err);
-    enum err (*cancel)(struct job_store *store, const char *id, int64_t now_ms, bool *is_found,
-                       struct job *out, struct error *err);
-    enum err (*remove)(struct job_store *store, const char *id, bool *is_removed,
-                       struct error *err);
-    enum err (*forget)(struct job_store *store, const char *id, struct error *err);
-    enum err (*end_overdue)(struct job_store *store, int64_t now_ms, size_t limit,
-                            char (*ids)[JOB_ID_BYTES], size_t *n, struct error *err);
     enum err (*adopt)(struct job_store *store, const struct job_lease *lease, bool *is_found,
                       struct job *out, struct error *err);
-    enum err (*get)(struct job_store *store, const char *id, struct job *out, struct error *err);
-    enum err (*history)(struct job_store *store, const char *id, char **out, struct error *err);
-    enum err (*list)(struct job_store *store, const struct job_filter *filter, struct job_list *out,
-                     struct error *err);
-    enum err (*list_expired)(struct job_store *store, int64_t ended_before_ms, size_t keep_max,
-                             size_t limit, struct job_list *out, struct error *err);
-    enum err (*list_removed)(struct job_store *store, size_t limit, struct job_trace *out,
-                             size_t *n, struct error *err);
-    enum err (*count)(struct job_store *store, size_t counts[JOB_N_KINDS][JOB_N_STATES],
-                      struct error *err);
+    /* Begins a statement of who writes, by its number. */
+    struct job_query *(*open_write)(struct job_store *store, size_t number);
+    /* Begins one of who reads, on a connection that is the query's until it is closed; waits for
+     * one. On success alone the query is to be closed. */
+    enum err (*open_read)(struct job_store *store, size_t number, struct job_query **out,
+                          struct error *err);
 };
 
 struct job_store {

@@ -1,7 +1,9 @@
 /* The job store in PostgreSQL, as its own files know it.
  *
- *   job_store_postgres         opening, and what is written: on one connection
- *   job_store_postgres_read    what is read: on some more, lent to threads in turn
+ *   job_store_postgres         opening, and what this store does in a way of its own
+ *   job_store_postgres_query   running statements, on the writer's connection or on a reader's
+ *   job_store_postgres_sql     the statements
+ *   job_store_postgres_schema  the tables
  *   job_store_postgres_tender  a thread that connects anew what was lost, and hears of news
  *
  * Where the database is away, all that is asked fails at once, until the tender has reached it
@@ -16,34 +18,41 @@
 #include "server/job_store_kind.h"
 #include "server/postgres.h"
 
-/* A struct job's columns, in the order in which pg_job_read() takes them. */
-#define PG_JOB_COLUMNS                                                                       \
-    "seq, id, kind, space, state, priority, attempt, n_failures, is_cancel_requested::int, " \
-    "submitted_ms, started_ms, ended_ms, deadline_ms, revision, params, progress, result, error"
-enum { PG_JOB_N_COLUMNS = 18 };
-
-/* What is notified of, on the schema's channel:
- *     q                            a job waits
- *     x <id>                       a running job's end was asked for
- *     c <id> <revision> <0 or 1>   a job has changed, and has ended or not */
-#define PG_NOTIFY_QUEUED        "pg_notify('dgld', 'q')"
-#define PG_NOTIFY_CANCEL        "pg_notify('dgld', 'x ' || id)"
-#define PG_NOTIFY_CHANGED(ends) "pg_notify('dgld', 'c ' || id || ' ' || revision || ' " ends "')"
+/* Besides those of server/job_query.h. */
+enum {
+    PG_JOB_SUBMIT = JOB_N_WRITES, /* a draft, how many may wait: the job and the columns below */
+    PG_JOB_FIND_KEY,              /* client, key: the job, digest */
+    PG_JOB_ADOPT,                 /* now, owner, end of the lease: the job */
+    PG_JOB_N_WRITES
+};
+/* Columns of PG_JOB_SUBMIT's row, all but the last NULL where there is no job: whether it was made
+ * now, what was notified of, and how many waited before. */
+enum { PG_AT_IS_NEW = JOB_AT_DIGEST + 1, PG_AT_TOLD, PG_AT_N_QUEUED };
 
 enum {
-    PG_N_READERS = 4,     /* connections: so many threads read at a time, others wait ... */
     PG_WRITE_MS = 5000,   /* longest wait for an answer */
-    PG_READ_MS = 3000,    /* ... also for a connection that others use */
+    PG_READ_MS = 3000,    /* ... of who reads, and for a connection that others use */
     PG_CONNECT_MS = 3000, /* of the tender's */
 };
 
 enum pg_reader_state { PG_READER_AWAY, PG_READER_IDLE, PG_READER_LENT };
+
+struct pg_job_store;
+
+struct pg_job_query {
+    struct job_query base;
+    struct pg_job_store *store;
+    struct pg_query query;
+    int row;          /* the row that it is at, from 0; -1 before the first step */
+    struct error why; /* why it failed, where it did */
+};
 
 struct pg_job_store {
     struct job_store base;
     char *uri; /* owned */
     char owner[JOB_OWNER_BYTES];
     struct pg_db writer;            /* of who writes */
+    struct pg_job_query writing;    /* likewise */
     bool has_connected;             /* likewise: the writer, before */
     int64_t reconnected_ms;         /* likewise: when it did so again, by the monotonic clock */
     atomic_int_least64_t offset_ms; /* from the monotonic clock to the server's */
@@ -51,9 +60,10 @@ struct pg_job_store {
 
     pthread_mutex_t lock; /* of all below */
     pthread_cond_t has_reader;
-    struct pg_db readers[PG_N_READERS]; /* one that is lent is who has it's, one that is away the
+    struct pg_db readers[JOB_N_READERS]; /* one that is lent is who has it's, one that is away the
                                            tender's */
-    enum pg_reader_state states[PG_N_READERS];
+    struct pg_job_query reading[JOB_N_READERS]; /* [i]: on readers[i], of who has that */
+    enum pg_reader_state states[JOB_N_READERS];
     bool is_away;         /* the database, for ... */
     struct error failure; /* ... this reason */
 
@@ -68,12 +78,13 @@ struct pg_job_store {
 };
 
 extern const struct postgres_schema pg_job_schema;
-extern const char *const pg_job_read_sql[];
-extern const size_t pg_job_n_read_sql;
+extern const char *const pg_job_write_sql[PG_JOB_N_WRITES];
+extern const char *const pg_job_read_sql[JOB_N_READS];
 
-/* The job of a row, whose columns begin with PG_JOB_COLUMNS at `column`. The caller ends it. */
-enum err pg_job_read(const struct pg_query *query, int row, int column, struct job *out,
-                     struct error *err);
+/* open_write() and open_read() of the kind. */
+struct job_query *pg_job_open_write(struct job_store *base, size_t number);
+enum err pg_job_open_read(struct job_store *base, size_t number, struct job_query **out,
+                          struct error *err);
 
 /* ---- whether it is there ---------------------------------------------------------------------- */
 
@@ -86,18 +97,5 @@ void pg_job_set_away(struct pg_job_store *store, const struct error *why);
 /* Starts and ends the thread. */
 enum err pg_job_tender_start(struct pg_job_store *store, struct error *err);
 void pg_job_tender_stop(struct pg_job_store *store);
-
-/* ---- what is read ----------------------------------------------------------------------------- */
-
-enum err pg_job_get(struct job_store *base, const char *id, struct job *out, struct error *err);
-enum err pg_job_history(struct job_store *base, const char *id, char **out, struct error *err);
-enum err pg_job_list(struct job_store *base, const struct job_filter *filter, struct job_list *out,
-                     struct error *err);
-enum err pg_job_list_expired(struct job_store *base, int64_t ended_before_ms, size_t keep_max,
-                             size_t limit, struct job_list *out, struct error *err);
-enum err pg_job_list_removed(struct job_store *base, size_t limit, struct job_trace *out, size_t *n,
-                             struct error *err);
-enum err pg_job_count(struct job_store *base, size_t counts[JOB_N_KINDS][JOB_N_STATES],
-                      struct error *err);
 
 #endif

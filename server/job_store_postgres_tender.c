@@ -76,7 +76,8 @@ static void set_there(struct pg_job_store *store)
 
 /* ---- news ------------------------------------------------------------------------------------ */
 
-/* Whoever may use the database may notify of anything. */
+/* What NOTIFY_... of server/job_store_postgres_sql.c say; but whoever may use the database may notify
+ * of anything. */
 static bool parse_news(const char *payload, struct job_news *out)
 {
     char end = '\0';
@@ -128,7 +129,7 @@ static void hear(struct pg_job_store *store)
 static void drop_readers(struct pg_job_store *store)
 {
     (void)pthread_mutex_lock(&store->lock);
-    for (size_t i = 0; i < PG_N_READERS; i++) {
+    for (size_t i = 0; i < JOB_N_READERS; i++) {
         if (store->states[i] == PG_READER_IDLE) {
             store->states[i] = PG_READER_AWAY;
             postgres_close(&store->readers[i]);
@@ -149,7 +150,7 @@ static enum err restore_readers(struct pg_job_store *store, struct error *err)
 {
     enum err rc = ERR_OK;
 
-    for (size_t i = 0; rc == ERR_OK && i < PG_N_READERS; i++) {
+    for (size_t i = 0; rc == ERR_OK && i < JOB_N_READERS; i++) {
         bool is_away;
         (void)pthread_mutex_lock(&store->lock);
         is_away = store->states[i] == PG_READER_AWAY;
@@ -157,8 +158,7 @@ static enum err restore_readers(struct pg_job_store *store, struct error *err)
         if (!is_away) {
             continue;
         }
-        rc = postgres_open(&store->readers[i], &pg_job_schema, pg_job_read_sql, pg_job_n_read_sql,
-                           err);
+        rc = postgres_open(&store->readers[i], &pg_job_schema, pg_job_read_sql, JOB_N_READS, err);
         if (rc == ERR_OK) {
             (void)pthread_mutex_lock(&store->lock);
             store->states[i] = PG_READER_IDLE;

@@ -205,7 +205,7 @@ static const struct flag flags[] = {
     {"live", FLAG_SWITCH, AT(is_live), HEALTH, 0, 0, "",
      "ask whether it lives (/healthz), be it loading or stopping, rather than whether it is ready (/readyz)"},
     {"state", FLAG_TEXT, AT(state), JOBS, 0, 0, "STATE",
-     "to list: queued, running, succeeded, failed or cancelled"},
+     "to list: " JOB_STATE_NAMES},
     {"kind", FLAG_TEXT, AT(kind), JOBS, 0, 0, "KIND", "to list: one of " JOB_KIND_NAMES},
     {"limit", FLAG_WHOLE, AT(limit), JOBS, 1, 10000000, "N",
      "how many jobs to list, the newest first; default: 100"},

@@ -607,21 +607,48 @@ enum err nas_check(const struct space *space, const struct job_nas_params *param
     return ERR_OK;
 }
 
+/* What is known before the search. */
+static enum err begin_report(const struct nas_subject *subject, const struct search *search,
+                             struct search_report *report, struct error *err)
+{
+    const size_t n_targets = subject->params->n_targets;
+
+    memcpy(report->sheets, subject->sheets, n_targets * sizeof *report->sheets);
+    report->level = search->level;
+    report->is_calibrated = subject->calibration != NULL;
+    for (size_t t = 0; report->is_calibrated && t < n_targets; t++) {
+        const struct fitted *fitted = subject->calibration->of[t];
+        report->n_measurements[t] = fitted != NULL ? fitted->told.n_measurements : 0;
+    }
+    accuracy_source_put_json(&subject->accuracy->source, &report->accuracy_source);
+    return report->accuracy_source.has_failed ? error_set(err, ERR_NOMEM, "no memory for a report")
+                                              : ERR_OK;
+}
+
+static enum err search_by_method(struct search *search, struct search_report *report,
+                                 struct error *err)
+{
+    if (report->method == SEARCH_EXHAUSTIVE) {
+        return search_all(search, report, err);
+    }
+    return report->params->objective == SEARCH_PARETO ? search_front_bred(search, report, err)
+                                                      : search_bred(search, report, err);
+}
+
 enum err run_nas(const struct nas_subject *subject, const struct nas_hooks *hooks,
                  struct search_report *out, struct error *err)
 {
     const struct job_nas_params *params = subject->params;
     const struct accuracy_known *accuracy = subject->accuracy;
-    const enum search_method method = method_of(params, accuracy->has_all);
-    const size_t capacity = method == SEARCH_EXHAUSTIVE ? accuracy->all.architectures.n_rows
-                                                        : (size_t)params->population_size;
     struct search_report report = {
         .space = subject->model->predictor->space,
         .params = params,
-        .method = method,
+        .method = method_of(params, accuracy->has_all),
         .predictor = subject->model->predictor->kind->name,
         .version = subject->model->info.version,
     };
+    const size_t capacity = report.method == SEARCH_EXHAUSTIVE ? accuracy->all.architectures.n_rows
+                                                               : (size_t)params->population_size;
     struct search search;
     const char *pointer;
     enum err rc = nas_check(report.space, params, accuracy->has_all, &pointer, err);
@@ -630,24 +657,8 @@ enum err run_nas(const struct nas_subject *subject, const struct nas_hooks *hook
     if (rc != ERR_OK) {
         return rc;
     }
-    memcpy(report.sheets, subject->sheets, params->n_targets * sizeof *report.sheets);
-    report.level = search.level;
-    report.is_calibrated = subject->calibration != NULL;
-    if (report.is_calibrated) {
-        for (size_t t = 0; t < params->n_targets; t++) {
-            const struct fitted *fitted = subject->calibration->of[t];
-            report.n_measurements[t] = fitted != NULL ? fitted->told.n_measurements : 0;
-        }
-    }
-    accuracy_source_put_json(&accuracy->source, &report.accuracy_source);
-    if (report.accuracy_source.has_failed) {
-        rc = error_set(err, ERR_NOMEM, "no memory for a report");
-    } else if (method == SEARCH_EXHAUSTIVE) {
-        rc = search_all(&search, &report, err);
-    } else {
-        rc = params->objective == SEARCH_PARETO ? search_front_bred(&search, &report, err)
-                                                : search_bred(&search, &report, err);
-    }
+    rc = begin_report(subject, &search, &report, err);
+    rc = rc == ERR_OK ? search_by_method(&search, &report, err) : rc;
     if (rc == ERR_OK) { /* with the front of all */
         search.told.percent = NAS_SEARCHED_PERCENT;
         rc = tell(&search, err);

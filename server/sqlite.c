@@ -440,26 +440,26 @@ void sqlite_rollback(struct sqlite_db *db)
 
 /* ---- statements ------------------------------------------------------------------------------ */
 
-struct query query_open(struct sqlite_db *db, size_t number)
+struct sqlite_query sqlite_query_open(struct sqlite_db *db, size_t number)
 {
-    return (struct query){.db = db, .statement = db->statements[number]};
+    return (struct sqlite_query){.db = db, .statement = db->statements[number]};
 }
 
-void query_put_int(struct query *query, int64_t value)
+void sqlite_query_put_int(struct sqlite_query *query, int64_t value)
 {
     int rc = sqlite3_bind_int64(query->statement, ++query->n_bound, value);
 
     query->rc = query->rc == SQLITE_OK ? rc : query->rc;
 }
 
-void query_put_text(struct query *query, const char *text)
+void sqlite_query_put_text(struct sqlite_query *query, const char *text)
 {
     int rc = sqlite3_bind_text(query->statement, ++query->n_bound, text, -1, SQLITE_STATIC);
 
     query->rc = query->rc == SQLITE_OK ? rc : query->rc;
 }
 
-enum err query_step(struct query *query, bool *has_row, struct error *err)
+enum err sqlite_query_step(struct sqlite_query *query, bool *has_row, struct error *err)
 {
     bool is_reading = sqlite3_stmt_readonly(query->statement) != 0;
     int rc = query->rc;
@@ -478,19 +478,20 @@ enum err query_step(struct query *query, bool *has_row, struct error *err)
     return fail(query->db, rc, !is_reading, err);
 }
 
-int64_t query_int(const struct query *query, int column)
+int64_t sqlite_query_int(const struct sqlite_query *query, int column)
 {
     return sqlite3_column_int64(query->statement, column);
 }
 
-const char *query_text(const struct query *query, int column)
+const char *sqlite_query_text(const struct sqlite_query *query, int column)
 {
     return (const char *)sqlite3_column_text(query->statement, column);
 }
 
-enum err query_copy_text(const struct query *query, int column, char **out, struct error *err)
+enum err sqlite_query_copy_text(const struct sqlite_query *query, int column, char **out,
+                                struct error *err)
 {
-    const char *text = query_text(query, column);
+    const char *text = sqlite_query_text(query, column);
 
     *out = text != NULL ? mem_strdup(text) : NULL;
     if (*out == NULL && sqlite3_column_type(query->statement, column) != SQLITE_NULL) {
@@ -500,23 +501,8 @@ enum err query_copy_text(const struct query *query, int column, char **out, stru
     return ERR_OK;
 }
 
-void query_close(struct query *query)
+void sqlite_query_close(struct sqlite_query *query)
 {
     (void)sqlite3_reset(query->statement);
     (void)sqlite3_clear_bindings(query->statement); /* which borrowed */
-}
-
-enum err query_run(struct query *query, bool *has_row, int64_t *out, struct error *err)
-{
-    enum err rc = query_step(query, has_row, err);
-
-    if (rc == ERR_OK && *has_row) {
-        bool has_more = false;
-        if (out != NULL) {
-            *out = query_int(query, 0);
-        }
-        rc = query_step(query, &has_more, err); /* to its end */
-    }
-    query_close(query);
-    return rc;
 }

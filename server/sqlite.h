@@ -49,8 +49,8 @@ enum err sqlite_copy(struct sqlite_db *db, const struct sqlite_schema *schema, c
 /* The number that a statement of one row and column gives. */
 enum err sqlite_count(struct sqlite_db *db, const char *sql, int64_t *out, struct error *err);
 
-/* Prepares statements, which query_open() names by their number. ERR_INVALID where the tables are
- * not those that the statements want. */
+/* Prepares statements, which sqlite_query_open() names by their number. ERR_INVALID where the tables
+ * are not those that the statements want. */
 enum err sqlite_prepare(struct sqlite_db *db, const char *const *sql, size_t n, struct error *err);
 
 /* Accepts a struct that was never opened. */
@@ -68,33 +68,30 @@ enum err sqlite_damaged(const struct sqlite_db *db, struct error *err, const cha
 /* ---- statements ------------------------------------------------------------------------------ */
 
 /* A prepared statement while it is run. */
-struct query {
+struct sqlite_query {
     struct sqlite_db *db;
     sqlite3_stmt *statement;
     int n_bound;
     int rc; /* SQLite's, of the first call that failed */
 };
 
-struct query query_open(struct sqlite_db *db, size_t number);
+struct sqlite_query sqlite_query_open(struct sqlite_db *db, size_t number);
 
-/* Values of the parameters, one after the other. Texts are borrowed until query_close(); NULL is a
- * value, too. */
-void query_put_int(struct query *query, int64_t value);
-void query_put_text(struct query *query, const char *text);
+/* Values of the parameters, one after the other. Texts are borrowed until sqlite_query_close(); NULL
+ * is a value, too. */
+void sqlite_query_put_int(struct sqlite_query *query, int64_t value);
+void sqlite_query_put_text(struct sqlite_query *query, const char *text);
 
 /* The next row. A statement that writes does so outside of a transaction never: ERR_INTERNAL. */
-enum err query_step(struct query *query, bool *has_row, struct error *err);
+enum err sqlite_query_step(struct sqlite_query *query, bool *has_row, struct error *err);
 
 /* Columns of the row, from 0. The text is valid until the next step; NULL where there is none. */
-int64_t query_int(const struct query *query, int column);
-const char *query_text(const struct query *query, int column);
+int64_t sqlite_query_int(const struct sqlite_query *query, int column);
+const char *sqlite_query_text(const struct sqlite_query *query, int column);
 /* A copy, to be freed with mem_free(). */
-enum err query_copy_text(const struct query *query, int column, char **out, struct error *err);
+enum err sqlite_query_copy_text(const struct sqlite_query *query, int column, char **out,
+                                struct error *err);
 
-void query_close(struct query *query);
-
-/* Runs a statement that gives at most one row, of which one number may be wanted (`out`, or NULL):
- * closes the query in any case. */
-enum err query_run(struct query *query, bool *has_row, int64_t *out, struct error *err);
+void sqlite_query_close(struct sqlite_query *query);
 
 #endif

@@ -51,20 +51,29 @@ static enum err error_tls(struct error *err, int code, const char *path, const c
                      path, what, gnutls_strerror(code));
 }
 
-static enum err read_chain(const char *path, struct credentials *out, struct error *err)
+/* The bytes of a file, to be freed with mem_free(). */
+static enum err read_file(const char *path, gnutls_datum_t *out, struct error *err)
 {
     char *bytes = NULL;
     size_t size = 0;
     enum err rc = file_read(path, TLS_FILE_MAX_BYTES, &bytes, &size, err);
+
+    *out = (gnutls_datum_t){(unsigned char *)bytes, (unsigned)size};
+    return rc;
+}
+
+static enum err read_chain(const char *path, struct credentials *out, struct error *err)
+{
+    gnutls_datum_t pem;
+    enum err rc = read_file(path, &pem, err);
     int code;
 
     if (rc != ERR_OK) {
         return rc;
     }
-    code = gnutls_x509_crt_list_import2(&out->chain, &out->n_chain,
-                                        &(gnutls_datum_t){(unsigned char *)bytes, (unsigned)size},
-                                        GNUTLS_X509_FMT_PEM, GNUTLS_X509_CRT_LIST_SORT);
-    mem_free(bytes);
+    code = gnutls_x509_crt_list_import2(&out->chain, &out->n_chain, &pem, GNUTLS_X509_FMT_PEM,
+                                        GNUTLS_X509_CRT_LIST_SORT);
+    mem_free(pem.data);
     if (code < 0) {
         out->chain = NULL;
         out->n_chain = 0;
@@ -75,9 +84,8 @@ static enum err read_chain(const char *path, struct credentials *out, struct err
 
 static enum err read_key(const char *path, struct credentials *out, struct error *err)
 {
-    char *bytes = NULL;
-    size_t size = 0;
-    enum err rc = file_read(path, TLS_FILE_MAX_BYTES, &bytes, &size, err);
+    gnutls_datum_t pem;
+    enum err rc = read_file(path, &pem, err);
     int code;
 
     if (rc != ERR_OK) {
@@ -85,12 +93,10 @@ static enum err read_key(const char *path, struct credentials *out, struct error
     }
     code = gnutls_x509_privkey_init(&out->key);
     if (code >= 0) {
-        code = gnutls_x509_privkey_import2(
-            out->key, &(gnutls_datum_t){(unsigned char *)bytes, (unsigned)size},
-            GNUTLS_X509_FMT_PEM, NULL, 0);
+        code = gnutls_x509_privkey_import2(out->key, &pem, GNUTLS_X509_FMT_PEM, NULL, 0);
     }
-    gnutls_memset(bytes, 0, size); /* a copy of the key less */
-    mem_free(bytes);
+    gnutls_memset(pem.data, 0, pem.size); /* a copy of the key less */
+    mem_free(pem.data);
     if (code == GNUTLS_E_DECRYPTION_FAILED || code == GNUTLS_E_PKCS11_PIN_ERROR) {
         return error_set(err, ERR_INVALID,
                          "%s: the private key is encrypted; the service has nobody to ask for the "

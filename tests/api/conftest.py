@@ -24,6 +24,8 @@ from postgres import Postgres  # noqa: E402
 BINARY = pathlib.Path(os.environ.get("DGLD_TEST_BINARY", ROOT / "build" / "dgld"))
 SHARED = pathlib.Path(os.environ.get("DGLD_TEST_SHARED", ROOT.parent / "shared"))
 DATA = SHARED / "data" / "dgl"
+# the search spaces that the program has of itself, in its order
+BUILT_IN = re.findall(r"&space_(\w+)", re.search(r"#define BUILT_IN (.*)", (ROOT / "core" / "space_list.c").read_text())[1])
 TRAIN_DEVICES = {
     "Galaxy A9": (2.2, 4, 2, 14.9),
     "Honor 9C": (2.0, 4, 1, 14.9),

@@ -14,7 +14,7 @@ import jsonschema
 import pytest
 import requests
 import yaml
-from conftest import ROOT, Service, make_root, make_small
+from conftest import BUILT_IN, ROOT, Service, make_root, make_small
 from job_tools import add_search_table
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
@@ -257,7 +257,11 @@ def test_the_kinds_of_job_are_those_of_the_contract():
     (names,) = re.findall(r'#define JOB_KIND_NAMES "([^"]+)"', (ROOT / "proto" / "job.h").read_text())
     schemas = CONTRACT["components"]["schemas"]
     assert names.split(", ") == schemas["JobKind"]["enum"]
-    assert names.split(", ") == [one["properties"]["kind"]["const"] for one in schemas["JobRequest"]["anyOf"]]
+    cases = [one["properties"] for one in schemas["JobRequest"]["anyOf"]]
+    assert names.split(", ") == [case["kind"]["const"] for case in cases]
+    told = schemas["Job"]["properties"]
+    assert told["params"]["anyOf"] == [case["params"] for case in cases]
+    assert len(told["result"]["anyOf"]) == len(cases) + 1  # null, until it has succeeded
 
 
 def test_the_service_gives_the_contract_of_the_repository(service):
@@ -566,7 +570,7 @@ def genes_of(schema):
     return [g.get("enum") or list(range(g["minimum"], g["maximum"] + 1, g.get("multipleOf", 1))) for g in items]
 
 
-@pytest.mark.parametrize("space, schema", [("nasbench201", "Nasbench201Architecture"), ("fbnetv3", "Fbnetv3Architecture")])
+@pytest.mark.parametrize("space, schema", [(name, f"{name.capitalize()}Architecture") for name in BUILT_IN])
 def test_genes_are_those_of_the_search_space(space, schema, reading):
     told = requests.get(f"{reading.url}/v1/spaces/{space}").json()["genes"]
     assert genes_of(CONTRACT["components"]["schemas"][schema]) == [gene["values"] for gene in told]

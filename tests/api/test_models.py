@@ -10,7 +10,7 @@ import time
 
 import pytest
 import requests
-from conftest import ROOT, run_json
+from conftest import BUILT_IN, ROOT, run_json
 
 ARCHITECTURES = ["444244", "111111", "555555", "123451"]
 MEMBERS = {
@@ -50,7 +50,7 @@ def two(small):
 
 def test_models_lists_every_space_with_versions_and_what_is_served(service):
     models = get(service, "/v1/models")["models"]
-    assert [space["search_space"] for space in models] == ["nasbench201", "fbnetv3"]
+    assert [space["search_space"] for space in models] == BUILT_IN
     for space in models:
         assert space == get(service, f"/v1/models/{space['search_space']}")
         assert set(space) == {"search_space", "served", "versions"}

@@ -23,6 +23,17 @@
 
 enum { MAX_CONNECTIONS = 1024, REPLY_BYTES = 65536, GRACE_S = 5 };
 
+struct load {
+    char *request; /* (size), owned */
+    size_t size;
+    size_t n_connections;
+    size_t n_free, free_list[MAX_CONNECTIONS]; /* connections on which no request is out */
+    int64_t start_ns, interval_ns;
+    long n_total, n_due, n_done; /* requests in all, that went out, that were answered */
+    long n_errors;
+    int64_t *latencies_ns; /* (n_total), of those that were answered */
+};
+
 static int64_t due_ns[MAX_CONNECTIONS]; /* when the request that is out was due */
 static struct pollfd polls[MAX_CONNECTIONS];
 static char reply[REPLY_BYTES];
@@ -87,7 +98,7 @@ static int compare(const void *a, const void *b)
 }
 
 /* Takes the reply that came on connection i. Small replies come in one piece; others would need more
- * than the loop below does. */
+ * than what is done here. */
 static bool take(size_t i, long *n_errors)
 {
     ssize_t n = recv(polls[i].fd, reply, sizeof reply - 1, MSG_DONTWAIT);
@@ -108,79 +119,116 @@ static bool take(size_t i, long *n_errors)
     return true;
 }
 
+/* ---- the load -------------------------------------------------------------------------------- */
+
+static void connect_all(struct load *load, uint16_t port)
+{
+    for (size_t i = 0; i < load->n_connections; i++) {
+        polls[i] = (struct pollfd){.fd = connect_to(port), .events = POLLIN};
+        load->free_list[i] = i;
+    }
+    load->n_free = load->n_connections;
+}
+
+/* When the next request is due. */
+static int64_t next_due_ns(const struct load *load)
+{
+    return load->start_ns + load->n_due * load->interval_ns;
+}
+
+/* Sends what is due by now, as long as there is a connection for it. */
+static void send_due(struct load *load)
+{
+    const int64_t now = now_ns();
+
+    while (load->n_due < load->n_total && next_due_ns(load) <= now && load->n_free > 0) {
+        size_t i = load->free_list[--load->n_free];
+        due_ns[i] = next_due_ns(load);
+        if (send(polls[i].fd, load->request, load->size, MSG_NOSIGNAL) != (ssize_t)load->size) {
+            die("send");
+        }
+        load->n_due++;
+    }
+}
+
+/* Waits for replies until the next request can be sent, at most a tenth of a second. */
+static void wait_for_replies(const struct load *load)
+{
+    struct timespec wait = {0, 100000000};
+    const int64_t left_ns = next_due_ns(load) - now_ns();
+
+    if (load->n_due < load->n_total && load->n_free > 0 && left_ns < wait.tv_nsec) {
+        wait.tv_nsec = left_ns > 0 ? (long)left_ns : 0;
+    }
+    if (ppoll(polls, load->n_connections, &wait, NULL) < 0 && errno != EINTR) {
+        die("poll");
+    }
+}
+
+static void take_replies(struct load *load)
+{
+    for (size_t i = 0; i < load->n_connections; i++) {
+        if ((polls[i].revents & (POLLIN | POLLHUP | POLLERR)) != 0 && take(i, &load->n_errors)) {
+            load->latencies_ns[load->n_done++] = now_ns() - due_ns[i];
+            load->free_list[load->n_free++] = i;
+        }
+    }
+}
+
+/* Ends when all was answered, or some time after it should have been. */
+static void run(struct load *load)
+{
+    int64_t end_ns;
+
+    load->start_ns = now_ns() + 10000000;
+    end_ns = load->start_ns + load->n_total * load->interval_ns + (int64_t)GRACE_S * 1000000000;
+    while (load->n_done < load->n_total && now_ns() <= end_ns) {
+        send_due(load);
+        wait_for_replies(load);
+        take_replies(load);
+    }
+    load->n_errors += load->n_total - load->n_done;
+}
+
+static void report(const struct load *load)
+{
+    const long n = load->n_done;
+
+    if (n == 0) {
+        return;
+    }
+    qsort(load->latencies_ns, (size_t)n, sizeof *load->latencies_ns, compare);
+    printf("result requests=%ld errors=%ld p50_us=%.1f p99_us=%.1f max_us=%.1f\n", n,
+           load->n_errors, (double)load->latencies_ns[n / 2] / 1e3,
+           (double)load->latencies_ns[n - 1 - n / 100] / 1e3,
+           (double)load->latencies_ns[n - 1] / 1e3);
+}
+
 int main(int argc, char **argv)
 {
-    size_t size;
-    size_t n_connections;
-    size_t n_free;
-    size_t free_list[MAX_CONNECTIONS];
-    int64_t interval_ns;
-    int64_t start_ns;
-    long n_total;
-    long n_due = 0; /* requests that went out */
-    long n_done = 0;
-    long n_errors = 0;
-    char *request;
-    int64_t *latencies_ns;
+    static struct load load;
+    double rate;
 
     if (argc != 6) {
         fprintf(stderr, "usage: open_loop PORT RATE SECONDS CONNECTIONS FILE\n");
         return 2;
     }
-    request = read_file(argv[5], &size);
-    n_connections = strtoul(argv[4], NULL, 10);
-    n_connections = n_connections < MAX_CONNECTIONS ? n_connections : MAX_CONNECTIONS;
-    interval_ns = (int64_t)(1e9 / strtod(argv[2], NULL));
-    n_total = (long)(strtod(argv[3], NULL) * strtod(argv[2], NULL));
-    latencies_ns = calloc((size_t)n_total, sizeof *latencies_ns);
-    if (latencies_ns == NULL) {
+    rate = strtod(argv[2], NULL);
+    load.request = read_file(argv[5], &load.size);
+    load.n_connections = strtoul(argv[4], NULL, 10);
+    load.n_connections =
+        load.n_connections < MAX_CONNECTIONS ? load.n_connections : MAX_CONNECTIONS;
+    load.interval_ns = (int64_t)(1e9 / rate);
+    load.n_total = (long)(strtod(argv[3], NULL) * rate);
+    load.latencies_ns = calloc((size_t)load.n_total, sizeof *load.latencies_ns);
+    if (load.latencies_ns == NULL) {
         die("memory");
     }
-    for (size_t i = 0; i < n_connections; i++) {
-        polls[i] = (struct pollfd){.fd = connect_to((uint16_t)atoi(argv[1])), .events = POLLIN};
-        free_list[i] = i;
-    }
-    n_free = n_connections;
+    connect_all(&load, (uint16_t)atoi(argv[1]));
     (void)prctl(PR_SET_TIMERSLACK, 1UL, 0UL, 0UL, 0UL);
-    start_ns = now_ns() + 10000000;
-    while (n_done < n_total) {
-        int64_t now = now_ns();
-        int64_t next_ns = start_ns + n_due * interval_ns;
-        struct timespec wait = {0, 100000000};
-        while (n_due < n_total && next_ns <= now && n_free > 0) {
-            size_t i = free_list[--n_free];
-            due_ns[i] = next_ns;
-            if (send(polls[i].fd, request, size, MSG_NOSIGNAL) != (ssize_t)size) {
-                die("send");
-            }
-            next_ns = start_ns + ++n_due * interval_ns;
-        }
-        if (now - start_ns > n_total * interval_ns + (int64_t)GRACE_S * 1000000000) {
-            break; /* what is out still counts as failed */
-        }
-        now = now_ns();
-        if (n_due < n_total && n_free > 0 && next_ns - now < wait.tv_nsec) {
-            wait.tv_nsec = next_ns > now ? (long)(next_ns - now) : 0;
-        }
-        if (ppoll(polls, n_connections, &wait, NULL) < 0 && errno != EINTR) {
-            die("poll");
-        }
-        for (size_t i = 0; i < n_connections; i++) {
-            if ((polls[i].revents & (POLLIN | POLLHUP | POLLERR)) != 0 && take(i, &n_errors)) {
-                latencies_ns[n_done++] = now_ns() - due_ns[i];
-                free_list[n_free++] = i;
-            }
-        }
-    }
-    n_errors += n_total - n_done;
-    qsort(latencies_ns, (size_t)n_done, sizeof *latencies_ns, compare);
-    if (n_done > 0) {
-        printf("result requests=%ld errors=%ld p50_us=%.1f p99_us=%.1f max_us=%.1f\n", n_done,
-               n_errors, (double)latencies_ns[n_done / 2] / 1e3,
-               (double)latencies_ns[n_done - 1 - n_done / 100] / 1e3,
-               (double)latencies_ns[n_done - 1] / 1e3);
-    }
-    free(latencies_ns);
-    free(request);
-    return n_done > 0 ? 0 : 1;
+    run(&load);
+    report(&load);
+    free(load.latencies_ns);
+    free(load.request);
+    return load.n_done > 0 ? 0 : 1;
 }

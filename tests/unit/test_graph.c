@@ -31,6 +31,18 @@ static void build_random(const struct space *space, uint64_t seed, struct graph 
     build(space, genes, seed, out);
 }
 
+static void a_space_without_networks_has_none_to_build(void **state)
+{
+    struct space space = space_nasbench201;
+    const int32_t genes[NASBENCH201_N_EDGES] = {0};
+    struct graph graph;
+    struct error err = {0};
+    (void)state;
+    space.build_graph = NULL;
+    assert_error(graph_build(&space, genes, 0, &graph, &err), ERR_INVALID, &err,
+                 "the search space nasbench201 tells what genes there are");
+}
+
 /* ---- costs ----------------------------------------------------------------------------------- */
 
 static void assert_agrees(const struct space *space, const int32_t *genes)
@@ -360,6 +372,7 @@ static void every_failed_allocation_is_told(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        counted_test(a_space_without_networks_has_none_to_build),
         counted_test(every_cell_of_nasbench201_has_the_counted_costs),
         counted_test(networks_of_fbnetv3_have_the_counted_costs),
         counted_test(networks_outside_of_the_domain_have_the_counted_costs),

@@ -125,12 +125,31 @@ static void an_order_has_its_space_priority_and_deadline(void **state)
     field_errors_close(&errors);
 }
 
-static void what_is_wrong_is_told_with_its_pointer(void **state)
+struct wrong {
+    const char *body, *pointer, *phrase;
+};
+
+/* Each body has one thing wrong. */
+static void check_wrong(const struct wrong *cases, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        struct job_order order;
+        struct field_errors errors = {0};
+        struct error err;
+        assert_error(decode(cases[i].body, &order, &errors, &err), ERR_INVALID, &err,
+                     cases[i].phrase);
+        assert_int_equal(errors.n, 1);
+        assert_string_equal(errors.items[0].pointer, cases[i].pointer);
+        assert_contains(errors.items[0].detail, cases[i].phrase);
+        field_errors_close(&errors);
+        job_order_close(&order); /* nothing is left to end, and it may be done */
+    }
+}
+
+static void what_is_wrong_with_an_order_is_told_with_its_pointer(void **state)
 {
     /* clang-format off */
-    static const struct {
-        const char *body, *pointer, *phrase;
-    } cases[] = {
+    static const struct wrong cases[] = {
         {"[]", "", "must be an object"},
         {"{\"search_space\":\"nasbench201\"}", "/kind", "kind is missing"},
         {"{\"kind\":\"test\"}", "/search_space", "search_space is missing"},
@@ -149,6 +168,16 @@ static void what_is_wrong_is_told_with_its_pointer(void **state)
         {"{\"kind\":\"test\",\"search_space\":\"nasbench201\",\"deadline_s\":0}", "/deadline_s",
          "from 1 to 31536000"},
         {"{\"kind\":\"test\",\"search_space\":\"nasbench201\",\"id\":1}", "/id", "not a field"},
+    };
+    /* clang-format on */
+    (void)state;
+    check_wrong(cases, COUNT_OF(cases));
+}
+
+static void what_is_wrong_with_a_training_is_told_with_its_pointer(void **state)
+{
+    /* clang-format off */
+    static const struct wrong cases[] = {
         {OF("train", "\"epochs\":5"), "/params/epochs", "\"epochs\" is not a field here"},
         {OF("train", "\"epoch\":0"), "/params/epoch", "from 1 to 1000000000"},
         {OF("train", "\"epoch\":1e99"), "/params/epoch", "from 1 to 1000000000"},
@@ -170,6 +199,24 @@ static void what_is_wrong_is_told_with_its_pointer(void **state)
         {OF("train", "\"train_devices\":[\"../a\"]"), "/params/train_devices/0", "device"},
         {OF("train", "\"train_devices\":[\"Oppo 1\",\"b\",\"oppo  l\"]"), "/params/train_devices/2",
          "\"oppo  l\" is named twice"},
+        {OF("train", "\"library\":[]"), "/params/library", "1 to 64 device names"},
+        {OF("train", "\"library\":\"all\""), "/params/library", "true or false"},
+        {OF("train", "\"library\":[\"a\",\"../b\"]"), "/params/library/1", "device name"},
+        {OF("train", "\"library\":[\"a\",\"A\"]"), "/params/library/1", "named twice"},
+        {OF("train", "\"input\":\"\""), "/params/input", "1 to 63 bytes"},
+        {OF("train", "\"input\":7"), "/params/input", "1 to 63 bytes"},
+        {OF("train", "\"batch\":0"), "/params/batch", "from 1 to 65536"},
+        {OF("train", "\"runtime\":\"a\\u0007\""), "/params/runtime", "control characters"},
+    };
+    /* clang-format on */
+    (void)state;
+    check_wrong(cases, COUNT_OF(cases));
+}
+
+static void what_is_wrong_with_a_test_is_told_with_its_pointer(void **state)
+{
+    /* clang-format off */
+    static const struct wrong cases[] = {
         {OF("test", "\"test_devices\":[\"a\",\"a\"]"), "/params/test_devices/1", "named twice"},
         {OF("test", "\"holdout\":\"rows\""), "/params/holdout", "true or false, or \"devices\""},
         {OF("test", "\"test_devices\":[\"a\"],\"holdout\":\"devices\""), "/params/holdout",
@@ -177,6 +224,22 @@ static void what_is_wrong_is_told_with_its_pointer(void **state)
         {OF("test", "\"holdout\":\"devices\",\"calibrate\":5"), "/params/calibrate", "no part"},
         {OF("test", "\"holdout\":\"devices\",\"predictor\":\"cost\""), "/params/predictor",
          "without \"holdout\": true"},
+        {OF("test", "\"calibrate\":0"), "/params/calibrate", "from 1 to 10000"},
+        {OF("test", "\"calibrate\":10001"), "/params/calibrate", "from 1 to 10000"},
+        {OF("test", "\"holdout\":null"), "/params/holdout", "true or false"},
+        {OF("test", "\"version\":\"../x\""), "/params/version", "model's name"},
+        {OF("test", "\"predictor\":\"cost\""), "/params/predictor", "without \"holdout\": true"},
+        {OF("test", "\"seed\":0"), "/params/seed", "without \"holdout\": true"},
+    };
+    /* clang-format on */
+    (void)state;
+    check_wrong(cases, COUNT_OF(cases));
+}
+
+static void what_is_wrong_with_a_search_is_told_with_its_pointer(void **state)
+{
+    /* clang-format off */
+    static const struct wrong cases[] = {
         {OF("nas", "\"device\":\"a\",\"latency_constraint_ms\":1,\"calibrate\":1"), "/params/calibrate",
          "true or false"},
         {OF("nas", "\"device\":\"a\",\"latency_constraint_ms\":1,\"calibrate\":true,\"measurements\":"
@@ -192,20 +255,6 @@ static void what_is_wrong_is_told_with_its_pointer(void **state)
         {OF("nas", "\"latency_constraint_ms\":1,\"measurements\":{\"architectures\":[\"444244\"],"
                    "\"latency_ms\":[-1]}"),
          "/params/measurements/latency_ms/0", "positive"},
-        {OF("test", "\"calibrate\":0"), "/params/calibrate", "from 1 to 10000"},
-        {OF("test", "\"calibrate\":10001"), "/params/calibrate", "from 1 to 10000"},
-        {OF("train", "\"library\":[]"), "/params/library", "1 to 64 device names"},
-        {OF("train", "\"library\":\"all\""), "/params/library", "true or false"},
-        {OF("train", "\"library\":[\"a\",\"../b\"]"), "/params/library/1", "device name"},
-        {OF("train", "\"library\":[\"a\",\"A\"]"), "/params/library/1", "named twice"},
-        {OF("train", "\"input\":\"\""), "/params/input", "1 to 63 bytes"},
-        {OF("train", "\"input\":7"), "/params/input", "1 to 63 bytes"},
-        {OF("train", "\"batch\":0"), "/params/batch", "from 1 to 65536"},
-        {OF("train", "\"runtime\":\"a\\u0007\""), "/params/runtime", "control characters"},
-        {OF("test", "\"holdout\":null"), "/params/holdout", "true or false"},
-        {OF("test", "\"version\":\"../x\""), "/params/version", "model's name"},
-        {OF("test", "\"predictor\":\"cost\""), "/params/predictor", "without \"holdout\": true"},
-        {OF("test", "\"seed\":0"), "/params/seed", "without \"holdout\": true"},
         {OF("nas", "\"latency_constraint_ms\":1"), "/params", "device is missing"},
         {OF("nas", "\"device\":\"a\""), "/params/latency_constraint_ms", "missing"},
         {OF("nas", "\"device\":\"a\",\"latency_constraint_ms\":-1"),
@@ -252,18 +301,7 @@ static void what_is_wrong_is_told_with_its_pointer(void **state)
     };
     /* clang-format on */
     (void)state;
-    for (size_t i = 0; i < COUNT_OF(cases); i++) {
-        struct job_order order;
-        struct field_errors errors = {0};
-        struct error err;
-        assert_error(decode(cases[i].body, &order, &errors, &err), ERR_INVALID, &err,
-                     cases[i].phrase);
-        assert_int_equal(errors.n, 1);
-        assert_string_equal(errors.items[0].pointer, cases[i].pointer);
-        assert_contains(errors.items[0].detail, cases[i].phrase);
-        field_errors_close(&errors);
-        job_order_close(&order); /* nothing is left to end, and it may be done */
-    }
+    check_wrong(cases, COUNT_OF(cases));
 }
 
 static void all_that_is_wrong_is_told_at_once(void **state)
@@ -330,6 +368,7 @@ static void names_are_found_again(void **state)
     }
     for (int i = 0; i < JOB_N_STATES; i++) {
         assert_true(job_state_find(job_state_name((enum job_state)i), &job_state));
+        assert_contains(JOB_STATE_NAMES, job_state_name((enum job_state)i));
         assert_int_equal(job_state, i);
         assert_int_equal(job_has_ended((enum job_state)i), i >= JOB_SUCCEEDED);
     }
@@ -454,7 +493,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         counted_test(params_are_written_with_their_defaults_and_read_back),
         counted_test(an_order_has_its_space_priority_and_deadline),
-        counted_test(what_is_wrong_is_told_with_its_pointer),
+        counted_test(what_is_wrong_with_an_order_is_told_with_its_pointer),
+        counted_test(what_is_wrong_with_a_training_is_told_with_its_pointer),
+        counted_test(what_is_wrong_with_a_test_is_told_with_its_pointer),
+        counted_test(what_is_wrong_with_a_search_is_told_with_its_pointer),
         counted_test(all_that_is_wrong_is_told_at_once),
         counted_test(what_is_no_json_is_a_syntax_error),
         counted_test(reading_survives_lack_of_memory),

@@ -40,20 +40,36 @@ static enum err open_once(const char *const *from, int n_steps, struct error *er
     return rc;
 }
 
+/* Runs a statement that gives at most one row, of which one number may be wanted; closes it. */
+static enum err run(struct sqlite_query *query, bool *has_row, int64_t *out, struct error *err)
+{
+    bool has_more = false;
+    enum err rc = sqlite_query_step(query, has_row, err);
+
+    if (rc == ERR_OK && *has_row) {
+        if (out != NULL) {
+            *out = sqlite_query_int(query, 0);
+        }
+        rc = sqlite_query_step(query, &has_more, err);
+    }
+    sqlite_query_close(query);
+    return rc;
+}
+
 /* The number that a statement gives. */
 static int64_t ask(const char *sql)
 {
     char path[TEST_PATH_BYTES];
     struct sqlite_db db = unopened(path);
     struct error err = {0};
-    struct query query;
+    struct sqlite_query query;
     bool has_row = false;
     int64_t number = -1;
 
     assert_ok(sqlite_open_reader(&db, &err), &err);
     assert_ok(sqlite_prepare(&db, &sql, 1, &err), &err);
-    query = query_open(&db, 0);
-    assert_ok(query_run(&query, &has_row, &number, &err), &err);
+    query = sqlite_query_open(&db, 0);
+    assert_ok(run(&query, &has_row, &number, &err), &err);
     assert_true(has_row);
     sqlite_close(&db);
     return number;
@@ -105,7 +121,7 @@ static void readers_cannot_write_and_writers_do_so_in_transactions(void **state)
     char path[TEST_PATH_BYTES];
     struct sqlite_db writer = unopened(path), reader = unopened(path);
     struct error err = {0};
-    struct query query;
+    struct sqlite_query query;
     bool has_row;
     int64_t number = 0;
     (void)state;
@@ -113,18 +129,18 @@ static void readers_cannot_write_and_writers_do_so_in_transactions(void **state)
     assert_ok(sqlite_prepare(&writer, questions, 2, &err), &err);
     assert_ok(sqlite_open_reader(&reader, &err), &err);
     assert_ok(sqlite_prepare(&reader, questions, 2, &err), &err);
-    query = query_open(&writer, 1);
-    assert_error(query_run(&query, &has_row, NULL, &err), ERR_INTERNAL, &err, "transaction");
+    query = sqlite_query_open(&writer, 1);
+    assert_error(run(&query, &has_row, NULL, &err), ERR_INTERNAL, &err, "transaction");
     assert_error(sqlite_begin(&reader, &err), ERR_IO, &err, "cannot be written");
     assert_ok(sqlite_begin(&writer, &err), &err);
-    query = query_open(&writer, 1);
-    assert_ok(query_run(&query, &has_row, NULL, &err), &err);
-    query = query_open(&reader, 0);
-    assert_ok(query_run(&query, &has_row, &number, &err), &err);
+    query = sqlite_query_open(&writer, 1);
+    assert_ok(run(&query, &has_row, NULL, &err), &err);
+    query = sqlite_query_open(&reader, 0);
+    assert_ok(run(&query, &has_row, &number, &err), &err);
     assert_int_equal(number, 1); /* readers see what was committed */
     assert_ok(sqlite_commit(&writer, &err), &err);
-    query = query_open(&reader, 0);
-    assert_ok(query_run(&query, &has_row, &number, &err), &err);
+    query = sqlite_query_open(&reader, 0);
+    assert_ok(run(&query, &has_row, &number, &err), &err);
     assert_int_equal(number, 2);
     sqlite_close(&reader);
     sqlite_close(&writer);
