@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <math.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <string.h>
 
@@ -42,7 +43,8 @@ struct predictor_cost {
     double *coefficients; /* (p) */
     double *uncertainty;  /* (p, p), lower triangle */
     double noise_scale;
-    double *table_a, *table_sd; /* (n_architectures) where the space can be numbered, else NULL */
+    double *table_a;            /* (n_architectures) where the space can be numbered, else NULL */
+    _Atomic(double *) table_sd; /* likewise, once somebody has asked for one */
     uint32_t *pair_parts; /* (ceil(n_genes / 2), N_PAIRS) likewise: what two genes add to it */
 };
 
@@ -53,7 +55,7 @@ static void cost_destroy(struct predictor *predictor)
     mem_free(cost->coefficients);
     mem_free(cost->uncertainty);
     mem_free(cost->table_a);
-    mem_free(cost->table_sd);
+    mem_free(atomic_load(&cost->table_sd));
     mem_free(cost->pair_parts);
     mem_free(cost);
 }
@@ -126,31 +128,103 @@ static bool is_sound(double a, double sd)
     return isfinite(a) && a > 0.0 && isfinite(sd);
 }
 
+/* Columns of the architectures first .. first + n - 1: phi (n, p) and log c (n). */
+static void fill_columns(const struct predictor_cost *cost, size_t first, size_t n, double *phi,
+                         double *nominal)
+{
+    const struct space *space = cost->base.space;
+
+    for (size_t i = 0; i < n; i++) {
+        int32_t genes[SPACE_MAX_GENES];
+        space_unrank(space, first + i, genes);
+        phi[i * cost->p] = 1.0;
+        space->features->compute(space, genes, &nominal[i], phi + i * cost->p + 1);
+    }
+}
+
+/* Fills rows first .. first + n - 1 of the table of standard deviations. `phi` (n, p) is scratch. */
+static void fill_sd_block(const struct predictor_cost *cost, size_t first, size_t n, double *phi,
+                          double *sd)
+{
+    const size_t p = cost->p;
+    double nominal[BLOCK_ROWS];
+
+    fill_columns(cost, first, n, phi, nominal);
+    matrix_times_lower_transposed(phi, n, cost->uncertainty, p);
+    for (size_t i = 0; i < n; i++) {
+        double variance = cost->noise_scale * cost->noise_scale;
+        for (size_t j = 0; j < p; j++) {
+            variance += phi[i * p + j] * phi[i * p + j];
+        }
+        sd[first + i] = scale_to_sd(cost->table_a[first + i], sqrt(variance));
+    }
+}
+
+/* Deviations take several times as long to make as the rest, and most services are asked for none. Of
+ * two threads that make them at the same time one throws its own away. NULL where memory is out. */
+static const double *table_of_sd(struct predictor_cost *cost)
+{
+    const size_t n = cost->base.space->n_architectures;
+    double *table = atomic_load_explicit(&cost->table_sd, memory_order_acquire);
+    double *before = NULL;
+    double *phi;
+
+    if (table != NULL) {
+        return table;
+    }
+    table = mem_calloc(n, sizeof *table);
+    phi = mem_calloc(BLOCK_ROWS * cost->p, sizeof *phi);
+    for (size_t first = 0; table != NULL && phi != NULL && first < n; first += BLOCK_ROWS) {
+        fill_sd_block(cost, first, n - first < BLOCK_ROWS ? n - first : BLOCK_ROWS, phi, table);
+    }
+    if (phi == NULL ||
+        (table != NULL && !atomic_compare_exchange_strong(&cost->table_sd, &before, table))) {
+        mem_free(table);
+        table = before;
+    }
+    mem_free(phi);
+    return table;
+}
+
+static enum err look_up(struct predictor_cost *cost, const int32_t *genes, size_t n, double *a,
+                        double *sd, struct error *err)
+{
+    const struct space *space = cost->base.space;
+    const double *table_sd = sd != NULL ? table_of_sd(cost) : NULL;
+
+    if (sd != NULL && table_sd == NULL) {
+        return error_set(err, ERR_NOMEM, "no memory for a table of %zu deviations",
+                         space->n_architectures);
+    }
+    for (size_t i = 0; i < n; i++) {
+        size_t rank = space_rank(space, genes + i * space->n_genes);
+        a[i] = cost->table_a[rank];
+        if (sd != NULL) {
+            sd[i] = table_sd[rank];
+        }
+    }
+    return ERR_OK;
+}
+
 static enum err cost_predict(const struct predictor *predictor, const int32_t *genes, size_t n,
                              double *a, double *sd, struct error *err)
 {
-    const struct predictor_cost *cost = (const struct predictor_cost *)predictor;
+    struct predictor_cost *cost = (struct predictor_cost *)predictor;
     const struct space *space = predictor->space;
 
+    if (cost->table_a != NULL) {
+        return look_up(cost, genes, n, a, sd, err);
+    }
     for (size_t i = 0; i < n; i++) {
-        const int32_t *row = genes + i * space->n_genes;
-        if (cost->table_a != NULL) {
-            size_t rank = space_rank(space, row);
-            a[i] = cost->table_a[rank];
-            if (sd != NULL) {
-                sd[i] = cost->table_sd[rank];
-            }
-        } else {
-            double log_a;
-            double scale;
-            predict_one(cost, row, &log_a, sd != NULL ? &scale : NULL);
-            a[i] = exp(log_a);
-            if (sd != NULL) {
-                sd[i] = scale_to_sd(a[i], scale);
-            }
-            if (!is_sound(a[i], sd != NULL ? sd[i] : 0.0)) {
-                return error_set(err, ERR_NUMERIC, "the predictor gives no finite A");
-            }
+        double log_a;
+        double scale;
+        predict_one(cost, genes + i * space->n_genes, &log_a, sd != NULL ? &scale : NULL);
+        a[i] = exp(log_a);
+        if (sd != NULL) {
+            sd[i] = scale_to_sd(a[i], scale);
+        }
+        if (!is_sound(a[i], sd != NULL ? sd[i] : 0.0)) {
+            return error_set(err, ERR_NUMERIC, "the predictor gives no finite A");
         }
     }
     return ERR_OK;
@@ -251,36 +325,46 @@ static void fill_pair_parts(struct predictor_cost *cost)
     }
 }
 
-/* Fills rows first .. first + n - 1 of the table. `phi` (n, p) is scratch. */
-static void fill_table_block(struct predictor_cost *cost, size_t first, size_t n, double *phi)
+/* Fills rows first .. first + n - 1 of the table. `phi` (n, p) is scratch; `largest` (p) are the
+ * columns' largest sizes so far. */
+static void fill_table_block(struct predictor_cost *cost, size_t first, size_t n, double *phi,
+                             double *largest)
 {
-    const struct space *space = cost->base.space;
     const size_t p = cost->p;
     double log_a[BLOCK_ROWS];
     double nominal[BLOCK_ROWS];
 
-    for (size_t i = 0; i < n; i++) {
-        int32_t genes[SPACE_MAX_GENES];
-        space_unrank(space, first + i, genes);
-        phi[i * p] = 1.0;
-        space->features->compute(space, genes, &nominal[i], phi + i * p + 1);
-    }
+    fill_columns(cost, first, n, phi, nominal);
     matrix_times_vector(phi, n, p, cost->coefficients, log_a);
-    matrix_times_lower_transposed(phi, n, cost->uncertainty, p);
     for (size_t i = 0; i < n; i++) {
-        double variance = cost->noise_scale * cost->noise_scale;
-        for (size_t j = 0; j < p; j++) {
-            variance += phi[i * p + j] * phi[i * p + j];
-        }
         cost->table_a[first + i] = exp(nominal[i] + log_a[i]);
-        cost->table_sd[first + i] = scale_to_sd(cost->table_a[first + i], sqrt(variance));
+        for (size_t j = 0; j < p; j++) {
+            largest[j] = fmax(largest[j], fabs(phi[i * p + j]));
+        }
     }
+}
+
+/* A standard deviation that none exceeds, of columns of at most these sizes (p). */
+static double bound_sd(const struct predictor_cost *cost, const double *largest, double largest_a)
+{
+    double variance = cost->noise_scale * cost->noise_scale;
+
+    for (size_t i = 0; i < cost->p; i++) {
+        double sum = 0.0;
+        for (size_t j = 0; j <= i; j++) {
+            sum += fabs(cost->uncertainty[i * cost->p + j]) * largest[j];
+        }
+        variance += sum * sum;
+    }
+    return scale_to_sd(largest_a, sqrt(variance));
 }
 
 /* Where a space is small enough to be numbered, every prediction is made once and kept. */
 static enum err make_table(struct predictor_cost *cost, struct error *err)
 {
     size_t n = cost->base.space->n_architectures;
+    double largest[MAX_COLUMNS] = {0.0};
+    double largest_a = 0.0;
     double *phi;
 
     if (n == 0) {
@@ -288,27 +372,29 @@ static enum err make_table(struct predictor_cost *cost, struct error *err)
     }
     assert(n <= TABLE_MAX_ROWS);
     cost->table_a = mem_calloc(n, sizeof *cost->table_a);
-    cost->table_sd = mem_calloc(n, sizeof *cost->table_sd);
     cost->pair_parts =
         mem_calloc((cost->base.space->n_genes + 1) / 2, N_PAIRS * sizeof *cost->pair_parts);
     phi = mem_calloc(BLOCK_ROWS * cost->p, sizeof *phi);
-    if (cost->table_a == NULL || cost->table_sd == NULL || cost->pair_parts == NULL ||
-        phi == NULL) {
+    if (cost->table_a == NULL || cost->pair_parts == NULL || phi == NULL) {
         mem_free(phi);
         return error_set(err, ERR_NOMEM, "no memory for a table of %zu predictions", n);
     }
     for (size_t first = 0; first < n; first += BLOCK_ROWS) {
-        fill_table_block(cost, first, n - first < BLOCK_ROWS ? n - first : BLOCK_ROWS, phi);
+        fill_table_block(cost, first, n - first < BLOCK_ROWS ? n - first : BLOCK_ROWS, phi,
+                         largest);
     }
     mem_free(phi);
     fill_pair_parts(cost);
     for (size_t i = 0; i < n; i++) {
-        if (!is_sound(cost->table_a[i], cost->table_sd[i])) {
+        if (!is_sound(cost->table_a[i], 0.0)) {
             return error_set(err, ERR_NUMERIC,
                              "the predictor gives no finite A for architecture %zu", i);
         }
+        largest_a = fmax(largest_a, cost->table_a[i]);
     }
-    return ERR_OK;
+    return isfinite(bound_sd(cost, largest, largest_a))
+               ? ERR_OK
+               : error_set(err, ERR_NUMERIC, "the predictor gives no finite deviation of A");
 }
 
 /* ---- weights in and out ---------------------------------------------------------------------- */

@@ -46,9 +46,9 @@ static void a_space_that_goes_while_it_is_looked_up_is_told_of_as_it_was(void **
 
     (void)state;
     assert_ok(model_registry_init(&app.models, &err), &err);
-    assert_ok(msg_space_declaration_decode(json, strlen(json), "passing", &declaration, &errors,
-                                           &err),
-              &err);
+    assert_ok(
+        msg_space_declaration_decode(json, strlen(json), "passing", &declaration, &errors, &err),
+        &err);
     assert_ok(space_declare(declaration, &space, &err), &err);
     hold_registry(true);
     assert_int_equal(pthread_create(&thread, NULL, ask, &reply), 0);

@@ -210,6 +210,39 @@ static void weights_that_fit_the_space_not_are_refused(void **state)
     predictor_destroy(predictor);
 }
 
+/* The deviations of a space that is numbered are made when somebody asks: they are bounded before. */
+static void deviations_that_are_not_finite_are_refused(void **state)
+{
+    (void)state;
+    for (const struct space *const *s = built_in_spaces; *s != NULL; s++) {
+        const size_t p = 1 + (*s)->features->n_features;
+        struct tensor tensors[PREDICTOR_MAX_TENSORS];
+        double *huge = mem_calloc(p * p, sizeof *huge);
+        struct predictor *predictor;
+        struct predictor *out = NULL;
+        struct error err = {0};
+        double a, sd;
+        size_t n;
+        enum err rc;
+        make_rows(*s, 50, 0.05, 4);
+        predictor = fit(50);
+        n = predictor->kind->weights(predictor, tensors);
+        for (size_t j = 0; j < p * p; j++) {
+            huge[j] = 1e300;
+        }
+        assert_string_equal(tensors[1].name, "uncertainty");
+        tensors[1].data = huge;
+        rc = predictor_kind_cost.load(*s, tensors, n, &out, &err);
+        if (rc == ERR_OK) {
+            rc = predictor_predict(out, rows.genes, 1, &a, &sd, &err);
+        }
+        assert_error(rc, ERR_NUMERIC, &err, "no finite");
+        predictor_destroy(out);
+        predictor_destroy(predictor);
+        mem_free(huge);
+    }
+}
+
 static void weights_that_give_no_finite_a_are_refused_or_fail_to_predict(void **state)
 {
     (void)state;
@@ -759,6 +792,7 @@ int main(void)
         fit_test(predictions_follow_from_the_weights),
         fit_test(weights_that_fit_the_space_not_are_refused),
         fit_test(weights_that_give_no_finite_a_are_refused_or_fail_to_predict),
+        fit_test(deviations_that_are_not_finite_are_refused),
         fit_test(any_number_of_rows_gives_a_finite_model),
         fit_test(rows_that_are_all_alike_give_a_finite_model),
         fit_test(extreme_values_of_a_give_a_finite_model),
