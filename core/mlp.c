@@ -211,7 +211,7 @@ double loss_smooth_l1(const double *output, const double *target, size_t n, doub
 
 /* Columns of a large product that are made at a time, a multiple of what BLAS makes at a time anyway:
  * all n of them, where nobody wants to breathe. */
-enum { PART_COLUMNS = 96 };
+enum { PART_COLUMNS = 48 };
 
 static size_t part_columns(const struct mlp_workspace *ws, size_t n, size_t first)
 {
@@ -257,6 +257,7 @@ static const double *finish_forward(const struct mlp *mlp, struct mlp_workspace 
         if (l + 1 < mlp->n_layers) {
             mlp_tanh(y, out * n);
         }
+        breathe(ws);
     }
     return ws->outputs[mlp->n_layers - 1];
 }
@@ -317,6 +318,7 @@ void mlp_backward(const struct mlp *mlp, struct mlp_workspace *ws, const double 
         if (l > first_layer) {
             step_back(mlp, ws, n, l);
         }
+        breathe(ws);
     }
 }
 

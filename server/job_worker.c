@@ -127,7 +127,7 @@ struct work {
 
 /* A kernel that preempts lazily lets a thread of idle priority go on until it enters the kernel or the
  * clock ticks, and an I/O thread that wakes meanwhile waits: up to 4 ms. So runs enter it now and then. */
-#define YIELD_S 50e-6
+#define YIELD_S 25e-6
 
 static void env_breathe(void *context)
 {
