@@ -339,7 +339,8 @@ static void fill_table_block(struct predictor_cost *cost, size_t first, size_t n
     for (size_t i = 0; i < n; i++) {
         cost->table_a[first + i] = exp(nominal[i] + log_a[i]);
         for (size_t j = 0; j < p; j++) {
-            largest[j] = fmax(largest[j], fabs(phi[i * p + j]));
+            const double size = fabs(phi[i * p + j]);
+            largest[j] = size > largest[j] ? size : largest[j]; /* fmax() is a call */
         }
     }
 }
