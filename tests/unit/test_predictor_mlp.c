@@ -218,7 +218,7 @@ static enum err keep_state(void *context, const struct tensor *tensors, size_t n
 static void a_resumed_fit_ends_with_the_same_weights(void **state)
 {
     static struct interruption interruption = {.stop_at = CHECKPOINT_EPOCHS + 77};
-    struct fit_hooks hooks = {&interruption, stop_there, keep_state, NULL, 0};
+    struct fit_hooks hooks = {.context = &interruption, .progress = stop_there, .save = keep_state};
     struct fit_options options = base_options;
     struct rows rows;
     struct predictor *whole = NULL;
@@ -307,7 +307,7 @@ static void a_cross_validation_can_be_stopped_everywhere(void **state)
     enum { N_FOLDS = 2, CALLS_A_FOLD = 1 + RANDOM_N_LAYERS + FEW_EPOCHS + 1 };
     struct rows rows;
     struct stop stop = {0};
-    struct fit_hooks hooks = {&stop, stop_at_call, refuse_state, NULL, 0};
+    struct fit_hooks hooks = {.context = &stop, .progress = stop_at_call, .save = refuse_state};
     struct fit_options options = base_options;
     size_t fold[N_ROWS];
     double plain[N_ROWS];
@@ -380,7 +380,7 @@ static void predictions_can_be_stopped_and_are_those_of_one_call(void **state)
 
 static void a_checkpoint_that_cannot_be_written_ends_the_fit(void **state)
 {
-    struct fit_hooks hooks = {NULL, NULL, refuse_state, NULL, 0};
+    struct fit_hooks hooks = {.save = refuse_state};
     struct fit_options options = base_options;
     struct rows rows;
     struct predictor *p = NULL;
