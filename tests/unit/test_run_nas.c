@@ -7,6 +7,7 @@
 #include "core/search_pareto.h"
 #include "server/run_nas.h"
 #include "tests/support/cells.h"
+#include "tests/support/deviations.h"
 #include "tests/support/library.h"
 
 enum { N_GENES = 6 };
@@ -989,6 +990,7 @@ static void memory_that_is_out_is_told(void **state)
     struct fixture *f = begin(&space_nasbench201, own_path("none"));
 
     (void)state;
+    make_deviations(f->model.predictor);
     (void)only_target(f, A10S, 3000);
     f->params.population_size = f->params.generations = 10;
     for (int objective = SEARCH_ACCURACY; objective <= SEARCH_PARETO; objective++) {
@@ -1030,6 +1032,7 @@ static void memory_that_is_out_of_a_calibrated_search_is_told(void **state)
     struct error err = {0};
 
     (void)state;
+    make_deviations(f->model.predictor);
     library_make(f->space, &library);
     assert_ok(calibration_prior_fit(f->space, library.devices, LIBRARY_N_DEVICES, NULL,
                                     &f->model.prior, &err),

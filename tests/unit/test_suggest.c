@@ -5,6 +5,7 @@
 #include "core/suggest.h"
 #include "tests/support/calibration_data.h"
 #include "tests/support/check.h"
+#include "tests/support/deviations.h"
 
 enum { N_CANDIDATES = 3000 };
 
@@ -331,6 +332,7 @@ static void running_out_of_memory_is_told_and_leaks_nothing(void **state)
         .measured = &measured,
     };
     (void)state;
+    make_deviations(predictor);
     fail_each_allocation(suggest_once, predictor);
     fail_each_allocation(suggest_next_once, &request);
     predictor_destroy(predictor);

@@ -3,6 +3,7 @@
 #include "core/suggest.h"
 #include "server/measured_rows.h"
 #include "server/suggestion.h"
+#include "tests/support/deviations.h"
 #include "tests/support/job.h"
 #include "tests/support/library.h"
 
@@ -113,6 +114,7 @@ static void running_out_of_memory_is_told_and_leaks_nothing(void **state)
     (void)state;
     f->given = f->library.genes;
     f->n_given = 20;
+    make_deviations(f->model.predictor);
     fail_each_allocation(suggest_once, f);
     assert_ok(calibration_prior_fit(&space_nasbench201, f->library.devices, LIBRARY_N_DEVICES, NULL,
                                     &f->model.prior, &err),
