@@ -202,9 +202,26 @@ static const struct format {
 
 enum { N_FORMATS = sizeof formats / sizeof *formats };
 
+bool accuracy_data_has_kind(const struct space *space)
+{
+    size_t i = 0;
+
+    while (i < N_FORMATS && formats[i].kind->space != space) {
+        i++;
+    }
+    return i < N_FORMATS;
+}
+
 static enum err refuse(const struct space *space, const char *directory, struct error *err)
 {
     char files[128] = "";
+
+    if (!accuracy_data_has_kind(space)) {
+        return error_set(err, ERR_INVALID,
+                         "there is no accuracy predictor for %s, which is declared: put a table, "
+                         "NAS/net.txt with NAS/acc.txt, into its data; searches take it as it is",
+                         space->name);
+    }
 
     for (size_t i = 0; i < N_FORMATS; i++) {
         size_t used = strlen(files);

@@ -374,6 +374,17 @@ def add_accuracies(root, name="own"):
     write_rows(folder / "acc.txt", 50 + genes[:, 1] + 0.1 * genes[:, 0])
 
 
+def test_without_accuracies_it_is_told_what_to_put_where(own):
+    """No command trains an accuracy predictor of a declared space, so none is recommended."""
+    run_json("train", "--search_space", "own", root=own)
+    search = ("nas", "--search_space", "own", "--nas_target_device", "Mine", "--latency_constraint_ms", "5")
+    said = run(*search, root=own).stderr
+    assert "NAS/net.txt" in said and "NAS/acc.txt" in said
+    assert "dgld train" not in said and "dataxy.txt" not in said
+    said = run("train", "--search_space", "own", "--target", "accuracy", root=own).stderr
+    assert "no accuracy predictor for own" in said and "NAS/acc.txt" in said
+
+
 def test_a_search_finds_the_best_that_keeps_the_limit(own, start):
     run_json("train", "--search_space", "own", root=own)
     add_accuracies(own)
