@@ -64,7 +64,7 @@ static enum err check_row(const struct space *space, const double *values, int32
 
     for (size_t g = 0; g < space->n_genes; g++) {
         if (values[g] != floor(values[g]) || fabs(values[g]) > 1e6) {
-            return error_set(err, ERR_INVALID, "gene %zu must be a whole number, not %g", g + 1,
+            return error_set(err, ERR_INVALID, "gene %zu must be a whole number, not %.12g", g + 1,
                              values[g]);
         }
         genes[g] = (int32_t)values[g];
