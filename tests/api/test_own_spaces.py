@@ -408,6 +408,15 @@ def test_a_search_finds_the_best_that_keeps_the_limit(own, start):
         assert reply.status_code == 422 and reply.json()["errors"][0]["pointer"] == pointer
 
 
+def test_latencies_that_are_all_alike_have_no_correlation_and_that_is_said(own):
+    for device in ("Mine", "Other"):
+        write_rows(own / "data" / "own" / "latency" / f"{device}.txt", numpy.full(200, 7.0))
+    told = run("train", "--search_space", "own", "--train_devices", "Mine", root=own)
+    assert told.returncode == 0 and "nan" not in told.stdout, told
+    assert "held-out R(A)     unknown: A" in told.stdout
+    assert run_json("train", "--search_space", "own", "--train_devices", "Mine", root=own)["held_out"]["r"] is None
+
+
 # ---- nothing but measurements of some devices -------------------------------------------------------
 
 SERVER = "Server"  # it has no sheet
