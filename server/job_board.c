@@ -396,8 +396,6 @@ static void note_history(struct job_run *run, const struct job_progress *progres
     }
 }
 
-/* The lock is taken and the clock asked every millisecond at most, and for what the history gains:
- * runs report far more often. */
 static void stop_run(struct job_run *run, enum stop_reason reason)
 {
     lock(run->board);
@@ -405,6 +403,8 @@ static void stop_run(struct job_run *run, enum stop_reason reason)
     unlock(run->board);
 }
 
+/* The lock is taken and the clock asked every millisecond at most, and for what the history gains:
+ * runs report far more often. */
 bool job_run_report(struct job_run *run, const struct job_progress *progress)
 {
     double now_s = monotonic_seconds();
