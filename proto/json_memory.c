@@ -1,22 +1,24 @@
 #include "proto/json_memory.h"
 
 #include <stdbool.h>
-#include <stdlib.h>
+
+#include "core/mem.h"
 
 /* Of the thread: whether jansson asked in vain since the flag was cleared. */
 static _Thread_local bool has_failed;
 
 static void *allocate(size_t size)
 {
-    void *block = malloc(size);
+    void *block = mem_calloc(1, size);
 
     has_failed = has_failed || block == NULL;
     return block;
 }
 
-void json_memory_init(void)
+/* Before main(): what jansson has made by then would be freed by the wrong function. */
+__attribute__((constructor)) static void lend_memory(void)
 {
-    json_set_alloc_funcs(allocate, free);
+    json_set_alloc_funcs(allocate, mem_free);
 }
 
 json_t *json_memory_parse(const char *bytes, size_t size, size_t flags, struct error *err)
@@ -35,4 +37,17 @@ json_t *json_memory_parse(const char *bytes, size_t size, size_t flags, struct e
         (void)error_set(err, ERR_SYNTAX, "%.100s", why.text);
     }
     return value;
+}
+
+char *json_memory_print(const json_t *value, size_t flags)
+{
+    char *text;
+
+    has_failed = false;
+    text = json_dumps(value, flags);
+    if (has_failed) { /* even where there is a text: it lacks what there was no room for */
+        mem_free(text);
+        return NULL;
+    }
+    return text;
 }

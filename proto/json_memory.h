@@ -1,5 +1,6 @@
-/* Parsing with jansson, which does not tell a lack of memory from malformed text: a file that is sound
- * must not be called damaged because memory was short for a moment. */
+/* jansson with the memory of core/mem.h. It does not tell a lack of memory from malformed text, and prints
+ * what it had room for: a file that is sound must not be called damaged because memory was short for a
+ * moment, nor a damaged one be written. Thread-safe. */
 #ifndef DGLD_PROTO_JSON_MEMORY_H
 #define DGLD_PROTO_JSON_MEMORY_H
 
@@ -9,12 +10,11 @@
 
 #include "core/error.h"
 
-/* Once, before the first thread and the first use of jansson. Without it a lack of memory is taken
- * for malformed text. */
-void json_memory_init(void);
-
 /* As json_loadb(): the value, to be ended with json_decref(), or NULL and ERR_SYNTAX with jansson's
- * words, or ERR_NOMEM. Thread-safe. */
+ * words, or ERR_NOMEM. */
 json_t *json_memory_parse(const char *bytes, size_t size, size_t flags, struct error *err);
+
+/* As json_dumps(): the text, to be mem_free()d, or NULL for want of memory or of what can be printed. */
+char *json_memory_print(const json_t *value, size_t flags);
 
 #endif

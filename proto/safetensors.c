@@ -309,19 +309,25 @@ static size_t data_size(const struct tensor *t)
     return count * tensor_type_bytes(t->type);
 }
 
+/* NULL for want of memory. */
 static json_t *describe_tensor(const struct tensor *t, size_t begin)
 {
     json_t *shape = json_array();
     size_t end = begin + data_size(t);
+    int failed = shape == NULL;
 
     for (size_t d = 0; d < t->n_dims; d++) {
-        json_array_append_new(shape, json_integer((json_int_t)t->shape[d]));
+        failed |= json_array_append_new(shape, json_integer((json_int_t)t->shape[d]));
+    }
+    if (failed) {
+        json_decref(shape);
+        return NULL;
     }
     return json_pack("{s:s, s:o, s:[I, I]}", "dtype", tensor_type_name(t->type), "shape", shape,
                      "data_offsets", (json_int_t)begin, (json_int_t)end);
 }
 
-/* The header as text, to be freed with free(), or NULL for want of memory. */
+/* The header as text, to be mem_free()d, or NULL for want of memory. */
 static char *encode_header(const struct tensor *tensors, size_t n_tensors,
                            const struct safetensors_meta *meta, size_t n_meta, const char *digest)
 {
@@ -341,7 +347,7 @@ static char *encode_header(const struct tensor *tensors, size_t n_tensors,
         at += data_size(&tensors[i]);
     }
     if (!failed) {
-        text = json_dumps(header, JSON_COMPACT);
+        text = json_memory_print(header, JSON_COMPACT);
     }
     json_decref(header);
     return text;
@@ -373,7 +379,7 @@ enum err safetensors_encode(const struct tensor *tensors, size_t n_tensors,
     padded_bytes = (header_bytes + 7) / 8 * 8; /* so that the data starts aligned */
     block = header != NULL ? mem_calloc(LENGTH_BYTES + padded_bytes + data_bytes, 1) : NULL;
     if (block == NULL) {
-        free(header);
+        mem_free(header);
         mem_free(parts);
         return error_set(err, ERR_NOMEM, "no memory to encode %zu bytes of tensors", data_bytes);
     }
@@ -388,7 +394,7 @@ enum err safetensors_encode(const struct tensor *tensors, size_t n_tensors,
         memcpy(at, parts[i].bytes, parts[i].size);
         at += parts[i].size;
     }
-    free(header);
+    mem_free(header);
     mem_free(parts);
     *bytes = block;
     *size = LENGTH_BYTES + padded_bytes + data_bytes;

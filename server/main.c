@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "core/version.h"
-#include "proto/json_memory.h"
 #include "server/command.h"
 #include "server/options.h"
 #include "server/shipped.h"
@@ -80,7 +79,6 @@ int main(int argc, char **argv)
     struct error err = {0};
     enum err rc = options_parse(argc, argv, &options, &err);
 
-    json_memory_init();
     (void)signal(SIGXFSZ,
                  SIG_IGN); /* a file that may not grow further fails as on a full disk does */
     if (rc != ERR_OK) {

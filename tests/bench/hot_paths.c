@@ -321,6 +321,7 @@ int main(int argc, char **argv)
         (void)fprintf(stderr, "usage: hot_paths ROOT RUNS [PATH] (RUNS: 1 to %d)\n", MAX_RUNS);
         return 2;
     }
+    json_set_alloc_funcs(malloc, free); /* as it is without us */
     rc = matrix_init(&err);
     for (size_t i = 0; rc == ERR_OK && i < sizeof paths / sizeof *paths; i++) {
         if (argc == 3 || strcmp(argv[3], paths[i].name) == 0) {

@@ -220,6 +220,10 @@ static enum err encode_once(void *context, struct error *err)
     size_t size = 0;
     enum err rc = model_encode(&f->model, &bytes, &size, err);
 
+    if (rc == ERR_OK) { /* not with a part left out, for which there was no memory */
+        assert_int_equal(size, f->size);
+        assert_memory_equal(bytes, f->bytes, size);
+    }
     mem_free(bytes);
     return rc;
 }
