@@ -13,7 +13,7 @@ static enum err row_to_genes(const struct space *space, const double *row, int32
 {
     for (size_t i = 0; i < space->n_genes; i++) {
         if (row[i] != floor(row[i]) || fabs(row[i]) > 1e9) {
-            return error_set(err, ERR_INVALID, "gene %zu of %s must be a whole number, not %g",
+            return error_set(err, ERR_INVALID, "gene %zu of %s must be a whole number, not %.12g",
                              i + 1, space->name, row[i]);
         }
         genes[i] = (int32_t)row[i];

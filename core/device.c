@@ -43,9 +43,10 @@ enum err hardware_validate(const struct hardware *hw, size_t *bad_field, struct 
             if (bad_field != NULL) {
                 *bad_field = i;
             }
-            return error_set(
-                err, ERR_INVALID, "%s (%s, in %s) must be a positive number from %g to %g, not %g",
-                field->name, field->letter, field->unit, field->min, field->max, vector[i]);
+            return error_set(err, ERR_INVALID,
+                             "%s (%s, in %s) must be a positive number from %g to %g, not %.12g",
+                             field->name, field->letter, field->unit, field->min, field->max,
+                             vector[i]);
         }
     }
     return ERR_OK;

@@ -306,26 +306,28 @@ static void test_model(const struct json_reader *reader, struct json_view value)
     job_read_model(reader, value, "model", &TEST(reader)->model);
 }
 
-/* Without holdout nothing is trained: what belongs to training would promise what is not done. */
-static bool check_holdout(const struct json_reader *reader)
+/* Without holdout nothing is trained: what belongs to training would promise what is not done. `others`
+ * names what else the field is for. */
+static bool check_holdout(const struct json_reader *reader, const char *others)
 {
     if (!TEST(reader)->holdout) {
         field_errors_add(reader->errors, 0, reader->pointer,
-                         "has no effect without \"holdout\": true");
+                         "has no effect without \"holdout\": true%s", others);
     }
     return TEST(reader)->holdout;
 }
 
 static void test_predictor(const struct json_reader *reader, struct json_view value)
 {
-    if (check_holdout(reader)) {
+    if (check_holdout(reader, "")) {
         read_predictor(reader, value, &TEST(reader)->predictor);
     }
 }
 
 static void test_seed(const struct json_reader *reader, struct json_view value)
 {
-    if (TEST(reader)->holdout_devices || TEST(reader)->calibrate > 0 || check_holdout(reader)) {
+    if (TEST(reader)->holdout_devices || TEST(reader)->calibrate > 0 ||
+        check_holdout(reader, ", \"devices\", or calibrate, which draw by it")) {
         (void)json_read_whole(reader, value, 0, INT64_MAX, &TEST(reader)->seed);
     }
 }

@@ -121,7 +121,7 @@ static void read_latencies(const struct json_reader *reader, struct json_view va
         }
         (void)snprintf(at, sizeof at, "%s/%zu", reader->pointer, i);
         if (is_number) {
-            field_errors_add(reader->errors, i, at, LATENCY_DOMAIN ", not %g", ms);
+            field_errors_add(reader->errors, i, at, LATENCY_DOMAIN ", not %.12g", ms);
         } else {
             field_errors_add(reader->errors, i, at, LATENCY_DOMAIN ", not %s",
                              json_view_kind_name(item));
@@ -315,7 +315,8 @@ static enum err read_latency(const struct csv_field *field, double *ms, struct e
         }
         return error_set(err, ERR_INVALID, "latency_ms \"%.40s\" is not a number", word);
     }
-    return is_latency(*ms) ? ERR_OK : error_set(err, ERR_INVALID, LATENCY_DOMAIN ", not %g", *ms);
+    return is_latency(*ms) ? ERR_OK
+                           : error_set(err, ERR_INVALID, LATENCY_DOMAIN ", not %.12g", *ms);
 }
 
 static enum err read_row(const struct space *space, const struct csv_field *row, size_t n_fields,

@@ -363,7 +363,7 @@ static void read_interval(const struct json_reader *reader, struct json_view val
         request->level = level;
     } else if (is_number) {
         field_errors_add(reader->errors, 0, reader->pointer,
-                         "must be above 0 and below 1, 0.9 say, not %g", level);
+                         "must be above 0 and below 1, 0.9 say, not %.12g", level);
     } else {
         field_errors_add(reader->errors, 0, reader->pointer,
                          "must be a number above 0 and below 1, 0.9 say, not %s",

@@ -64,7 +64,7 @@ static enum err check_row(const struct space *space, const double *values, int32
 
     for (size_t g = 0; g < space->n_genes; g++) {
         if (values[g] != floor(values[g]) || fabs(values[g]) > 1e6) {
-            return error_set(err, ERR_INVALID, "gene %zu must be a whole number, not %g", g + 1,
+            return error_set(err, ERR_INVALID, "gene %zu must be a whole number, not %.12g", g + 1,
                              values[g]);
         }
         genes[g] = (int32_t)values[g];
@@ -202,9 +202,26 @@ static const struct format {
 
 enum { N_FORMATS = sizeof formats / sizeof *formats };
 
+bool accuracy_data_has_kind(const struct space *space)
+{
+    size_t i = 0;
+
+    while (i < N_FORMATS && formats[i].kind->space != space) {
+        i++;
+    }
+    return i < N_FORMATS;
+}
+
 static enum err refuse(const struct space *space, const char *directory, struct error *err)
 {
     char files[128] = "";
+
+    if (!accuracy_data_has_kind(space)) {
+        return error_set(err, ERR_INVALID,
+                         "there is no accuracy predictor for %s, which is declared: put a table, "
+                         "NAS/net.txt with NAS/acc.txt, into its data; searches take it as it is",
+                         space->name);
+    }
 
     for (size_t i = 0; i < N_FORMATS; i++) {
         size_t used = strlen(files);

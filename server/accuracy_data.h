@@ -10,6 +10,8 @@
 #ifndef DGLD_SERVER_ACCURACY_DATA_H
 #define DGLD_SERVER_ACCURACY_DATA_H
 
+#include <stdbool.h>
+
 #include "core/accuracy.h"
 #include "core/error.h"
 #include "proto/accuracy_file.h"
@@ -24,7 +26,11 @@ struct accuracy_data {
     char sha256[DIGEST_HEX_BYTES]; /* of all that */
 };
 
-/* ERR_NOT_FOUND where the directory holds none of the space's files, with their names. */
+/* Whether there is an accuracy predictor that could learn the space: of a declared one there is none. */
+bool accuracy_data_has_kind(const struct space *space);
+
+/* ERR_NOT_FOUND where the directory holds none of the space's files, with their names; ERR_INVALID
+ * where accuracy_data_has_kind() says no. */
 enum err accuracy_data_load(const struct space *space, const char *directory,
                             struct accuracy_data *out, struct error *err);
 

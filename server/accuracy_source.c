@@ -95,6 +95,13 @@ static enum err open_stored(const struct data_tree *tree, const struct space *sp
 {
     enum err rc = accuracy_store_load(tree->root, space, out, err);
 
+    if (rc == ERR_NOT_FOUND && !accuracy_data_has_kind(space)) {
+        return error_set(err, rc,
+                         "there is nothing to tell the accuracy of %s by: put NAS/net.txt, one "
+                         "architecture a row, and NAS/acc.txt, its accuracy in %% in the same row, "
+                         "into its data",
+                         space->name);
+    }
     if (rc == ERR_NOT_FOUND) {
         return error_set(err, rc,
                          "there is nothing to tell the accuracy of %s by: neither NAS/net.txt with "

@@ -41,7 +41,6 @@ enum err app_create(const struct options *options, struct app **out, struct erro
     if (app == NULL) {
         return error_set(err, ERR_NOMEM, "no memory for the service");
     }
-    (void)pthread_mutex_init(&app->data_lock, NULL);
     job_keys_init(&app->job_keys);
     rc = handover_init(&app->handover, options->arguments, err);
     rc = rc != ERR_OK ? rc : config_source_init(&app->config_source, options, err);
@@ -141,6 +140,5 @@ void app_destroy(struct app *app)
     device_cache_close(&app->devices);
     space_tree_close(&app->spaces);
     accuracy_cache_close(&app->accuracies);
-    (void)pthread_mutex_destroy(&app->data_lock);
     close_rest(app);
 }

@@ -5,7 +5,6 @@
 #ifndef DGLD_SERVER_APP_H
 #define DGLD_SERVER_APP_H
 
-#include <pthread.h>
 #include <stdatomic.h>
 
 #include "server/accuracy_cache.h"
@@ -33,9 +32,7 @@ struct app {
     struct config config;
     struct config_source config_source; /* for a reload */
     struct data_tree tree;
-    pthread_mutex_t data_lock; /* of data_write_begin(), which takes the tree's lock after it; no
-                                  other one is taken meanwhile */
-    struct space_tree spaces;  /* those that are declared in files */
+    struct space_tree spaces; /* those that are declared in files */
     struct device_cache devices;
     struct calibration_cache calibrations;
     struct accuracy_cache accuracies;

@@ -1,5 +1,6 @@
 #include "server/command.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -325,6 +326,16 @@ static const char *skip_separator(const char *at)
     at += strspn(at, " \t");
     at += *at == ',' ? 1 : 0;
     return at + strspn(at, " \t");
+}
+
+bool command_number(const char *text, double *out)
+{
+    /* strtod alone would also take "0x2" and blanks */
+    const bool is_plain = text[strspn(text, "0123456789.eE+-")] == '\0';
+    char *end;
+
+    *out = strtod(text, &end);
+    return is_plain && end != text && *end == '\0' && isfinite(*out);
 }
 
 enum err command_hardware(const char *text, struct hardware *out, struct error *err)

@@ -52,6 +52,10 @@ bool command_wants_library(const struct options *options);
 enum err command_library(const struct options *options, const struct data_tree *tree,
                          const struct space *space, struct device_library *out, struct error *err);
 
+/* A number as the command line has them, plain and decimal: .5 and 5e-1, and no 0x1, inf or nan. False
+ * where `text` is none. */
+bool command_number(const char *text, double *out);
+
 /* The value of --hardware: "2,3,1,7.46", separated by commas or blanks. ERR_USAGE. */
 enum err command_hardware(const char *text, struct hardware *out, struct error *err);
 

@@ -2,7 +2,6 @@
  * of a search job, so that one reader checks both. */
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "core/matrix.h"
@@ -47,15 +46,9 @@ static void nas_close(struct nas *nas)
 
 static enum err read_number(const char *flag, const char *text, double *out, struct error *err)
 {
-    /* strtod alone would also take "0x2" and blanks */
-    const bool is_plain = text[strspn(text, "0123456789.eE+-")] == '\0';
-    char *end;
-
-    *out = strtod(text, &end);
-    if (!is_plain || end == text || *end != '\0' || !isfinite(*out)) {
-        return error_set(err, ERR_USAGE, "--%s must be a number, not \"%.60s\"", flag, text);
-    }
-    return ERR_OK;
+    return command_number(text, out)
+               ? ERR_OK
+               : error_set(err, ERR_USAGE, "--%s must be a number, not \"%.60s\"", flag, text);
 }
 
 /* The limits in ms: one for all devices or as many as devices. */

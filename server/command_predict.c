@@ -1,6 +1,5 @@
 #include <stdbool.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "core/matrix.h"
 #include "core/mem.h"
@@ -24,10 +23,9 @@ struct asked {
 /* The value of --interval. */
 static enum err read_level(const char *text, double *out, struct error *err)
 {
-    char *end;
-    double level = strtod(text, &end);
+    double level;
 
-    if (text[0] < '0' || text[0] > '9' || *end != '\0' || !(level > 0.0 && level < 1.0)) {
+    if (!command_number(text, &level) || !(level > 0.0 && level < 1.0)) {
         return error_set(err, ERR_USAGE,
                          "--interval must be above 0 and below 1, 0.9 say, not \"%.60s\"", text);
     }

@@ -50,7 +50,11 @@ static void print_report(const struct train_report *report)
                                                                   : "a.txt",
                  info->n_rows, report->reason);
     print_rows(&report->fit);
-    if (report->is_validated) {
+    if (report->is_validated && isnan(report->held_out.r)) {
+        (void)printf("held-out R(A)     unknown: A, or what is predicted of it, is the same in all "
+                     "%zu trusted rows\n",
+                     report->held_out.n);
+    } else if (report->is_validated) {
         (void)printf("held-out R(A)     %.4f on %zu trusted rows, %.4f on all (%s)\n",
                      report->held_out.r, report->held_out.n, report->r_all_rows, info->validation);
     } else if (!isnan(info->r_held_out)) {

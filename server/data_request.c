@@ -1,11 +1,9 @@
-#define _GNU_SOURCE /* pthread_mutex_clocklock(); NOLINT(bugprone-reserved-identifier) */
 #include "server/data_request.h"
 
 #include <ctype.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 void data_respond_error(const struct app *app, const struct request *request, struct reply *reply,
                         struct error *err)
@@ -25,32 +23,16 @@ void data_respond_error(const struct app *app, const struct request *request, st
     }
 }
 
-bool data_write_begin(struct app *app, const struct request *request, struct reply *reply,
+bool data_write_begin(const struct app *app, const struct request *request, struct reply *reply,
                       struct tree_lock *lock)
 {
-    struct timespec until;
     struct error err;
 
-    /* by a clock that nobody sets: a step back would keep who waits for as long */
-    (void)clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += TREE_LOCK_WAIT_MS / 1000;
-    if (pthread_mutex_clocklock(&app->data_lock, CLOCK_MONOTONIC, &until) != 0) {
-        respond_problem(reply, request, 503, "others have been writing into data/ for too long",
-                        NULL);
-        return false;
-    }
     if (tree_lock_take(app->tree.root, TREE_LOCK_DATA, "", lock, &err) != ERR_OK) {
-        (void)pthread_mutex_unlock(&app->data_lock);
         respond_error(reply, request, &err, NULL);
         return false;
     }
     return true;
-}
-
-void data_write_end(struct app *app, struct tree_lock *lock)
-{
-    tree_lock_release(lock);
-    (void)pthread_mutex_unlock(&app->data_lock);
 }
 
 bool data_check_name(const struct request *request, struct reply *reply, bool is_write)

@@ -26,11 +26,10 @@ const struct space *data_find_space(const struct request *request, const char *n
                                     struct reply *reply);
 
 /* Begins to write into the data tree, from looking at what is there until it is replaced: no other
- * request does so meanwhile, of this process or of another one on the tree. False where another one
- * does so for too long: then the reply is made. */
-bool data_write_begin(struct app *app, const struct request *request, struct reply *reply,
+ * request does so meanwhile, of this process or of another one on the tree; tree_lock_release() ends
+ * it. False where another one does so for too long: then the reply is made. */
+bool data_write_begin(const struct app *app, const struct request *request, struct reply *reply,
                       struct tree_lock *lock);
-void data_write_end(struct app *app, struct tree_lock *lock);
 
 /* Sets Location to the formatted path, percent-encoded. */
 void data_respond_location(struct reply *reply, const char *format, ...)

@@ -413,7 +413,7 @@ enum err data_read_accuracy(const struct space *space, const char *net_path,
                                             &table.accuracy, NULL, err);
     for (size_t i = 0; rc == ERR_OK && i < table.architectures.n_rows; i++) {
         if (table.accuracy[i] > 100.0) {
-            rc = error_set(err, ERR_INVALID, "%s:%zu: an accuracy is at most 100 %%, not %g",
+            rc = error_set(err, ERR_INVALID, "%s:%zu: an accuracy is at most 100 %%, not %.12g",
                            accuracy_path, i + 1, table.accuracy[i]);
         }
     }

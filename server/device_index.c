@@ -150,15 +150,34 @@ static size_t find_group(const struct device_index *index, const char *folded)
                                                                                  : index->n_files;
 }
 
-/* Notes a file in its slot. A second one of the same place is passed over, but for the one that is
- * spelled exactly as asked for. */
-static void take_file(struct device_files *out, const struct device_file *file, const char *name)
+/* Notes the device's file of a place that has `n` of the group in its slot. Of several it is the one that is
+ * spelled exactly as asked for, or none: none of them may be read, overwritten or removed by chance. */
+static void take_file(struct device_files *out, const struct device_file *files, size_t n,
+                      const char *name)
 {
     const struct device_file **slot =
-        is_sheet(file->at) ? &out->sheet : &out->of_space[file->space][file->at];
+        is_sheet(files->at) ? &out->sheet : &out->of_space[files->space][files->at];
+    size_t i = 0;
 
-    if (*slot == NULL || (is_same_place(*slot, file) && strcmp(file->name, name) == 0)) {
-        *slot = file;
+    while (n > 1 && i < n && strcmp(files[i].name, name) != 0) {
+        i++;
+    }
+    if (*slot == NULL && i < n) {
+        *slot = &files[i];
+    }
+}
+
+static void take_files(struct device_files *out, const struct device_file *group, size_t n,
+                       const char *name)
+{
+    size_t n_here;
+
+    for (size_t i = 0; i < n; i += n_here) {
+        n_here = 1;
+        while (i + n_here < n && is_same_place(&group[i], &group[i + n_here])) {
+            n_here++;
+        }
+        take_file(out, &group[i], n_here, name);
     }
 }
 
@@ -174,8 +193,8 @@ enum err device_index_find(const struct device_index *index, const char *name,
         return error_set(err, ERR_NOT_FOUND, "there is no device \"%s\"", name);
     }
     n = group_size(index, first);
+    take_files(&files, &index->files[first], n, name);
     for (size_t i = first; i < first + n; i++) {
-        take_file(&files, &index->files[i], name);
         if (strcmp(index->files[i].name, name) == 0) {
             files.name = index->files[i].name;
         }

@@ -42,7 +42,8 @@ struct device_files {
 enum err device_index_load(const struct data_tree *tree, struct device_index *out,
                            struct error *err);
 
-/* Finds a device by any spelling. ERR_NOT_FOUND; ERR_INVALID where the name could mean several. */
+/* Finds a device by any spelling. ERR_NOT_FOUND; ERR_INVALID where the name could mean several. A name
+ * that is spelled exactly has no file of a place that holds several, none of them spelled so. */
 enum err device_index_find(const struct device_index *index, const char *name,
                            struct device_files *out, struct error *err);
 

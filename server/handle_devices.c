@@ -205,7 +205,7 @@ void devices_put(struct app *app, const struct request *request, struct reply *r
         respond_error(reply, request, &err, &errors);
     } else if (data_write_begin(app, request, reply, &lock)) {
         put_sheet(app, request, &sheet, reply);
-        data_write_end(app, &lock);
+        tree_lock_release(&lock);
     }
     field_errors_close(&errors);
 }
@@ -256,6 +256,6 @@ void devices_delete(struct app *app, const struct request *request, struct reply
 
     if (data_check_name(request, reply, false) && data_write_begin(app, request, reply, &lock)) {
         delete_sheet(app, request, reply);
-        data_write_end(app, &lock);
+        tree_lock_release(&lock);
     }
 }

@@ -311,7 +311,7 @@ void measurements_put(struct app *app, const struct request *request, struct rep
         respond_error(reply, request, &err, &errors);
     } else if (data_write_begin(app, request, reply, &lock)) {
         put_rows(app, request, space, rows.n_rows, &csv, reply);
-        data_write_end(app, &lock);
+        tree_lock_release(&lock);
     }
     text_close(&csv);
     field_errors_close(&errors);
@@ -364,6 +364,6 @@ void measurements_delete(struct app *app, const struct request *request, struct 
     }
     if (data_write_begin(app, request, reply, &lock)) {
         delete_rows(app, request, space, reply);
-        data_write_end(app, &lock);
+        tree_lock_release(&lock);
     }
 }

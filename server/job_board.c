@@ -102,11 +102,22 @@ static void unlock(struct job_board *board)
     (void)pthread_mutex_unlock(&board->lock);
 }
 
+/* The latest one: where a lease was lost, an attempt that does not know yet runs beside its successor. */
 static struct job_run *find_run(const struct job_board *board, const char *id)
 {
     struct job_run *run = board->runs;
 
     while (run != NULL && strcmp(run->job.id, id) != 0) {
+        run = run->next;
+    }
+    return run;
+}
+
+static struct job_run *find_attempt(const struct job_board *board, const char *id, int attempt)
+{
+    struct job_run *run = board->runs;
+
+    while (run != NULL && (run->job.attempt != attempt || strcmp(run->job.id, id) != 0)) {
         run = run->next;
     }
     return run;
@@ -385,6 +396,13 @@ static void note_history(struct job_run *run, const struct job_progress *progres
     }
 }
 
+static void stop_run(struct job_run *run, enum stop_reason reason)
+{
+    lock(run->board);
+    tell_to_stop(run, reason);
+    unlock(run->board);
+}
+
 /* The lock is taken and the clock asked every millisecond at most, and for what the history gains:
  * runs report far more often. */
 bool job_run_report(struct job_run *run, const struct job_progress *progress)
@@ -406,20 +424,33 @@ bool job_run_report(struct job_run *run, const struct job_progress *progress)
         publish(run, progress, now_s);
     }
     if (run->job.deadline_ms > 0 && realtime_ms() + run->ahead_ms >= run->job.deadline_ms) {
-        job_board_stop(run->board, run->job.id, STOP_DEADLINE);
+        stop_run(run, STOP_DEADLINE);
     }
     run->is_told_to_stop = job_run_stop_reason(run) != STOP_NONE;
     return !run->is_told_to_stop;
 }
 
-void job_board_hold(struct job_board *board, const char *id, int attempt, int64_t until_ms)
+bool job_board_hold(struct job_board *board, const char *id, int attempt, int64_t until_ms)
 {
     struct job_run *run;
 
     lock(board);
-    run = find_run(board, id);
-    if (run != NULL && run->job.attempt == attempt && until_ms > run->held_until_ms) {
+    run = find_attempt(board, id, attempt);
+    if (run != NULL && until_ms > run->held_until_ms) {
         run->held_until_ms = until_ms;
+    }
+    unlock(board);
+    return run != NULL;
+}
+
+void job_board_lose(struct job_board *board, const char *id, int attempt)
+{
+    struct job_run *run;
+
+    lock(board);
+    run = find_attempt(board, id, attempt);
+    if (run != NULL) {
+        tell_to_stop(run, STOP_LOST);
     }
     unlock(board);
 }
@@ -477,14 +508,13 @@ void job_run_put_history(const struct job_run *run, struct text *out)
     }
 }
 
-void job_board_stop(struct job_board *board, const char *id, enum stop_reason reason)
+void job_board_cancel(struct job_board *board, const char *id)
 {
-    struct job_run *run;
-
     lock(board);
-    run = find_run(board, id);
-    if (run != NULL) {
-        tell_to_stop(run, reason);
+    for (struct job_run *run = board->runs; run != NULL; run = run->next) {
+        if (strcmp(run->job.id, id) == 0) {
+            tell_to_stop(run, STOP_CANCEL);
+        }
     }
     unlock(board);
 }

@@ -63,9 +63,14 @@ void job_run_resume_history(struct job_run *run, const struct job_history *histo
  * that runs it. */
 bool job_run_report(struct job_run *run, const struct job_progress *progress);
 
-/* The lease of the run is known to last until then (boottime_ms()); 0 at first. A run of that id and
- * attempt that is gone is none. */
-void job_board_hold(struct job_board *board, const char *id, int attempt, int64_t until_ms);
+/* The lease of the run is known to last until then (boottime_ms()); 0 at first. False where no run of
+ * that id and attempt is here (any more). */
+bool job_board_hold(struct job_board *board, const char *id, int attempt, int64_t until_ms);
+
+/* The lease of the run is another's: it is to stop. The other may be a later attempt that runs here as
+ * well, and goes on. No such run, or one that commits already, is left alone. */
+void job_board_lose(struct job_board *board, const char *id, int attempt);
+
 int64_t job_run_held_until(struct job_run *run);
 
 /* Whether the run may put its results in place; from a true on nothing stops it. */
@@ -86,8 +91,8 @@ void job_run_put_progress(const struct job_run *run, bool has_succeeded, struct 
 /* Appends its course up to where it is now, nothing where there is none. Likewise. */
 void job_run_put_history(const struct job_run *run, struct text *out);
 
-/* Tells a run to stop; no such run, or one that commits already, is left alone. */
-void job_board_stop(struct job_board *board, const char *id, enum stop_reason reason);
+/* Tells what runs of a job to stop, for somebody asked for it; what commits already is left alone. */
+void job_board_cancel(struct job_board *board, const char *id);
 
 /* For the leases: the reports of at most `max` runs, with their progress and course as owned texts
  * that the caller frees. Returns how many there are. `owner` of the reports is left alone. */

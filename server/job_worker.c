@@ -207,10 +207,10 @@ static bool is_held(struct work *work)
                 return false;
             }
         } else if (w.is_held) {
-            job_board_hold(work->place->board, work->job.id, work->job.attempt,
-                           asked_ms + lease_ms);
+            (void)job_board_hold(work->place->board, work->job.id, work->job.attempt,
+                                 asked_ms + lease_ms);
         } else {
-            job_board_stop(work->place->board, work->job.id, STOP_LOST);
+            job_board_lose(work->place->board, work->job.id, work->job.attempt);
             return false;
         }
     }
@@ -631,7 +631,7 @@ static void put_on_board(struct claim_write *w)
 {
     if (job_board_begin(w->board, w->job, &w->run, NULL) == ERR_OK) {
         job_run_set_clock(w->run, w->ahead_ms);
-        job_board_hold(w->board, w->job->id, w->job->attempt, w->held_until_ms);
+        (void)job_board_hold(w->board, w->job->id, w->job->attempt, w->held_until_ms);
     }
 }
 

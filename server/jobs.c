@@ -129,7 +129,7 @@ static void end_cancel(struct job_write *write)
 
     if (write->rc == ERR_OK && change->is_found) {
         drop_remains(jobs, &change->job);
-        job_board_stop(jobs->board, change->id, STOP_CANCEL);
+        job_board_cancel(jobs->board, change->id);
         job_board_changed(jobs->board, change->id, change->job.revision,
                           job_has_ended(change->job.state));
     }
@@ -336,7 +336,7 @@ static void on_news(void *context, const struct job_news *news)
         job_workers_wake_all(jobs->workers);
         break;
     case JOB_NEWS_CANCEL:
-        job_board_stop(jobs->board, news->id, STOP_CANCEL);
+        job_board_cancel(jobs->board, news->id);
         break;
     default:
         job_board_changed(jobs->board, news->id, news->revision, news->has_ended);
@@ -380,11 +380,11 @@ static bool renew_leases(struct jobs *jobs)
         if (job_writer_run(jobs->writer, &r.write, &err) != ERR_OK) {
             is_stored = false;
         } else if (!r.is_held) {
-            job_board_stop(jobs->board, reports[i].id, STOP_LOST);
+            job_board_lose(jobs->board, reports[i].id, reports[i].attempt);
         } else {
-            job_board_hold(jobs->board, reports[i].id, reports[i].attempt, held_until_ms);
+            (void)job_board_hold(jobs->board, reports[i].id, reports[i].attempt, held_until_ms);
             if (r.is_cancel_requested) {
-                job_board_stop(jobs->board, reports[i].id, STOP_CANCEL);
+                job_board_cancel(jobs->board, reports[i].id);
             }
         }
         mem_free(reports[i].progress);
@@ -397,6 +397,7 @@ struct adoption {
     struct job_write write;
     const char *owner;
     int64_t lease_ms;
+    int64_t held_until_ms; /* boottime_ms() */
     bool is_found;
     struct job job;
 };
@@ -445,6 +446,20 @@ static enum err settle(struct jobs *jobs, const struct job *job, struct error *e
     return err->code;
 }
 
+/* Whether what was taken over runs here: it was this process that stalled, or the store, and adopting the
+ * job has prolonged its lease. */
+static bool is_own(const struct jobs *jobs, const struct adoption *adoption)
+{
+    const struct job *job = &adoption->job;
+    const bool runs_here =
+        job_board_hold(jobs->board, job->id, job->attempt, adoption->held_until_ms);
+
+    if (runs_here && job->is_cancel_requested) {
+        job_board_cancel(jobs->board, job->id);
+    }
+    return runs_here;
+}
+
 /* Takes over what processes that are gone, or stalled, have left. */
 static enum err adopt_orphans(struct jobs *jobs, struct error *err)
 {
@@ -456,14 +471,17 @@ static enum err adopt_orphans(struct jobs *jobs, struct error *err)
             .write = {.run = run_adoption},
             .owner = jobs->owner,
             .lease_ms = jobs->app->config.job_lease_ms,
+            .held_until_ms = boottime_ms() + jobs->app->config.job_lease_ms,
         };
+        bool is_orphan;
         err->code = ERR_OK;
         rc = job_writer_run(jobs->writer, &a.write, err);
         is_found = a.is_found;
-        if (rc == ERR_OK && is_found) {
+        is_orphan = rc == ERR_OK && is_found && !is_own(jobs, &a);
+        if (is_orphan) {
             rc = settle(jobs, &a.job, err);
         }
-        if (rc == ERR_OK && is_found) {
+        if (rc == ERR_OK && is_orphan) {
             job_sweep_ask(jobs->sweep);
             job_board_changed(jobs->board, a.job.id, INT64_MAX, false);
             job_workers_wake(jobs->workers);

@@ -179,8 +179,10 @@ static const struct flag flags[] = {
      "exhaustive or genetic; default: exhaustive where all architectures can be listed, as those of "
      "a table of accuracies; genetic looks at such a table's rows alone, too"},
     {"population-size", FLAG_TEXT, AT(population_size), NAS, 0, 0, "N",
-     "of the genetic search, default 100; each of these selects it"},
-    {"generations", FLAG_TEXT, AT(generations), NAS, 0, 0, "N", "likewise, default 100"},
+     "of the genetic search, default 100, of nasbench201 50, and fewer the smaller a declared space is; "
+     "each of these selects it"},
+    {"generations", FLAG_TEXT, AT(generations), NAS, 0, 0, "N",
+     "likewise, default 100, of nasbench201 40"},
     {"crossover-rate", FLAG_TEXT, AT(crossover_rate), NAS, 0, 0, "X",
      "likewise, default 2: above 1 means always"},
     {"mutation-rate", FLAG_TEXT, AT(mutation_rate), NAS, 0, 0, "X", "likewise, a gene, default 0.05"},

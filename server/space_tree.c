@@ -156,7 +156,29 @@ static void note_declared(const struct space_tree *tree, struct space_file *file
     tell_change(tree, before, file->space);
 }
 
-/* Looks at the file, which is there, and reads it where it has changed. */
+/* Whether the file is there, and how it looks. One that cannot be looked at (a file system that is away for
+ * a moment, a link to itself) is there, and says nothing. */
+static bool can_see(const struct space_tree *tree, struct space_file *file, const char *path,
+                    struct stat *now)
+{
+    struct error err;
+    int failed;
+
+    if (stat(path, now) == 0) {
+        file->is_found = true;
+        return true;
+    }
+    failed = errno;
+    file->is_found = failed != ENOENT && failed != ENOTDIR;
+    if (file->is_found) {
+        error_sys(&err, failed, "cannot open %s", path);
+        memset(&file->seen, 0, sizeof file->seen); /* it is read anew when it can be */
+        note_error(tree, file, path, &err);
+    }
+    return false;
+}
+
+/* Looks at the file, which was there a moment ago, and reads it where it has changed. */
 static void look_at(struct space_tree *tree, struct space_file *file)
 {
     const struct space *before = file->space;
@@ -165,8 +187,11 @@ static void look_at(struct space_tree *tree, struct space_file *file)
     struct error err;
     enum err rc;
 
-    file->is_found = file_path(tree, file->name, path, NULL) == ERR_OK && stat(path, &now) == 0;
-    if (!file->is_found || is_same(&now, &file->seen)) {
+    if (file_path(tree, file->name, path, NULL) != ERR_OK) {
+        file->is_found = false;
+        return;
+    }
+    if (!can_see(tree, file, path, &now) || is_same(&now, &file->seen)) {
         return;
     }
     file->seen = now; /* before it is read: what changes in between is found by the next look */

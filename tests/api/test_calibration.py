@@ -238,6 +238,14 @@ def test_what_is_wrong_is_told_by_pointer(fields, pointers, shared):
     assert refusals(shared.post(ASK | fields)) == pointers
 
 
+def test_a_number_just_beyond_its_bound_is_told_as_it_is(shared):
+    wrong = {"measurements": {"architectures": ["444244"], "latency_ms": [10_000_000.01]}, "interval": 1.00000001}
+    said = [error["detail"] for error in shared.post(ASK | wrong).json()["errors"]]
+    assert [text.split(", not ")[-1] for text in said] == ["10000000.01", "1.00000001"], said
+    said = shared.post(ASK | {"hardware": [1000.0001, 3, 1, 7.46]}).json()["detail"]
+    assert said.endswith("to 1000, not 1000.0001"), said
+
+
 def test_measurements_are_of_one_device_that_is_known(shared):
     ask = {k: v for k, v in ASK.items() if k != "hardware"}
     assert refusals(shared.post(ask | {"devices": [list(A53)], "measurements": SOME})) == ["/measurements"]
@@ -347,6 +355,8 @@ def test_the_command_line_suggests_calibrates_and_bounds(root, tmp_path):
     assert alone.returncode == 1 and "there is no device" in alone.stderr
     again = run_json("suggest", "--search_space", "nasbench201", "--device", "My Phone", root=root)
     assert again["n_measurements"] == 3 and not set(again["architectures"]) & set(rows)
-    for wrong in (["--interval", "1"], ["--interval", "0x1"], ["--measurements", file, "--no-calibration"]):
+    sheet = ("--hardware", "2,3,1,7.46")
+    assert run_json(*ask[:-1], ".9", *sheet, root=root) == run_json(*ask, *sheet, root=root)
+    for wrong in (["--interval", "1"], ["--interval", "0x0.8"], ["--interval", " .9"], ["--measurements", file, "--no-calibration"]):
         done = run("predict", "--search_space", "nasbench201", "--hardware", "2,3,1,7.46", "444244", *wrong, root=root)
         assert done.returncode == 2, done

@@ -182,6 +182,22 @@ def test_a_name_that_could_mean_several_is_refused_with_the_reason(root, start):
     assert call(service, "GET", address("oppo a5")).json()["name"] == "Oppo A5"
 
 
+def test_a_name_with_measurements_alone_is_not_lent_one_of_several_sheets(root, start):
+    """Its own spelling is exact, those of the sheets are not: none of them may be overwritten or removed by chance."""
+    service = start(root)
+    sheets = {name: sheet(root, name) for name in ("Twin", "TWIN")}
+    for path in sheets.values():
+        shutil.copy(sheet(root, "Oppo A5"), path)
+    before = {name: path.read_bytes() for name, path in sheets.items()}
+    folder = root / "data" / "nasbench201" / "measurements"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "twin.csv").write_text("architecture,latency_ms\n444244,10\n")
+    assert call(service, "GET", address("twin")).json()["hardware"] is None
+    assert "no sheet" in problem(call(service, "DELETE", address("twin")), 409)["detail"]
+    assert call(service, "PUT", address("twin"), {"hardware": VECTOR}).json()["name"] == "twin"
+    assert {name: path.read_bytes() for name, path in sheets.items()} == before
+
+
 # ---- writing ----------------------------------------------------------------------------------------
 
 

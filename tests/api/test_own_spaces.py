@@ -374,6 +374,17 @@ def add_accuracies(root, name="own"):
     write_rows(folder / "acc.txt", 50 + genes[:, 1] + 0.1 * genes[:, 0])
 
 
+def test_without_accuracies_it_is_told_what_to_put_where(own):
+    """No command trains an accuracy predictor of a declared space, so none is recommended."""
+    run_json("train", "--search_space", "own", root=own)
+    search = ("nas", "--search_space", "own", "--nas_target_device", "Mine", "--latency_constraint_ms", "5")
+    said = run(*search, root=own).stderr
+    assert "NAS/net.txt" in said and "NAS/acc.txt" in said
+    assert "dgld train" not in said and "dataxy.txt" not in said
+    said = run("train", "--search_space", "own", "--target", "accuracy", root=own).stderr
+    assert "no accuracy predictor for own" in said and "NAS/acc.txt" in said
+
+
 def test_a_search_finds_the_best_that_keeps_the_limit(own, start):
     run_json("train", "--search_space", "own", root=own)
     add_accuracies(own)
@@ -395,6 +406,15 @@ def test_a_search_finds_the_best_that_keeps_the_limit(own, start):
     for params, pointer in [({"export": ["onnx"]}, "/params/export"), ({"params_max": 1e6}, "/params/params_max")]:
         reply = daemon.post(order | {"params": order["params"] | params}, "/v1/jobs")
         assert reply.status_code == 422 and reply.json()["errors"][0]["pointer"] == pointer
+
+
+def test_latencies_that_are_all_alike_have_no_correlation_and_that_is_said(own):
+    for device in ("Mine", "Other"):
+        write_rows(own / "data" / "own" / "latency" / f"{device}.txt", numpy.full(200, 7.0))
+    told = run("train", "--search_space", "own", "--train_devices", "Mine", root=own)
+    assert told.returncode == 0 and "nan" not in told.stdout, told
+    assert "held-out R(A)     unknown: A" in told.stdout
+    assert run_json("train", "--search_space", "own", "--train_devices", "Mine", root=own)["held_out"]["r"] is None
 
 
 # ---- nothing but measurements of some devices -------------------------------------------------------

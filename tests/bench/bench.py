@@ -295,16 +295,25 @@ def nginx_answering(folder, content_type, reply):
         yield process, port
 
 
+@contextlib.contextmanager
+def echoing():
+    """A bare libmicrohttpd handler that echoes what it gets: what the library alone makes possible."""
+    port = free_port()
+    with started([PROGRAMS / "echo", port, os.cpu_count()], stderr=subprocess.DEVNULL) as process:
+        time.sleep(0.2)
+        yield process, port
+
+
 def measure_single(plan, folder, daemon, daemon_port):
-    """One prediction a request, in turns with nginx that returns the same bytes."""
+    """One prediction a request, in turns with nginx that returns the same bytes, and with an echo."""
     body_file = folder / "single.json"
     body_file.write_text(predict_body(1))
     content_type, reply = post(daemon_port, body_file.read_text())
-    loads = {"dgld": [], "nginx": []}
-    with nginx_answering(folder, content_type, reply) as (nginx, nginx_port):
+    loads = {"dgld": [], "nginx": [], "echo": []}
+    with nginx_answering(folder, content_type, reply) as (nginx, nginx_port), echoing() as (echo, echo_port):
         if post(nginx_port, body_file.read_text()) != (content_type, reply):
             raise BenchError("nginx does not return the same reply")
-        servers = [("dgld", daemon, daemon_port), ("nginx", nginx, nginx_port)]
+        servers = [("dgld", daemon, daemon_port), ("nginx", nginx, nginx_port), ("echo", echo, echo_port)]
         for name, process, port in servers:
             drive(process, port, body_file, 1, 32)  # warms up
         for i in range(plan.rounds):
@@ -312,10 +321,12 @@ def measure_single(plan, folder, daemon, daemon_port):
                 loads[name].append(drive(process, port, body_file, plan.round_s, 32))
     for name, seen in loads.items():
         yield Figure.of(f"http_single_{name}", "req/s", "higher", [load.rate for load in seen])
-    rounds = [ours.rate / theirs.rate for ours, theirs in zip(loads["dgld"], loads["nginx"])]
-    ratio = Figure.of("http_single_ratio", "of nginx", "higher", rounds, aim=1.0)
-    ratio.median = statistics.median(l.rate for l in loads["dgld"]) / statistics.median(l.rate for l in loads["nginx"])
-    yield ratio
+    medians = {name: statistics.median(load.rate for load in seen) for name, seen in loads.items()}
+    for metric, name, aim in (("http_single_ratio", "dgld", 1.0), ("http_single_echo_ratio", "echo", None)):
+        rounds = [ours.rate / theirs.rate for ours, theirs in zip(loads[name], loads["nginx"])]
+        ratio = Figure.of(metric, "of nginx", "higher", rounds, aim=aim)
+        ratio.median = medians[name] / medians["nginx"]
+        yield ratio
     for name, seen in loads.items():
         yield Figure.of(f"http_single_{name}_cpu", "us/req", "lower", [load.cpu_us for load in seen])
         yield Figure.of(f"http_single_{name}_p50", "us", "lower", [load.p50_us for load in seen])
@@ -362,9 +373,7 @@ def measure_infer(plan, folder, daemon, port):
     body_file = folder / "infer.bin"
     body_file.write_bytes(body)
     loads = {"dgld": [], "echo": []}
-    echo_port = free_port()
-    with started([PROGRAMS / "echo", echo_port, os.cpu_count()], stderr=subprocess.DEVNULL) as echo:
-        time.sleep(0.2)
+    with echoing() as (echo, echo_port):
         servers = [("dgld", daemon, port), ("echo", echo, echo_port)]
         for i in range(plan.rounds):
             for name, process, at in servers if i % 2 == 0 else reversed(servers):

@@ -13,6 +13,7 @@ struct memory_sink {
     char *bytes; /* to be mem_free()d */
     size_t size;
     size_t room; /* it fails with ENOSPC beyond that, where not 0 */
+    size_t capacity;
 };
 
 static inline bool put_in_memory(void *sink, uint64_t offset, const char *bytes, size_t size)
@@ -24,11 +25,12 @@ static inline bool put_in_memory(void *sink, uint64_t offset, const char *bytes,
         errno = ENOSPC;
         return false;
     }
-    if (end > memory->size) {
-        memory->bytes = mem_resize(memory->bytes, end, 1);
+    if (end > memory->capacity) {
+        memory->capacity = 2 * end; /* libzip writes a directory in pieces of four bytes */
+        memory->bytes = mem_resize(memory->bytes, memory->capacity, 1);
         assert_non_null(memory->bytes);
-        memory->size = end;
     }
+    memory->size = end > memory->size ? end : memory->size;
     memcpy(memory->bytes + offset, bytes, size);
     return true;
 }

@@ -153,6 +153,10 @@ static void two_spellings_in_one_place_have_to_be_spelled_exactly(void **state)
     assert_true(view_of(&tree, "A0").sheet.hardware.frequency_ghz == 2.0);
     assert_true(view_of(&tree, "AO").sheet.hardware.frequency_ghz == 3.0);
     index = load(&tree);
+    assert_ok(device_index_find(&index, "a0", &files, &err),
+              &err); /* a file's name, and no sheet's */
+    assert_string_equal(files.name, "a0");
+    assert_null(files.sheet);
     assert_error(device_index_find(&index, "aO", &files, &err), ERR_INVALID, &err,
                  "could mean several devices; spell it exactly");
     device_index_close(&index);

@@ -229,7 +229,8 @@ static void what_is_wrong_with_a_test_is_told_with_its_pointer(void **state)
         {OF("test", "\"holdout\":null"), "/params/holdout", "true or false"},
         {OF("test", "\"version\":\"../x\""), "/params/version", "model's name"},
         {OF("test", "\"predictor\":\"cost\""), "/params/predictor", "without \"holdout\": true"},
-        {OF("test", "\"seed\":0"), "/params/seed", "without \"holdout\": true"},
+        {OF("test", "\"seed\":0"), "/params/seed",
+         "without \"holdout\": true, \"devices\", or calibrate"},
     };
     /* clang-format on */
     (void)state;

@@ -97,24 +97,66 @@ static void progress_lies_over_what_the_store_has(void **state)
     tear_down(&f);
 }
 
+static void cancel(struct job_board *board, const char *job_id)
+{
+    job_board_cancel(board, job_id);
+}
+
+static void lose(struct job_board *board, const char *job_id)
+{
+    job_board_lose(board, job_id, 1);
+}
+
 static void a_run_that_is_stopped_is_told_why(void **state)
 {
-    static const enum stop_reason reasons[] = {STOP_CANCEL, STOP_DEADLINE, STOP_LOST};
+    static const struct {
+        void (*stop)(struct job_board *board, const char *job_id);
+        enum stop_reason reason;
+    } stops[] = {
+        {cancel, STOP_CANCEL},
+        {lose,   STOP_LOST  },
+    };
 
     (void)state;
-    for (size_t i = 0; i < sizeof reasons / sizeof *reasons; i++) {
+    for (size_t i = 0; i < sizeof stops / sizeof *stops; i++) {
         struct fixture f = {0};
         set_up(&f);
         assert_true(report(&f, 1));
-        job_board_stop(f.board, other_id, reasons[i]);
+        stops[i].stop(f.board, other_id);
         assert_true(report(&f, 2));
-        job_board_stop(f.board, id, reasons[i]);
-        job_board_stop(f.board, id, STOP_SERVICE); /* the first one stays */
+        stops[i].stop(f.board, id);
+        job_board_drain(f.board); /* the first reason stays */
         assert_false(report(&f, 3));
         assert_false(job_run_may_commit(f.run));
-        assert_int_equal(job_run_stop_reason(f.run), reasons[i]);
+        assert_int_equal(job_run_stop_reason(f.run), stops[i].reason);
         tear_down(&f);
     }
+}
+
+static void of_two_attempts_that_run_the_one_that_lost_its_lease_stops(void **state)
+{
+    struct fixture f = {0};
+    struct job_run *first;
+
+    (void)state;
+    set_up(&f);
+    first = f.run;
+    f.job.attempt = 2; /* claimed by the same process, while the first does not know yet */
+    assert_int_equal(job_board_begin(f.board, &f.job, &f.run, NULL), ERR_OK);
+    job_board_lose(f.board, id, 1);
+    job_board_lose(f.board, id, 3);
+    assert_int_equal(job_run_stop_reason(first), STOP_LOST);
+    assert_int_equal(job_run_stop_reason(f.run), STOP_NONE);
+    assert_true(job_board_hold(f.board, id, 1, 5));
+    assert_true(job_board_hold(f.board, id, 2, 7));
+    assert_false(job_board_hold(f.board, id, 3, 9));
+    assert_int_equal(job_run_held_until(first), 5);
+    assert_int_equal(job_run_held_until(f.run), 7);
+    job_board_cancel(f.board, id);
+    assert_int_equal(job_run_stop_reason(first), STOP_LOST); /* the first reason stays */
+    assert_int_equal(job_run_stop_reason(f.run), STOP_CANCEL);
+    job_board_end(f.board, first, false);
+    tear_down(&f);
 }
 
 static void what_commits_is_not_stopped(void **state)
@@ -124,7 +166,7 @@ static void what_commits_is_not_stopped(void **state)
     (void)state;
     set_up(&f);
     assert_true(job_run_may_commit(f.run));
-    job_board_stop(f.board, id, STOP_CANCEL);
+    job_board_cancel(f.board, id);
     job_board_drain(f.board);
     assert_int_equal(job_run_stop_reason(f.run), STOP_NONE);
     tear_down(&f);
@@ -413,6 +455,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(progress_lies_over_what_the_store_has),
         cmocka_unit_test(a_run_that_is_stopped_is_told_why),
+        cmocka_unit_test(of_two_attempts_that_run_the_one_that_lost_its_lease_stops),
         cmocka_unit_test(what_commits_is_not_stopped),
         cmocka_unit_test(a_deadline_stops_a_run),
         cmocka_unit_test(a_job_that_was_to_be_cancelled_does_not_begin),

@@ -1,4 +1,5 @@
 /* server/space_tree.h: files that declare search spaces. */
+#include <unistd.h>
 #include <utime.h>
 
 #include "server/space_tree.h"
@@ -183,6 +184,32 @@ static void what_was_declared_stays_while_its_file_is_malformed(void **state)
 }
 
 /* Looks with the 1st, 2nd, ... allocation failing, until the file is read; what was there stays. */
+static void what_was_declared_stays_while_its_file_cannot_be_looked_at(void **state)
+{
+    struct space_tree *tree = open_tree();
+    const struct space *before;
+    char file[TEST_PATH_BYTES];
+
+    (void)state;
+    write_space("looped", two);
+    refresh(tree);
+    before = space_find("looped");
+    assert_non_null(before);
+    (void)snprintf(file, sizeof file, "%s", own_path("config/spaces/looped.json"));
+    assert_int_equal(unlink(file), 0);
+    assert_int_equal(symlink("looped.json", file), 0); /* as any failure but that it is gone */
+    refresh(tree);
+    assert_ptr_equal(space_find("looped"), before);
+    assert_contains(space_tree_find(tree, "looped")->error, "config/spaces/looped.json: ");
+    assert_contains(space_tree_find(tree, "looped")->error, "symbolic links");
+    assert_int_equal(unlink(file), 0);
+    write_space("looped", two);
+    refresh(tree);
+    assert_ptr_equal(space_find("looped"), before);
+    assert_string_equal(space_tree_find(tree, "looped")->error, "");
+    close_tree(tree);
+}
+
 static void read_without_memory(struct space_tree *tree, const char *name)
 {
     const struct space *before = space_find(name);
@@ -280,6 +307,7 @@ int main(void)
         tree_test(files_come_change_and_go),
         tree_test(a_malformed_file_harms_no_other),
         tree_test(what_was_declared_stays_while_its_file_is_malformed),
+        tree_test(what_was_declared_stays_while_its_file_cannot_be_looked_at),
         tree_test(a_file_that_there_was_no_memory_for_is_read_by_a_later_look),
         tree_test(what_is_put_is_a_file_that_declares_it),
         tree_test(what_cannot_be_written_is_not_declared),
