@@ -8,7 +8,7 @@
  * least (a pivoted Cholesky factorisation), and their weights come from all rows (the projected
  * process; Rasmussen and Williams 2006, section 8.3). The ceiling lies above the best accuracy, by
  * a share of the way from the median to the best: so differences near the top, which a search is
- * after, count more than those at the bottom. */
+ * after, count more than those at the bottom. Ownership and threads are those of core/accuracy.h. */
 #ifndef DGLD_CORE_ACCURACY_KERNEL_H
 #define DGLD_CORE_ACCURACY_KERNEL_H
 
@@ -25,7 +25,9 @@ struct accuracy_features {
     void (*compute)(const int32_t *genes, double *features);
 };
 
-/* Functions of struct accuracy_kind, for kinds that have features. */
+/* Functions of struct accuracy_kind, for kinds that have features. ERR_NOMEM; ERR_NUMERIC of a fit
+ * or prediction that is not finite; ERR_INVALID names the tensor that cannot be one of such a
+ * predictor. */
 enum err accuracy_kernel_fit(const struct accuracy_kind *kind, const struct accuracy_rows *rows,
                              const struct accuracy_setting *setting, uint64_t seed,
                              struct accuracy_predictor **out, struct error *err);

@@ -32,7 +32,7 @@ enum graph_op {
     GRAPH_CONV,
     GRAPH_NORM, /* batch normalisation as at inference, with GRAPH_NORM_EPSILON */
     GRAPH_RELU,
-    GRAPH_HARD_SWISH,
+    GRAPH_HARD_SWISH,   /* x times the hard sigmoid of x */
     GRAPH_HARD_SIGMOID, /* max(0, min(1, x / 6 + 1 / 2)) */
     GRAPH_AVERAGE_POOL, /* padding is not counted */
     GRAPH_GLOBAL_POOL,  /* average of a map: channels x 1 x 1 */
@@ -95,7 +95,8 @@ struct graph {
 };
 
 /* The network of an architecture, inside of its space's domain or not. ERR_INVALID where the genes
- * describe none that could be built. The caller ends it with graph_close(). */
+ * describe none that could be built, and of a space without networks; ERR_NOMEM. On success the
+ * caller ends it with graph_close(). */
 enum err graph_build(const struct space *space, const int32_t *genes, uint64_t seed,
                      struct graph *out, struct error *err);
 
@@ -106,7 +107,7 @@ void graph_close(struct graph *graph);
 uint64_t graph_macs(const struct graph *graph);
 uint64_t graph_params(const struct graph *graph);
 
-/* Memory that the graph takes. */
+/* Memory that the graph takes, in bytes. */
 size_t graph_held_bytes(const struct graph *graph);
 
 /* All values of all weights, running statistics too. */
@@ -122,7 +123,8 @@ const char *graph_op_name(enum graph_op op);
 
 /* ---- for the spaces, that build ---------------------------------------------------------------
  *
- * Each appends a node named "<scope>.<name>" and returns its number. */
+ * Each appends a node named "<scope>.<name>", without the dot where there is no scope, and returns
+ * its number. None fails: a lack of memory is remembered (has_failed), and graph_build() tells it. */
 
 /* What the names of the nodes to come begin with. */
 void graph_scope(struct graph *graph, const char *format, ...)

@@ -1,4 +1,5 @@
-/* The part of building a graph that gives its normalisations their running statistics. */
+/* The part of building a graph that gives its normalisations their running statistics. For
+ * graph_build(), which has the graph to itself. */
 #ifndef DGLD_CORE_GRAPH_WEIGHTS_H
 #define DGLD_CORE_GRAPH_WEIGHTS_H
 

@@ -40,15 +40,17 @@ struct mlp_workspace {
     void *breathe_context;
 };
 
-/* widths (n_layers + 1). All parameters are zero. ERR_NOMEM, ERR_INVALID for a width of 0. */
+/* widths (n_layers + 1), which are copied. All parameters are zero. ERR_NOMEM, ERR_INVALID for a width
+ * of 0. The closing functions accept a zeroed struct. */
 enum err mlp_init(struct mlp *mlp, const size_t *widths, size_t n_layers, struct error *err);
 void mlp_close(struct mlp *mlp);
 
+/* ERR_NOMEM. */
 enum err mlp_workspace_init(struct mlp_workspace *ws, const struct mlp *mlp, size_t n_max,
                             struct error *err);
 void mlp_workspace_close(struct mlp_workspace *ws);
 
-/* The parameters of a layer: weight (out, in) and bias (out). */
+/* The parameters of a layer: weight (out, in) and bias (out), inside of the network's own block. */
 double *mlp_weight(const struct mlp *mlp, size_t layer);
 double *mlp_bias(const struct mlp *mlp, size_t layer);
 

@@ -50,8 +50,8 @@ struct fit_options {
     uint64_t seed;
     size_t n_epochs;      /* mlp */
     double learning_rate; /* mlp */
-    double
-        held_out_share; /* mlp: of the distinct architectures, kept from training to validate on */
+    /* mlp: of the distinct architectures, 0 .. 1, kept from training to validate on */
+    double held_out_share;
     const struct fit_hooks *hooks; /* may be NULL */
 };
 

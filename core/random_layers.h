@@ -21,6 +21,8 @@ struct random_layers {
  * random_layers_close(). ERR_NOMEM. */
 enum err random_layers_init(struct random_layers *layers, size_t n_inputs, uint64_t seed,
                             struct error *err);
+
+/* Accepts a zeroed struct. */
 void random_layers_close(struct random_layers *layers);
 
 /* Asked before each layer of a block of rows, which takes some 20 ms; `done` is the share of the work

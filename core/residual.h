@@ -24,13 +24,14 @@ struct residual_basis {
 /* How many features there are. */
 size_t residual_count(const struct space *space);
 
+/* Nothing is to be closed. ERR_NOMEM. */
 enum err residual_basis_init(struct residual_basis *basis, const struct space *space,
                              struct error *err);
 
 /* x (q) of an architecture whose genes are valid, with a base of 0. */
 void residual_describe(const struct residual_basis *basis, const int32_t *genes, double *x);
 
-/* row (q): the linear function of x that is standardised feature j. */
+/* row (q): the linear function of x that is standardised feature j, 0 .. p - 1. */
 void residual_standardised(const struct residual_basis *basis, size_t j, double *row);
 
 /* row (q): the one that `coefficients` (1 + p) on 1 and the standardised features make. */

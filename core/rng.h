@@ -11,6 +11,7 @@ struct rng {
     uint64_t state[4];
 };
 
+/* Any seed will do, 0 too. */
 void rng_init(struct rng *rng, uint64_t seed);
 
 /* Uniform over all 64-bit values. */

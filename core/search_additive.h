@@ -26,13 +26,16 @@ struct search_additive {
 enum err search_additive_init(struct search_additive *model, const struct space *space,
                               struct error *err);
 
-/* Takes in one architecture's values, which are finite. */
+/* Takes in one architecture's values, which are finite. `codes` (n_genes) are those of
+ * core/search_archive.h, here and below. */
 void search_additive_learn(struct search_additive *model, const uint8_t *codes, double accuracy,
                            double cost);
 
+/* What the model makes of an architecture; zeroes before anything was learned. */
 struct search_effect search_additive_estimate(const struct search_additive *model,
                                               const uint8_t *codes);
 
+/* What a gene's value adds to that. */
 static inline const struct search_effect *
 search_additive_effect(const struct search_additive *model, size_t gene, uint8_t code)
 {

@@ -11,7 +11,7 @@
 
 #include "core/error.h"
 
-struct search_archive {
+struct search_archive { /* starts as zeroes but for n_genes */
     size_t n_genes;
     size_t n, capacity;
     uint8_t *codes;   /* (capacity, n_genes), owned */
@@ -20,8 +20,6 @@ struct search_archive {
     uint32_t *slots;  /* (n_slots), owned: hash table of row + 1, 0 where free */
     size_t n_slots;   /* a power of two, at least twice the capacity */
 };
-
-/* `archive` starts as zeroes but for n_genes. */
 
 /* Makes room for `n_more` rows. ERR_NOMEM leaves the archive as it was. */
 enum err search_archive_reserve(struct search_archive *archive, size_t n_more, struct error *err);

@@ -14,10 +14,11 @@
 
 struct front_hooks {
     void *context; /* the caller's own */
-    /* Says what `n` architectures, genes (n, n_genes), are worth: accuracy (n), the higher the
-     * better, NaN where it is unknown: those are not part of the front; latency_ms (n), positive; cost (n): at most 1 where the architecture keeps all limits
-     * but that of latency, else how many times it is beyond. These finite. No architecture comes
-     * twice. */
+    /* Says what `n` architectures, genes (n, n_genes), are worth. accuracy (n): the higher the
+     * better; NaN where it is unknown: those are not part of the front. latency_ms (n): positive.
+     * cost (n): at most 1 where the architecture keeps all limits but that of latency, else how many
+     * times it is beyond. All else is finite. No architecture comes twice. An error ends the
+     * search. */
     enum err (*evaluate)(void *context, const int32_t *genes, size_t n, double *accuracy,
                          double *latency_ms, double *cost, struct error *err);
     /* As of struct genetic_hooks, of all searches together: the generation may stay the same, and the
@@ -38,9 +39,9 @@ struct front_result {
 };
 
 /* Searches with at most as many evaluations as population_size times n_generations of the options, or
- * GENETIC_MAX_EVALUATIONS where that is more. Of the front is what keeps `latency_limit_ms` (infinite: there is none) and has a cost of at most 1; it is
- * empty where nothing does. Errors as of search_genetic(). The caller ends `out` with
- * front_result_close(). */
+ * GENETIC_MAX_EVALUATIONS where that is more. Of the front is what keeps `latency_limit_ms` (infinite:
+ * there is none) and has a cost of at most 1; it is empty where nothing does. Errors as of
+ * search_genetic(). The caller ends `out` with front_result_close(). */
 enum err search_front(const struct space *space, const struct genetic_options *options,
                       const struct front_hooks *hooks, double latency_limit_ms,
                       struct front_result *out, struct error *err);

@@ -17,14 +17,15 @@ struct search_sample {
     double *latency_ms; /* (n, n_targets), owned */
     /* the sample's own */
     size_t capacity;
-    size_t n_seen,
-        every; /* so many were told; of these each `every`-th is here, from the first on */
+    size_t n_seen; /* so many were told; of these ... */
+    size_t every;  /* ... each `every`-th is here, from the first on */
 };
 
 /* `n_targets` latencies a network. Allocates nothing yet. */
 void search_sample_init(struct search_sample *sample, size_t n_targets);
 
-/* Tells of one network more. ERR_NOMEM. */
+/* Tells of one network more: its accuracy in percent (NaN: unknown) and its latencies in ms
+ * (n_targets). ERR_NOMEM. */
 enum err search_sample_add(struct search_sample *sample, double accuracy, const double *latency_ms,
                            struct error *err);
 

@@ -35,8 +35,8 @@ struct space;
 struct space_features {
     size_t n_features;
     size_t n_groups;
-    size_t
-        group_sizes[SPACE_MAX_FEATURE_GROUPS]; /* consecutive features; they add up to n_features */
+    /* Consecutive features; the sizes add up to n_features. */
+    size_t group_sizes[SPACE_MAX_FEATURE_GROUPS];
     /* Writes log(nominal cost) and `features` (n_features). The genes are valid. */
     void (*compute)(const struct space *space, const int32_t *genes, double *log_nominal,
                     double *features);

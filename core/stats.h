@@ -8,8 +8,9 @@
  * n must be positive. */
 double stats_median(double *values, size_t n);
 
-/* Tukey's biweight location of `values` (n), started at their median, with residuals beyond
- * 4.685 * scale ignored. `scratch` is (n). A scale of 0 gives the median. */
+/* Tukey's biweight location of `values` (n, positive), started at their median, with residuals beyond
+ * 4.685 * scale ignored (Beaton and Tukey, Technometrics 16, 1974; that cutoff has 95 % of the mean's
+ * efficiency on normal data). `scratch` is (n). A scale of 0 gives the median. */
 double stats_biweight(const double *values, size_t n, double scale, double *scratch);
 
 #endif

@@ -44,11 +44,10 @@ enum err calibration_suggest(const struct space *space, const struct calibration
 
 /* How it is chosen. `make hyperparameters` derives it. */
 struct suggest_numbers {
-    double
-        same_kind_misfit; /* what features of the same kind explain of an architecture's latency, its
-                                measurement is believed to miss by so many times as much (as a
-                                variance): unusual ones, which would tell most if latency were linear,
-                                tell less */
+    /* What features of the same kind explain of an architecture's latency, its measurement is
+     * believed to miss by so many times as much (as a variance): unusual ones, which would tell most
+     * if latency were linear, tell less. */
+    double same_kind_misfit;
 };
 
 /* Those that ship. */
@@ -73,8 +72,9 @@ struct suggest_choice {
 enum err calibration_suggest_next(const struct suggest_choice *choice, size_t n,
                                   const struct fit_hooks *hooks, size_t *rows, struct error *err);
 
-/* calibration_suggest() over the space itself: distinct architectures, drawn by `seed` where they are more than
- * SUGGEST_MAX_CANDIDATES. genes (n, n_genes) receives them. */
+/* calibration_suggest() over the space itself: distinct architectures, drawn by `seed` where they are
+ * more than SUGGEST_MAX_CANDIDATES. genes (n, n_genes) receives them. Errors of predictor_predict()
+ * besides. */
 enum err calibration_suggest_of_space(const struct predictor *predictor,
                                       const struct calibration_prior *prior, bool has_hardware,
                                       uint64_t seed, size_t n, const struct fit_hooks *hooks,

@@ -3,7 +3,8 @@
  * Read are LF and CRLF line ends, a missing last one, a UTF-8 byte order mark, and blank lines at
  * the end. Refused, with file, line and reason, is everything else: a word that is not a plain
  * decimal number, NaN and infinity, a wrong number of columns, a blank line between rows (rows are
- * counted, so a hole would shift them), an empty file. Thread-safe. */
+ * counted, so a hole would shift them), an empty file. Such errors are ERR_SYNTAX, or ERR_INVALID for
+ * a number that may not be; besides, those of file_read(). Thread-safe. */
 #ifndef DGLD_CORE_TABLE_H
 #define DGLD_CORE_TABLE_H
 

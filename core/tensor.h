@@ -1,5 +1,5 @@
 /* A named array, the form in which predictors hand out and take in their weights.
- * A struct tensor borrows its data: who made it says until when. */
+ * A struct tensor borrows its data: who made it says until when. Pure functions, thread-safe. */
 #ifndef DGLD_CORE_TENSOR_H
 #define DGLD_CORE_TENSOR_H
 
@@ -34,6 +34,7 @@ struct tensor {
     const void *data;              /* little-endian, not necessarily aligned */
 };
 
+/* Of a type that is one; the name is static. */
 size_t tensor_type_bytes(enum tensor_type type);
 const char *tensor_type_name(enum tensor_type type);
 /* TENSOR_N_TYPES where there is no type of that name. */
@@ -50,7 +51,7 @@ const struct tensor *tensor_find(const struct tensor *tensors, size_t n, const c
 enum err tensor_read(const struct tensor *tensors, size_t n, const char *name, size_t count,
                      double *out, struct error *err);
 
-/* The one element of the I64 tensor `name`. */
+/* The one element of the I64 tensor `name`, likewise. */
 enum err tensor_read_whole(const struct tensor *tensors, size_t n, const char *name, int64_t *out,
                            struct error *err);
 

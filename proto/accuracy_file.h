@@ -38,12 +38,14 @@ struct accuracy_model {
 void accuracy_version(const struct accuracy_predictor *predictor,
                       char version[MODEL_VERSION_BYTES]);
 
-/* Writes the model into a fresh block (mem_free() it); the same model gives the same bytes. */
+/* Writes the model into a fresh block (mem_free() it); the same model gives the same bytes.
+ * ERR_NOMEM. */
 enum err accuracy_model_encode(const struct accuracy_model *model, char **bytes, size_t *size,
                                struct error *err);
 
 /* Reads a file's bytes, trusting nothing; the model must be for `space`, and its version that of its
- * weights. */
+ * weights. It keeps nothing of the bytes. Errors of safetensors_parse(); ERR_INVALID names the key of
+ * the metadata or the tensor. */
 enum err accuracy_model_decode(const char *bytes, size_t size, const struct space *space,
                                struct accuracy_model *out, struct error *err);
 

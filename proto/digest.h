@@ -8,15 +8,16 @@
 
 enum { DIGEST_HEX_BYTES = 65 }; /* with the terminator */
 
-/* Digest of the parts (n_parts) one after another. */
 struct digest_part {
     const void *bytes;
     size_t size;
 };
 
+/* Digest of the parts (n_parts) one after another. */
 void digest_hex(const struct digest_part *parts, size_t n_parts, char hex[DIGEST_HEX_BYTES]);
 
-/* The same of what comes piece by piece. Nothing is to be closed. */
+/* The same of what comes piece by piece: begin, add any number of times, end. Belongs to one thread;
+ * nothing is to be closed. */
 struct digest_stream {
     struct sha256_ctx sha256;
 };

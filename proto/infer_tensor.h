@@ -64,7 +64,8 @@ void infer_rows_begin(struct infer_rows *rows, const struct infer_tensor *tensor
  * to its bound. ERR_INVALID names the element. */
 enum err infer_rows_genes(struct infer_rows *rows, size_t n, int32_t *genes, struct error *err);
 
-/* The same for a tensor of numbers. */
+/* The same for a tensor of numbers, into `numbers` (n, n_columns); whether they are finite is not
+ * looked at. */
 enum err infer_rows_numbers(struct infer_rows *rows, size_t n, double *numbers, struct error *err);
 
 /* The next n rows of genes as bytes: where they stand in the body, or narrowed into `scratch`

@@ -70,12 +70,12 @@ struct job_train_params {
     const struct predictor_kind *predictor;
     char **train_devices; /* (n_train_devices), owned; none: the paper's twelve */
     size_t n_train_devices;
-    int64_t epoch;        /* mlp */
-    double learning_rate; /* mlp; "lr" */
-    int64_t seed;
-    bool activate; /* serve the version that was made, where it is no worse ... */
-    bool force;    /* ... or even then */
-    bool library;  /* learn from a library of devices besides: all that were measured, or ... */
+    int64_t epoch;        /* mlp; 1 or more */
+    double learning_rate; /* mlp; "lr"; positive */
+    int64_t seed;         /* 0 or more, as in the other kinds */
+    bool activate;        /* serve the version that was made, where it is no worse ... */
+    bool force;           /* ... or even then */
+    bool library; /* learn from a library of devices besides: all that were measured, or ... */
     char **library_devices; /* (n_library_devices), owned: these */
     size_t n_library_devices;
     struct model_conditions conditions;
@@ -121,8 +121,8 @@ struct job_nas_params {
     enum search_method method; /* by default exhaustive where all can be listed */
     double confidence;         /* 0 .. 1: of the interval whose upper bound holds the limit; 0: the
                                   median does */
-    int64_t population_size, generations;
-    double crossover_rate, mutation_rate;
+    int64_t population_size, generations; /* of the genetic method: ranges as of */
+    double crossover_rate, mutation_rate; /* struct genetic_options */
     int64_t seed;
     double macs_max, params_max; /* 0: no limit */
     struct job_model model;      /* that predicts latencies */
@@ -146,13 +146,14 @@ struct job_order {
     } params;
 };
 
-/* Reads a submission. ERR_SYNTAX where it is no JSON; ERR_INVALID where it is not acceptable as such
- * (nothing outside of it is looked at): then `errors`, which the caller closes in any case, says why
- * by pointer. ERR_NOMEM. */
+/* Reads a submission; on success the caller ends `out` with job_order_close(). ERR_SYNTAX where it is
+ * no JSON; ERR_INVALID where it is not acceptable as such (nothing outside of it is looked at): then
+ * `errors`, which the caller closes in any case, says why by pointer. ERR_NOMEM. */
 enum err msg_job_decode(const char *bytes, size_t size, struct job_order *out,
                         struct field_errors *errors, struct error *err);
 
-/* Reads the params of a job of that kind and space alone, as msg_job_put_params() wrote them. */
+/* Reads the params of a job of that kind and space alone, as msg_job_put_params() wrote them; errors
+ * and ownership as above. */
 enum err msg_job_decode_params(enum job_kind kind, const struct space *space, const char *params,
                                struct job_order *out, struct error *err);
 

@@ -49,8 +49,8 @@ bool job_history_is_empty(const struct job_history *history);
 void msg_job_put_history(const struct job_history *history, const struct job_progress *last,
                          struct text *out);
 
-/* Reads the curve, to go on with it, not the front, as msg_job_put_history() wrote it. ERR_SYNTAX, ERR_INVALID where it
- * did not. */
+/* Reads the curve, to go on with it, not the front, as msg_job_put_history() wrote it. ERR_SYNTAX,
+ * ERR_INVALID where it did not; `out` is empty then. */
 enum err msg_job_read_history(const char *json, size_t size, struct job_history *out,
                               struct error *err);
 

@@ -78,7 +78,8 @@ struct json_member {
 bool json_view_first_member(struct json_view object, struct json_member *member);
 bool json_view_next_member(struct json_member *member);
 
-/* The first member of that name, of at most 63 bytes. False where there is none, or `object` is no object. */
+/* The first member of that name, of at most 63 bytes. False where there is none, or `object` is no
+ * object. */
 bool json_view_find(struct json_view object, const char *name, struct json_view *out);
 
 #endif

@@ -92,17 +92,19 @@ void model_version_whole(const struct model *model, char version[MODEL_VERSION_B
  * not beginning with a dot. ERR_INVALID. */
 enum err model_name_validate(const char *name, struct error *err);
 
-/* Writes the model into a fresh block (mem_free() it); the same model gives the same bytes. */
+/* Writes the model into a fresh block (mem_free() it); the same model gives the same bytes.
+ * ERR_NOMEM. */
 enum err model_encode(const struct model *model, char **bytes, size_t *size, struct error *err);
 
 /* Reads a file's bytes, trusting nothing; the model must be for `space`, and its version that of its
- * weights. */
+ * weights. It keeps nothing of the bytes. Errors of safetensors_parse(); ERR_INVALID names the key of
+ * the metadata or the tensor. */
 enum err model_decode(const char *bytes, size_t size, const struct space *space, struct model *out,
                       struct error *err);
 
 /* What the header of a file of `file_bytes` says about its model, without its weights: `bytes`
  * (size) as of safetensors_parse_header(). Fills `info`, to be ended by model_info_close(), and the
- * kind. The file may yet be refused by model_decode(). */
+ * kind. The file may yet be refused by model_decode(); errors as of that. */
 enum err model_peek(const char *bytes, size_t size, size_t file_bytes, const struct space *space,
                     struct model_info *info, const struct predictor_kind **kind, struct error *err);
 

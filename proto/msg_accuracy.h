@@ -30,6 +30,7 @@ struct accuracy_request {
 enum err msg_accuracy_decode(const char *bytes, size_t size, const struct space *space,
                              size_t n_max, struct accuracy_request *out, struct error *err);
 
+/* Accepts a zeroed struct. */
 void msg_accuracy_close(struct accuracy_request *request);
 
 /* Appends the reply, ended by a line end: of each architecture its accuracy (n) in percent, null for

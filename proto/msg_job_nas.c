@@ -410,8 +410,11 @@ static void finish_method(struct job_draft_params *draft, const char *pointer,
         nas->method = SEARCH_GENETIC;
     }
     if (nas->population_size * nas->generations > (int64_t)GENETIC_MAX_EVALUATIONS) {
-        blame(errors, pointer, "generations",
-              "times population_size may be at most 1000000 evaluations");
+        char reason[96];
+        (void)snprintf(reason, sizeof reason,
+                       "times population_size may be at most %zu evaluations",
+                       GENETIC_MAX_EVALUATIONS);
+        blame(errors, pointer, "generations", reason);
     }
 }
 

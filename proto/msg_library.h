@@ -1,4 +1,5 @@
-/* What a library of devices is worth, as values and as JSON. Structs belong to their creator. */
+/* What a library of devices is worth, as values and as JSON. Structs belong to their creator; the
+ * functions share nothing. */
 #ifndef DGLD_PROTO_MSG_LIBRARY_H
 #define DGLD_PROTO_MSG_LIBRARY_H
 

@@ -6,9 +6,9 @@
  * Exactly one of "hardware" (vector F, D, C, M or object), "device" (a name) and "devices" (a list
  * of names, vectors or objects); none is needed beside "measurements" of the one device, which
  * correct what is predicted for it. "calibrate": false leaves stored measurements out of account,
- * "interval": 0.9 asks for bounds at that level. With "on_error": "null" a bad architecture yields null and an
- * entry in the reply's "errors"; else it refuses the whole call. "model" names another model than
- * the served one. A struct belongs to one thread. */
+ * "interval": 0.9 asks for bounds at that level. With "on_error": "null" a bad architecture yields
+ * null and an entry in the reply's "errors"; else it refuses the whole call. "model" names another
+ * model than the served one. A struct belongs to one thread. */
 #ifndef DGLD_PROTO_MSG_PREDICT_H
 #define DGLD_PROTO_MSG_PREDICT_H
 
@@ -70,11 +70,12 @@ void msg_architectures_read(const struct json_reader *reader, struct json_view v
 
 /* Reads a body that asks for at most `values_max` latencies, devices times architectures.
  * ERR_SYNTAX where it is no JSON; ERR_LIMIT where it asks for more, ERR_INVALID where it is not
- * acceptable otherwise: then `out->errors` says why by pointer. The caller ends `out` with msg_predict_close() in every case.
- */
+ * acceptable otherwise: then `out->errors` says why by pointer; ERR_NOMEM. The caller ends `out` with
+ * msg_predict_close() in every case. */
 enum err msg_predict_decode(const char *bytes, size_t size, size_t values_max,
                             struct predict_request *out, struct error *err);
 
+/* Accepts a zeroed struct. */
 void msg_predict_close(struct predict_request *request);
 
 /* What measurements a target's latencies were corrected by. */
@@ -95,7 +96,7 @@ struct predict_reply {
     const struct model_info *info; /* its papers, for the conditions; NULL: those of the space */
 };
 
-/* Appends the reply's JSON. */
+/* Appends the reply's JSON, the reply's parts in the order of the request. */
 void msg_predict_encode(const struct predict_reply *reply, struct text *out);
 
 #endif

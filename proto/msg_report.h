@@ -1,4 +1,5 @@
-/* What a training and a test report, as values and as JSON. Structs belong to their creator. */
+/* What a training and a test report, as values and as JSON. Structs belong to their creator; the
+ * functions share nothing. The closing ones accept a zeroed struct. */
 #ifndef DGLD_PROTO_MSG_REPORT_H
 #define DGLD_PROTO_MSG_REPORT_H
 
@@ -22,10 +23,11 @@ struct train_report {
     bool is_validated;         /* false where there were too few architectures */
     struct metrics held_out;   /* of A over the held-out rows that the fit trusts, if validated */
     double r_all_rows;         /* R(A) with the distrusted rows too; likewise */
-    double fit_seconds;
+    double fit_seconds;        /* how long the fit took */
     const struct library_report *library; /* what it learned from one besides, or NULL; borrowed */
 };
 
+/* Appends the report as an object, on one line. */
 void msg_train_encode(const struct train_report *report, struct text *out);
 void train_report_close(struct train_report *report);
 
@@ -63,6 +65,7 @@ struct test_report {
 /* The reference speaks of RMSE and MAE in hundreds of ms, for both spaces. */
 #define REFERENCE_UNIT_MS 100.0
 
+/* Appends the report as an object, without what is kept to be drawn. */
 void msg_test_encode(const struct test_report *report, struct text *out);
 void test_report_close(struct test_report *report);
 

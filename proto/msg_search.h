@@ -15,7 +15,7 @@
 /* A network and what is predicted of it. */
 struct search_network {
     int32_t genes[SPACE_MAX_GENES];
-    double accuracy; /* percent; NaN where nothing tells it */
+    double accuracy; /* percent, as all in here; NaN where nothing tells it */
     uint64_t macs, params;
     double latency_ms[JOB_MAX_TARGETS]; /* by target */
     double low_ms[JOB_MAX_TARGETS], high_ms[JOB_MAX_TARGETS];
@@ -51,7 +51,8 @@ struct search_report {
     double lowest_latency_ms;      /* on the first target, of all that were evaluated; else inf */
     struct search_point *front;    /* (n_front), owned: by latency; of the pareto objective */
     size_t n_front;
-    double hypervolume, reference_accuracy, reference_latency_ms; /* likewise */
+    double hypervolume, reference_accuracy,
+        reference_latency_ms;          /* likewise: search_hypervolume() */
     struct search_generation *history; /* (n_generations), owned; of the genetic method */
     size_t n_generations;
     size_t n_evaluated;

@@ -35,6 +35,7 @@ struct suggest_request {
 enum err msg_suggest_decode(const char *bytes, size_t size, struct suggest_request *out,
                             struct error *err);
 
+/* Accepts a zeroed struct. */
 void msg_suggest_close(struct suggest_request *request);
 
 /* What is suggested; everything is borrowed. */

@@ -12,6 +12,7 @@ struct network_fact {
     char value[SPACE_TEXT_BYTES];
 };
 
+/* Fills the facts, always all and in the order above. Cannot fail. */
 void network_facts(const struct graph *graph, struct network_fact out[NETWORK_N_FACTS]);
 
 #endif

@@ -1,4 +1,5 @@
-/* A network as an ONNX file (opset 17, IR 8): input `input` 1 x 3 x 224 x 224, output `logits`.
+/* A network as an ONNX file (opset 17, IR 8): input `input`, one image of the graph's channels and
+ * side (1 x 3 x 224 x 224 for the spaces that ship), output `logits`.
  *
  * The file is made while it is read, from front to back, and is never in memory: 50 to 100 MB are
  * weights, which the graph draws as they are needed. Its size is known from the start.

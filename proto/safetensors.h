@@ -16,7 +16,7 @@
 #define SAFETENSORS_MAX_HEADER_BYTES ((size_t)1 << 20)
 
 struct safetensors_meta {
-    char *key, *value;
+    char *key, *value; /* of a struct safetensors owned, else borrowed */
 };
 
 struct safetensors {
@@ -26,7 +26,8 @@ struct safetensors {
     size_t n_meta;
 };
 
-/* Parses `bytes` (size), which must outlive `out`. ERR_INVALID or ERR_SYNTAX with the reason. */
+/* Parses `bytes` (size), which must outlive `out`; on success the caller ends that with
+ * safetensors_close(). ERR_INVALID or ERR_SYNTAX with the reason; ERR_NOMEM. */
 enum err safetensors_parse(const char *bytes, size_t size, struct safetensors *out,
                            struct error *err);
 
@@ -44,11 +45,11 @@ enum err safetensors_head_bytes(const char *bytes, size_t file_bytes, size_t *ou
 /* Accepts a zeroed struct. */
 void safetensors_close(struct safetensors *st);
 
-/* The value of a metadata key, or NULL. */
+/* The value of a metadata key, which stays the file's, or NULL. */
 const char *safetensors_meta(const struct safetensors *st, const char *key);
 
 /* Writes tensors and metadata into a fresh block (mem_free() it). The digest of the tensors' bytes
- * is added to the metadata as "sha256". The same input gives the same bytes. */
+ * is added to the metadata as "sha256". The same input gives the same bytes. ERR_NOMEM. */
 enum err safetensors_encode(const struct tensor *tensors, size_t n_tensors,
                             const struct safetensors_meta *meta, size_t n_meta, char **bytes,
                             size_t *size, struct error *err);

@@ -38,6 +38,7 @@ static inline void text_puts(struct text *text, const char *string)
     text_put(text, string, strlen(string));
 }
 
+/* As printf(3); what is appended may be of any length. */
 void text_printf(struct text *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* A JSON string with its quotes; `string` is UTF-8. */

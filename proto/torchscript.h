@@ -20,8 +20,9 @@
 
 enum { TORCHSCRIPT_ALIGNMENT = 64 }; /* of the weights in the file; PyTorch may map them */
 
-/* Writes the archive. ERR_NOMEM; ERR_LIMIT, before anything is written, for one of 4 GiB or more;
- * what the sink fails with. Thread-safe for different sinks. */
+/* Writes the archive; `n_bytes` receives its size. ERR_NOMEM; ERR_LIMIT, before anything is written,
+ * for one of 4 GiB or more; ERR_INTERNAL where there is no libzip; what the sink fails with.
+ * Thread-safe for different sinks. */
 enum err torchscript_write(const struct graph *graph, zip_stream_put *put, void *sink,
                            uint64_t *n_bytes, struct error *err);
 

@@ -34,8 +34,8 @@ struct zip_entry {
     uint32_t alignment; /* of its bytes in the archive: a power of 2; 0 or 1 for any */
 };
 
-/* ERR_LIMIT where the archive would have 4 GiB or more, or more than 65,535 entries: those need a
- * format that not every reader knows. */
+/* Declares an entry. ERR_LIMIT where the archive would have 4 GiB or more, or more than 65,535 entries:
+ * those need a format that not every reader knows. ERR_NOMEM. */
 enum err zip_stream_add(struct zip_stream *zip, const struct zip_entry *entry, struct error *err);
 
 /* Writes it all; `n_bytes` receives the archive's size. What the sink failed with (error_sys), or

@@ -82,7 +82,7 @@ def root(tmp_path):
 
 def make_root(path):
     shutil.copytree(ROOT / "data" / "devices", path / "data" / "devices")
-    for space in ("nasbench201", "fbnetv3"):
+    for space in BUILT_IN:
         (path / "result" / space).mkdir(parents=True)
         for file in (ROOT / "result" / space).glob("pretrainmodel*.safetensors"):
             shutil.copy(file, path / "result" / space)

@@ -35,6 +35,19 @@ def test_the_built_in_spaces_are_named_wherever_all_are(path, pattern, separator
     assert named.split(separator) == BUILT_IN
 
 
+@pytest.mark.parametrize(
+    "path, phrase",
+    [
+        ("README.md", "a header beyond {}"),
+        ("proto/openapi.yaml", "whose header exceeds {}"),
+        ("deploy/systemd/README.md", "{} and the system's\n  buffers a connection"),
+    ],
+)
+def test_the_memory_of_a_connection_is_told_as_it_is(path, phrase):
+    (kib,) = re.findall(r"#define CONNECTION_BYTES \(\(size_t\)(\d+) << 10\)", text_of("server/http.c"))
+    assert phrase.format(f"{kib} KiB") in text_of(path)
+
+
 def test_the_fuzzers_know_every_setting():
     settings = json.loads(text_of("config/dgld.json"))
     assert [word for key in settings for word in (key, f"DGLD_{key.upper()}") if word not in words_of("config")] == []

@@ -352,9 +352,11 @@ def test_refusal_by_the_service_says_what_is_wrong_as_json(service):
 def test_what_long_headers_may_be_is_told(service):
     for name, status in (("a target of 40,000 bytes", b"414"), ("a header of 40,000 bytes", b"431")):
         seen = set()
-        for _ in range(5):  # a reset of the connection may lose the reply
+        for _ in range(20):  # a reset of the connection may lose the reply, but not every time
             seen.add(exchange(service, REFUSED[name])[0][9:12])
-        assert seen <= {b"", status} and seen
+            if status in seen:
+                break
+        assert status in seen and seen <= {b"", status}
 
 
 # ---- HEAD, OPTIONS, methods ------------------------------------------------------------------------------------

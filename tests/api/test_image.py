@@ -17,7 +17,7 @@ import urllib.parse
 
 import pytest
 import requests
-from conftest import ROOT, Service, make_small
+from conftest import BUILT_IN, ROOT, Service, make_small
 from postgres import DATABASE, PASSWORD, ROLE, Postgres
 
 MAX_BYTES = 80_000_000
@@ -27,7 +27,7 @@ VOLUME = "var/lib/dgld"
 OPERATOR = "dgld_of_a_test"
 SHIPPED = [
     f"result/{space}/{name}.safetensors"
-    for space in ("nasbench201", "fbnetv3")
+    for space in BUILT_IN
     for name in ("pretrainmodel", "pretrainmodel-mlp", "accuracymodel")
 ]
 GOOD = {"search_space": "nasbench201", "device": "Samsung Galaxy A10s", "architectures": ["444244"]}

@@ -10,7 +10,7 @@ import shutil
 import subprocess
 
 import pytest
-from conftest import ROOT
+from conftest import BUILT_IN, ROOT
 
 PREDICT = """curl -sS -m 20 --json '{"search_space": "nasbench201", "hardware": [2.0, 3, 1, 7.46],
     "architectures": ["444244"]}' http://127.0.0.1:8080/v1/predict"""
@@ -52,7 +52,7 @@ def test_installed_files_are_where_systems_look_for_them(tmp_path):
             "usr/local/share/man/man1/dgld.1", "usr/local/share/doc/dgld/README.md"} <= set(installed)
     shared = {name for name in installed if name.startswith("usr/local/share/dgld/")}
     shipped = {"config/dgld.json"} | {f"data/devices/{sheet.name}" for sheet in (ROOT / "data/devices").glob("*.json")}
-    for space in ("nasbench201", "fbnetv3"):
+    for space in BUILT_IN:
         shipped |= {f"result/{space}/{name}.safetensors" for name in ("pretrainmodel", "pretrainmodel-mlp", "accuracymodel")}
     assert shared == {f"usr/local/share/dgld/{name}" for name in shipped}
     unit = (tmp_path / "usr/local/lib/systemd/system/dgld.service").read_text()

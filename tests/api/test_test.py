@@ -293,7 +293,8 @@ def test_model_that_was_only_rewritten_is_taken(small):
 def test_malformed_predictor_is_replaced_by_training(small):
     file = small / "result" / "nasbench201" / "pretrainmodel.safetensors"
     file.write_bytes(b"broken")
-    run_json("train", "--search_space", "nasbench201", root=small)
+    trained = run_json("train", "--search_space", "nasbench201", root=small)
+    assert trained["version"].encode() in file.read_bytes()
     run_json("test", "--search_space", "nasbench201", root=small)
 
 

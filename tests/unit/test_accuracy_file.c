@@ -3,7 +3,7 @@
 #include "core/matrix.h"
 #include "proto/accuracy_file.h"
 #include "proto/safetensors.h"
-#include "tests/support/check.h"
+#include "tests/support/changed_file.h"
 
 enum { N_ROWS = 12 };
 
@@ -112,31 +112,12 @@ static void it_is_told_as_json(void **state)
 static enum err decode_changed(const struct fixture *f, const char *key, const char *value,
                                const struct tensor *replaced, struct error *err)
 {
-    struct safetensors st = {0};
-    struct safetensors_meta meta[32];
-    struct tensor tensors[ACCURACY_MAX_TENSORS];
-    size_t n_meta = 0;
+    const struct file_change change = {.key = key, .value = value, .instead = replaced};
     struct accuracy_model read = {0};
-    char *bytes = NULL;
     size_t size = 0;
-    enum err rc;
+    char *bytes = changed_file(f->bytes, f->size, &change, &size);
+    enum err rc = accuracy_model_decode(bytes, size, &space_fbnetv3, &read, err);
 
-    assert_int_equal(safetensors_parse(f->bytes, f->size, &st, NULL), ERR_OK);
-    for (size_t i = 0; i < st.n_meta; i++) {
-        bool is_changed = strcmp(st.meta[i].key, key) == 0;
-        if (strcmp(st.meta[i].key, "sha256") != 0 && (!is_changed || value != NULL)) {
-            meta[n_meta] = st.meta[i];
-            meta[n_meta++].value = is_changed ? (char *)value : st.meta[i].value;
-        }
-    }
-    for (size_t i = 0; i < st.n_tensors; i++) {
-        bool is_replaced = replaced != NULL && strcmp(replaced->name, st.tensors[i].name) == 0;
-        tensors[i] = is_replaced ? *replaced : st.tensors[i];
-    }
-    assert_int_equal(safetensors_encode(tensors, st.n_tensors, meta, n_meta, &bytes, &size, NULL),
-                     ERR_OK);
-    safetensors_close(&st);
-    rc = accuracy_model_decode(bytes, size, &space_fbnetv3, &read, err);
     mem_free(bytes);
     accuracy_model_close(&read);
     return rc;

@@ -95,7 +95,9 @@ static void all_spellings_are_one_device_named_after_its_sheet(void **state)
     static const char *const spellings[] = {"Asus R0G Ph0ne 3", "asus rog phone 3",
                                             "ASUS  ROG PHONE 3", "Asus ROG Phone 3"};
     struct data_tree tree = tree_at(NULL);
+    struct space_list spaces;
     (void)state;
+    space_list_get(&spaces);
     write_text("data/devices/Asus ROG Phone 3.json", SHEET(3.1));
     write_text("data/fbnetv3/hardware/Asus R0G Ph0ne 3.txt", "3 10 4 44");
     write_text("data/fbnetv3/latency/asus rog phone 3.txt", "1\n");
@@ -105,7 +107,7 @@ static void all_spellings_are_one_device_named_after_its_sheet(void **state)
         assert_string_equal(view.name, "Asus ROG Phone 3");
         assert_true(view.has_sheet && view.sheet.hardware.frequency_ghz == 3.1);
         assert_string_equal(view.sheet.chip, "c");
-        assert_int_equal(view.n_spaces, 2);
+        assert_int_equal(view.n_spaces, spaces.n);
         assert_true(view.spaces[0].has_hardware && view.spaces[0].hardware.frequency_ghz == 3.1);
         assert_false(view.spaces[0].has_latency);
         assert_true(view.spaces[1].has_hardware && view.spaces[1].hardware.frequency_ghz == 3.0);

@@ -3,6 +3,7 @@
 #include "core/matrix.h"
 #include "proto/model_file.h"
 #include "proto/safetensors.h"
+#include "tests/support/changed_file.h"
 #include "tests/support/model_bytes.h"
 
 static char *const devices[] = {(char *)"Galaxy A9", (char *)"\xc3\xa9 (2)"};
@@ -106,26 +107,12 @@ static void a_figure_that_was_not_computed_is_not_a_number_again(void **state)
 static enum err decode_changed(const struct model_bytes *f, const char *key, const char *value,
                                struct error *err)
 {
-    struct safetensors st = {0};
-    struct safetensors_meta meta[16];
-    size_t n_meta = 0;
+    const struct file_change change = {.key = key, .value = value};
     struct model read = {0};
-    char *bytes = NULL;
     size_t size = 0;
-    enum err rc;
+    char *bytes = changed_file(f->bytes, f->size, &change, &size);
+    enum err rc = model_decode(bytes, size, &space_fbnetv3, &read, err);
 
-    assert_int_equal(safetensors_parse(f->bytes, f->size, &st, NULL), ERR_OK);
-    for (size_t i = 0; i < st.n_meta; i++) {
-        bool is_changed = strcmp(st.meta[i].key, key) == 0;
-        if (!is_changed || value != NULL) {
-            meta[n_meta] = st.meta[i];
-            meta[n_meta++].value = is_changed ? (char *)value : st.meta[i].value;
-        }
-    }
-    assert_int_equal(
-        safetensors_encode(st.tensors, st.n_tensors, meta, n_meta, &bytes, &size, NULL), ERR_OK);
-    safetensors_close(&st);
-    rc = model_decode(bytes, size, &space_fbnetv3, &read, err);
     mem_free(bytes);
     model_close(&read);
     return rc;

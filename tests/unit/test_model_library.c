@@ -3,7 +3,7 @@
 #include "core/matrix.h"
 #include "proto/model_file.h"
 #include "proto/safetensors.h"
-#include "tests/support/check.h"
+#include "tests/support/changed_file.h"
 #include "tests/support/library.h"
 #include "tests/support/model_bytes.h"
 
@@ -125,33 +125,12 @@ static void every_truncation_is_refused(void **state)
 static enum err decode_changed(const struct model_bytes *f, const char *key, const char *value,
                                const char *tensor, struct error *err)
 {
-    struct safetensors st = {0};
-    struct safetensors_meta meta[24];
-    struct tensor tensors[16];
-    size_t n_meta = 0;
-    size_t n_tensors = 0;
+    const struct file_change change = {.key = key, .value = value, .without = tensor};
     struct model read = {0};
-    char *bytes = NULL;
     size_t size = 0;
-    enum err rc;
+    char *bytes = changed_file(f->bytes, f->size, &change, &size);
+    enum err rc = model_decode(bytes, size, &space_fbnetv3, &read, err);
 
-    assert_int_equal(safetensors_parse(f->bytes, f->size, &st, NULL), ERR_OK);
-    for (size_t i = 0; i < st.n_meta; i++) {
-        const bool is_changed = strcmp(st.meta[i].key, key) == 0;
-        if (!is_changed || value != NULL) {
-            meta[n_meta] = st.meta[i];
-            meta[n_meta++].value = is_changed ? (char *)value : st.meta[i].value;
-        }
-    }
-    for (size_t i = 0; i < st.n_tensors; i++) {
-        if (strcmp(st.tensors[i].name, tensor) != 0) {
-            tensors[n_tensors++] = st.tensors[i];
-        }
-    }
-    assert_int_equal(safetensors_encode(tensors, n_tensors, meta, n_meta, &bytes, &size, NULL),
-                     ERR_OK);
-    safetensors_close(&st);
-    rc = model_decode(bytes, size, &space_fbnetv3, &read, err);
     mem_free(bytes);
     model_close(&read);
     return rc;

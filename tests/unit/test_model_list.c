@@ -4,26 +4,7 @@
 #include "proto/safetensors.h"
 #include "server/model_list.h"
 #include "server/model_store.h"
-#include "tests/support/check.h"
-
-/* A model of fbnetv3 fitted to one row, so that `a` decides its version. */
-static struct model make_model(double a)
-{
-    struct model model = {
-        .info = {.source = "a.txt", .n_rows = 1, .data_sha256 = "0", .validation = "none"}
-    };
-    int32_t genes[28];
-
-    for (size_t g = 0; g < 28; g++) {
-        genes[g] = space_fbnetv3.genes[g].first;
-    }
-    assert_int_equal(predictor_fit(&predictor_kind_cost, &space_fbnetv3, genes, &a, 1,
-                                   &(struct fit_options){0}, &model.predictor, NULL, NULL),
-                     ERR_OK);
-    model.info.seed = (uint64_t)a;
-    model_version(model.predictor, model.info.version);
-    return model;
-}
+#include "tests/support/one_row_model.h"
 
 /* Three models, as every test may use them. */
 static struct model models[3];
@@ -33,7 +14,7 @@ static int start(void **state)
     assert_int_equal(matrix_init(NULL), ERR_OK);
     assert_int_equal(enter_directory(state), 0);
     for (size_t i = 0; i < COUNT_OF(models); i++) {
-        models[i] = make_model(100.0 * (double)(i + 1));
+        models[i] = one_row_model(100.0 * (double)(i + 1));
     }
     return 0;
 }

@@ -4,50 +4,12 @@
 #include "core/matrix.h"
 #include "server/model_registry.h"
 #include "server/model_store.h"
-#include "tests/support/check.h"
-
-/* A model of fbnetv3 fitted to one row: its A at the smallest architecture is near `a`, and its
- * seed is `a`, so that a torn one shows. */
-static struct model make_model(double a)
-{
-    struct model model = {
-        .info = {.source = "a.txt", .n_rows = 1, .data_sha256 = "0", .validation = "none"}
-    };
-    int32_t genes[28];
-
-    for (size_t g = 0; g < 28; g++) {
-        genes[g] = space_fbnetv3.genes[g].first;
-    }
-    assert_int_equal(predictor_fit(&predictor_kind_cost, &space_fbnetv3, genes, &a, 1,
-                                   &(struct fit_options){0}, &model.predictor, NULL, NULL),
-                     ERR_OK);
-    model.info.seed = (uint64_t)a;
-    model_version(model.predictor, model.info.version);
-    return model;
-}
-
-static double predict(const struct model *model)
-{
-    int32_t genes[28];
-    double a = 0;
-
-    for (size_t g = 0; g < 28; g++) {
-        genes[g] = space_fbnetv3.genes[g].first;
-    }
-    return predictor_predict(model->predictor, genes, 1, &a, NULL, NULL) == ERR_OK ? a : NAN;
-}
-
-static bool is_whole(const struct model *model)
-{
-    double a = (double)model->info.seed;
-
-    return fabs(predict(model) - a) < 0.05 * a;
-}
+#include "tests/support/one_row_model.h"
 
 /* Saves a model as `name` and writes its version. */
 static void save(const char *name, double a, char version[MODEL_VERSION_BYTES])
 {
-    struct model model = make_model(a);
+    struct model model = one_row_model(a);
     char path[PATH_BYTES];
     struct error err = {0};
 
@@ -70,7 +32,7 @@ static uint64_t seed_of(struct model_registry *registry, const char *name)
     assert_ok(
         model_registry_acquire_named(registry, check_directory, &space_fbnetv3, name, &model, &err),
         &err);
-    assert_true(is_whole(model));
+    assert_true(is_whole_model(model));
     seed = model->info.seed;
     model_registry_release(registry, model);
     return seed;
@@ -121,7 +83,7 @@ static void read_one(struct shared *s, const char *name)
                                             &model, NULL) != ERR_OK) {
         model = NULL;
     }
-    if (model == NULL || !is_whole(model) ||
+    if (model == NULL || !is_whole_model(model) ||
         (name != NULL && strcmp(model->info.version, name) != 0)) {
         atomic_fetch_add(&s->n_wrong, 1);
     }
@@ -158,7 +120,7 @@ static void *pass_on(void *context)
     struct hand *hand = context;
 
     hand->taken = model_registry_acquire(hand->registry, &space_fbnetv3);
-    hand->seen = predict(hand->given);
+    hand->seen = predict_smallest(hand->given);
     model_registry_release(hand->registry, hand->given);
     return NULL;
 }
@@ -166,8 +128,8 @@ static void *pass_on(void *context)
 static void a_use_may_be_given_back_by_another_thread(void **state)
 {
     struct model_registry registry;
-    struct model first = make_model(100);
-    struct model second = make_model(200);
+    struct model first = one_row_model(100);
+    struct model second = one_row_model(200);
     struct hand hand = {.registry = &registry};
     pthread_t thread;
     (void)state;
@@ -185,7 +147,7 @@ static void a_use_may_be_given_back_by_another_thread(void **state)
     }
     model_registry_remove(&registry, &space_fbnetv3);
     assert_null(model_registry_acquire(&registry, &space_fbnetv3));
-    assert_near_relative(predict(hand.given), 200, 0.05); /* held by us alone */
+    assert_near_relative(predict_smallest(hand.given), 200, 0.05); /* held by us alone */
     model_registry_release(&registry, hand.given);
     model_registry_close(&registry);
 }

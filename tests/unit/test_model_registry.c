@@ -4,41 +4,7 @@
 #include "core/matrix.h"
 #include "server/model_registry.h"
 #include "server/model_store.h"
-#include "tests/support/check.h"
-
-/* A model of fbnetv3 fitted to one row, so that its A at the smallest architecture tells `a`. */
-static struct model make_model(double a)
-{
-    struct model model = {
-        .info = {.source = "a.txt",
-                 .n_rows = 1,
-                 .data_sha256 = "0",
-                 .validation = "none",
-                 .r_held_out = NAN}
-    };
-    int32_t genes[28];
-
-    for (size_t g = 0; g < 28; g++) {
-        genes[g] = space_fbnetv3.genes[g].first;
-    }
-    assert_int_equal(predictor_fit(&predictor_kind_cost, &space_fbnetv3, genes, &a, 1,
-                                   &(struct fit_options){0}, &model.predictor, NULL, NULL),
-                     ERR_OK);
-    model.info.n_rows = (size_t)a; /* the same value twice, to see a torn model */
-    model_version(model.predictor, model.info.version);
-    return model;
-}
-
-static double predict(const struct model *model)
-{
-    int32_t genes[28];
-    double a = 0;
-
-    for (size_t g = 0; g < 28; g++) {
-        genes[g] = space_fbnetv3.genes[g].first;
-    }
-    return predictor_predict(model->predictor, genes, 1, &a, NULL, NULL) == ERR_OK ? a : NAN;
-}
+#include "tests/support/one_row_model.h"
 
 static int start(void **state)
 {
@@ -48,8 +14,8 @@ static int start(void **state)
 static void a_model_is_acquired_until_it_is_released(void **state)
 {
     struct model_registry registry;
-    struct model first = make_model(100);
-    struct model second = make_model(200);
+    struct model first = one_row_model(100);
+    struct model second = one_row_model(200);
     const struct model *held;
     const struct model *current;
     (void)state;
@@ -61,8 +27,8 @@ static void a_model_is_acquired_until_it_is_released(void **state)
     held = model_registry_acquire(&registry, &space_fbnetv3);
     assert_int_equal(model_registry_put(&registry, &second, NULL), ERR_OK);
     current = model_registry_acquire(&registry, &space_fbnetv3);
-    assert_near_relative(predict(held), 100, 0.05); /* replaced, and still whole */
-    assert_near_relative(predict(current), 200, 0.05);
+    assert_near_relative(predict_smallest(held), 100, 0.05); /* replaced, and still whole */
+    assert_near_relative(predict_smallest(current), 200, 0.05);
     model_registry_release(&registry, held);
     model_registry_release(&registry, current);
     model_registry_close(&registry);
@@ -71,8 +37,8 @@ static void a_model_is_acquired_until_it_is_released(void **state)
 static void without_memory_the_old_model_stays(void **state)
 {
     struct model_registry registry;
-    struct model first = make_model(100);
-    struct model second = make_model(200);
+    struct model first = one_row_model(100);
+    struct model second = one_row_model(200);
     const struct model *held;
     struct error err = {0};
     (void)state;
@@ -82,7 +48,7 @@ static void without_memory_the_old_model_stays(void **state)
     assert_error(model_registry_put(&registry, &second, &err), ERR_NOMEM, &err, "no memory");
     assert_non_null(second.predictor); /* still the caller's */
     held = model_registry_acquire(&registry, &space_fbnetv3);
-    assert_near_relative(predict(held), 100, 0.05);
+    assert_near_relative(predict_smallest(held), 100, 0.05);
     model_registry_release(&registry, held);
     model_close(&second);
     model_registry_close(&registry);
@@ -104,8 +70,7 @@ static void *read_often(void *context)
 
     while (!atomic_load(&s->is_over)) {
         const struct model *model = model_registry_acquire(&s->registry, &space_fbnetv3);
-        double a = predict(model);
-        if (!(fabs(a - (double)model->info.n_rows) < 0.05 * a)) {
+        if (!is_whole_model(model)) {
             atomic_fetch_add(&s->n_wrong, 1);
         }
         model_registry_release(&s->registry, model);
@@ -118,7 +83,7 @@ static void models_are_swapped_under_readers_without_tear_or_leak(void **state)
 {
     static struct shared s;
     pthread_t readers[N_READERS];
-    struct model model = make_model(100);
+    struct model model = one_row_model(100);
     (void)state;
     assert_int_equal(model_registry_init(&s.registry, NULL), ERR_OK);
     assert_int_equal(model_registry_put(&s.registry, &model, NULL), ERR_OK);
@@ -126,7 +91,7 @@ static void models_are_swapped_under_readers_without_tear_or_leak(void **state)
         assert_int_equal(pthread_create(&readers[r], NULL, read_often, &s), 0);
     }
     for (int i = 0; i < N_SWAPS || atomic_load(&s.n_reads) < 100; i++) {
-        model = make_model(100.0 + i % 1000);
+        model = one_row_model(100.0 + i % 1000);
         assert_int_equal(model_registry_put(&s.registry, &model, NULL), ERR_OK);
     }
     atomic_store(&s.is_over, true);
@@ -141,8 +106,8 @@ static void models_are_swapped_under_readers_without_tear_or_leak(void **state)
 
 static void a_saved_model_is_loaded_again_and_the_one_before_is_kept(void **state)
 {
-    struct model first = make_model(100);
-    struct model second = make_model(200);
+    struct model first = one_row_model(100);
+    struct model second = one_row_model(200);
     struct model read = {0};
     char path[PATH_BYTES];
     char kept[TEST_PATH_BYTES];
@@ -151,7 +116,7 @@ static void a_saved_model_is_loaded_again_and_the_one_before_is_kept(void **stat
     assert_ok(model_store_save(check_directory, NULL, &first, path, &err), &err);
     assert_string_equal(path, own_path("result/fbnetv3/pretrainmodel.safetensors"));
     assert_ok(model_store_load(path, &space_fbnetv3, &read, NULL, &err), &err);
-    assert_near_relative(predict(&read), 100, 0.05);
+    assert_near_relative(predict_smallest(&read), 100, 0.05);
     model_close(&read);
     assert_ok(model_store_save(check_directory, NULL, &first, path, &err),
               &err); /* the same: no copy */
@@ -159,7 +124,7 @@ static void a_saved_model_is_loaded_again_and_the_one_before_is_kept(void **stat
     assert_ok(model_store_save(check_directory, NULL, &second, path, &err), &err);
     (void)snprintf(kept, sizeof kept, "result/fbnetv3/models/%s.safetensors", first.info.version);
     assert_ok(model_store_load(own_path(kept), &space_fbnetv3, &read, NULL, &err), &err);
-    assert_near_relative(predict(&read), 100, 0.05);
+    assert_near_relative(predict_smallest(&read), 100, 0.05);
     assert_int_equal(count_files(check_directory), 2);
     model_close(&read);
     model_close(&first);
@@ -169,7 +134,7 @@ static void a_saved_model_is_loaded_again_and_the_one_before_is_kept(void **stat
 static void a_pt_file_that_is_absent_stands_for_its_sibling(void **state)
 {
     static const char *const names[] = {"m.pt", "m.pth"};
-    struct model model = make_model(100);
+    struct model model = one_row_model(100);
     struct model read = {0};
     char path[PATH_BYTES];
     char substitute[PATH_BYTES];
@@ -204,8 +169,8 @@ static enum err save_once(void *context, struct error *err)
 
 static void a_save_that_runs_out_of_memory_leaves_the_served_file(void **state)
 {
-    struct model first = make_model(100);
-    struct model second = make_model(200);
+    struct model first = one_row_model(100);
+    struct model second = one_row_model(200);
     struct model read = {0};
     char path[PATH_BYTES];
     (void)state;
@@ -216,7 +181,7 @@ static void a_save_that_runs_out_of_memory_leaves_the_served_file(void **state)
         mem_fail_after(0, 0);
         assert_int_equal(count_files(check_directory), 1);
         assert_int_equal(model_store_load(path, &space_fbnetv3, &read, NULL, NULL), ERR_OK);
-        assert_near_relative(predict(&read), 100, 0.05);
+        assert_near_relative(predict_smallest(&read), 100, 0.05);
         model_close(&read);
     }
     model_close(&first);
