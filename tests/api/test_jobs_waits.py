@@ -390,7 +390,8 @@ def test_ends_of_runs_are_counted_by_kind_and_outcome(busy):
     wait_until(lambda: runs("train", "cancelled") == 1)
     busy.wait(busy.waiting, "running")
     with contextlib.closing(sqlite3.connect(busy.root / "result" / ".jobs.sqlite", isolation_level=None)) as store:
-        store.execute("UPDATE jobs SET lease_owner = 'another', lease_until_ms = 1 << 60 WHERE state = 'running'")
+        # as another process takes it: by an attempt of its own
+        store.execute("UPDATE jobs SET lease_owner = 'another', attempt = attempt + 1 WHERE state = 'running'")
     wait_until(lambda: runs("train", "lost") == 1)
     assert sum(runs(kind, how) for kind in ("train", "nas") for how in ("succeeded", "failed", "cancelled", "put_back", "lost")) == 3
 
