@@ -113,6 +113,15 @@ def write_rows(path, rows):
     path.write_text("".join(" ".join(map(str, numpy.atleast_1d(row))) + "\n" for row in rows))
 
 
+def wait_until(condition, limit_s=30):
+    """Asks until it is so; returns what it then is."""
+    deadline = time.monotonic() + limit_s
+    while not (found := condition()):
+        assert time.monotonic() < deadline, "it did not come to that"
+        time.sleep(0.005)
+    return found
+
+
 def snapshot(path):
     """Every file below a directory, with its bytes."""
     return {str(f.relative_to(path)): f.is_file() and f.read_bytes() for f in path.rglob("*")}

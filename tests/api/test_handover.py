@@ -13,7 +13,7 @@ import time
 
 import pytest
 import requests
-from conftest import BINARY, ROOT, make_root, make_small
+from conftest import BINARY, ROOT, make_root, make_small, wait_until
 from job_tools import SPACE, add_search_table, check_whole, mlp, nas
 from load_tools import Load, connector, prediction, question
 
@@ -27,14 +27,6 @@ def reaper():
     prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     yield
     prctl(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
-
-
-def wait_until(condition, limit_s=30):
-    deadline = time.monotonic() + limit_s
-    while not (found := condition()):
-        assert time.monotonic() < deadline, "it did not come to that"
-        time.sleep(0.005)
-    return found
 
 
 class Line:

@@ -5,6 +5,7 @@ import sqlite3
 import time
 
 import pytest
+from conftest import wait_until
 from job_tools import Daemon, mlp
 
 LONG = 100_000_000  # epochs that no test lives to see
@@ -27,13 +28,6 @@ def start(small):
 
 def store(daemon):
     return contextlib.closing(sqlite3.connect(daemon.root / "result" / ".jobs.sqlite", isolation_level=None, timeout=30))
-
-
-def wait_until(is_so, limit_s=30):
-    deadline = time.monotonic() + limit_s
-    while not is_so():
-        assert time.monotonic() < deadline, "in vain"
-        time.sleep(0.01)
 
 
 def said(daemon, words):

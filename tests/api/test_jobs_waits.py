@@ -11,7 +11,7 @@ import threading
 import time
 
 import pytest
-from conftest import ROOT
+from conftest import ROOT, wait_until
 from job_tools import ENDED, SPACE, Daemon, add_search_table, follow, mlp, nas, order
 
 LONG = 100_000_000  # epochs that no test lives to see
@@ -71,13 +71,6 @@ def refused(reply, status, *phrases):
     for phrase in phrases:
         assert phrase in reply.text
     return reply.json()
-
-
-def wait_until(condition, limit_s=30):
-    deadline = time.monotonic() + limit_s
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come to that"
-        time.sleep(0.005)
 
 
 def metric(daemon, name):

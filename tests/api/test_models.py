@@ -6,11 +6,10 @@ import re
 import shlex
 import struct
 import subprocess
-import time
 
 import pytest
 import requests
-from conftest import BUILT_IN, ROOT, run_json
+from conftest import BUILT_IN, ROOT, run_json, wait_until
 
 ARCHITECTURES = ["444244", "111111", "555555", "123451"]
 MEMBERS = {
@@ -247,13 +246,6 @@ def test_activation_is_logged_with_who_and_what(start, two):
     _, log = daemon.stop()
     told = [entry["message"] for entry in log if "activated" in entry["message"]]
     assert told == [f"a client without a token activated {after} of nasbench201 in place of {before}"]
-
-
-def wait_until(condition):
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come to that"
-        time.sleep(0.02)
 
 
 def test_a_file_that_is_replaced_is_served_without_restart_and_a_malformed_one_is_not(start, two):

@@ -105,7 +105,7 @@ def test_the_line_of_the_readme_makes_a_file_for_phones(tmp_path):
     assert "444244/bytecode.pkl" in names  # what the interpreter of phones runs
 
 
-class Stub:
+class AnyClass:
     """Stands for any class of PyTorch or of the network."""
 
     def __init__(self, *arguments):
@@ -116,7 +116,7 @@ class Unpickler(pickle.Unpickler):
     """Python's own, without PyTorch: tensors are (storage, offset, shape, strides, ...)."""
 
     def find_class(self, module, name):
-        return type(name, (Stub,), {"module": module})
+        return type(name, (AnyClass,), {"module": module})
 
     def persistent_load(self, identity):
         return identity
@@ -130,7 +130,7 @@ def weights_of(value, archive, prefix=""):
             values = numpy.frombuffer(archive.read(f"network/data/{key}"), "<f4")
             assert values.size == n
             yield prefix + name, numpy.lib.stride_tricks.as_strided(values, shape, [4 * s for s in strides])
-        elif isinstance(part, Stub):
+        elif isinstance(part, AnyClass):
             yield from weights_of(part, archive, f"{prefix}{name}.")
         else:
             assert (name, part) == ("training", False)
