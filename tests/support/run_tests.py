@@ -9,6 +9,7 @@ import concurrent.futures
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -65,6 +66,14 @@ def run_pytest(match, environment):
     return max(total - failed - skipped, 0), failed, skipped
 
 
+def print_reports(kept):
+    """What ThreadSanitizer wrote, whoever ended of it: a test may kill its daemon, or look at no exit code. Returns how many."""
+    reports = sorted(kept.glob("report.*"))
+    for report in reports:
+        print(f"FAIL {report.relative_to(ROOT)}\n{report.read_text(errors='replace')[:8000]}")
+    return len(reports)
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--mode", default="release", choices=["release", "asan", "tsan"])
@@ -74,7 +83,8 @@ def main():
 
     environment = dict(os.environ, CMOCKA_MESSAGE_OUTPUT="TAP", OPENBLAS_NUM_THREADS="1")
     environment["ASAN_OPTIONS"] = "detect_leaks=1:abort_on_error=0"
-    environment["TSAN_OPTIONS"] = f"halt_on_error=1:second_deadlock_stack=1:suppressions={TSAN_SUPPRESSIONS}"
+    tsan = f"halt_on_error=1:second_deadlock_stack=1:suppressions={TSAN_SUPPRESSIONS}"
+    environment["TSAN_OPTIONS"] = tsan
     if arguments.mode != "release":
         environment["DGLD_TEST_BINARY"] = str(ROOT / "build" / arguments.mode / "dgld")
     built = ROOT / "build" / arguments.mode / "tests"
@@ -83,7 +93,12 @@ def main():
     with concurrent.futures.ThreadPoolExecutor(N_AT_ONCE) as threads:
         results = list(threads.map(lambda program: run_c_program(program, environment), programs))
     if arguments.mode == "release" or arguments.api:
+        kept = ROOT / "build" / "reports"
+        shutil.rmtree(kept, ignore_errors=True)
+        kept.mkdir(parents=True)
+        environment["TSAN_OPTIONS"] = f"{tsan}:log_path={kept}/report"
         results.append(run_pytest(arguments.api or arguments.match, environment))
+        results.append((0, print_reports(kept), 0))
     passed, failed, skipped = (sum(column) for column in zip(*results)) if results else (0, 0, 0)
     if skipped and os.environ.get("CI") == "true" and (ROOT.parent / "shared" / "data").is_dir():
         print(f"CI skips nothing, but {skipped} tests were skipped")
