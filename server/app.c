@@ -1,5 +1,7 @@
 #include "server/app.h"
 
+#include <pthread.h>
+
 #include "core/matrix.h"
 #include "core/mem.h"
 #include "server/jobs.h"
@@ -89,23 +91,36 @@ static enum err load_models(struct app *app, struct error *err)
     return ERR_OK;
 }
 
-/* A place that cannot be read or written is no reason to predict nothing; a store that is there and
- * not ours, or damaged, is: its jobs were promised. */
-static enum err start_jobs(struct app *app, struct error *err)
+/* What jobs_open() and jobs_begin() return. A place that cannot be read or written is no reason to
+ * predict nothing; a store that is there and not ours, or damaged, is: its jobs were promised. */
+static enum err accept_no_jobs(struct app *app, enum err rc, const struct error *err)
 {
-    enum err rc;
+    if (rc != ERR_IO && rc != ERR_NOT_FOUND) {
+        return rc;
+    }
+    app->jobs_error = *err;
+    data_localize(&app->tree, &app->jobs_error);
+    log_write(LOG_WARNING, "there are no jobs: %s", err->text);
+    return ERR_OK;
+}
 
+static enum err open_jobs(struct app *app, struct error *err)
+{
     if (app->config.job_store[0] == '\0') {
         return ERR_OK;
     }
-    rc = jobs_start(app, &app->jobs, err);
-    if (rc == ERR_IO || rc == ERR_NOT_FOUND) {
-        app->jobs_error = *err;
-        data_localize(&app->tree, &app->jobs_error);
-        log_write(LOG_WARNING, "there are no jobs: %s", err->text);
-        return ERR_OK;
+    return accept_no_jobs(app, jobs_open(app, &app->jobs, err), err);
+}
+
+static enum err begin_jobs(struct app *app, struct error *err)
+{
+    enum err rc = app->jobs != NULL ? jobs_begin(app->jobs, err) : ERR_OK;
+
+    if (rc != ERR_OK) {
+        jobs_stop(app->jobs);
+        app->jobs = NULL;
     }
-    return rc;
+    return accept_no_jobs(app, rc, err);
 }
 
 /* Declares the spaces of the root's files; what comes later is served as it comes. A file that is
@@ -119,13 +134,43 @@ static void declare_spaces(struct app *app)
     app->spaces.context = app;
 }
 
+/* Loads models in a thread of its own. */
+struct model_loading {
+    struct app *app;
+    enum err rc;
+    struct error err;
+};
+
+static void *run_model_loading(void *cls)
+{
+    struct model_loading *loading = cls;
+
+    loading->rc = load_models(loading->app, &loading->err);
+    return NULL;
+}
+
+/* Models are loaded while the job store is opened: these take most of a start, and neither needs
+ * the other. */
 enum err app_load(struct app *app, struct error *err)
 {
+    struct model_loading loading = {.app = app};
+    pthread_t loader;
+    bool is_beside;
     enum err rc;
 
     declare_spaces(app);
-    rc = load_models(app, err);
-    return rc != ERR_OK ? rc : start_jobs(app, err);
+    is_beside = pthread_create(&loader, NULL, run_model_loading, &loading) == 0;
+    rc = open_jobs(app, err);
+    if (is_beside) {
+        (void)pthread_join(loader, NULL);
+    } else {
+        (void)run_model_loading(&loading);
+    }
+    if (loading.rc != ERR_OK) {
+        *err = loading.err;
+        return loading.rc;
+    }
+    return rc != ERR_OK ? rc : begin_jobs(app, err);
 }
 
 void app_destroy(struct app *app)

@@ -682,7 +682,7 @@ static enum err adopt_first_orphans(struct jobs *jobs, struct error *err)
     return rc == ERR_IO && job_store_is_shared(jobs->store) ? ERR_OK : rc;
 }
 
-static enum err start_threads(struct jobs *jobs, struct error *err)
+enum err jobs_begin(struct jobs *jobs, struct error *err)
 {
     enum err rc = job_writer_start(jobs->store, &jobs->writer, err);
     int failed;
@@ -714,7 +714,7 @@ static enum err find_place(const struct app *app, char place[PATH_BYTES], struct
                                         : path_below(place, app->tree.root, told, err);
 }
 
-enum err jobs_start(struct app *app, struct jobs **out, struct error *err)
+enum err jobs_open(struct app *app, struct jobs **out, struct error *err)
 {
     struct jobs *jobs = mem_calloc(1, sizeof *jobs);
     pthread_condattr_t attributes;
@@ -736,9 +736,6 @@ enum err jobs_start(struct app *app, struct jobs **out, struct error *err)
     rc = rc != ERR_OK ? rc : job_store_open(place, &jobs->store, jobs->owner, err);
     if (rc == ERR_OK) {
         rc = job_sweep_create(app, jobs->store, &jobs->sweep, err);
-    }
-    if (rc == ERR_OK) {
-        rc = start_threads(jobs, err);
     }
     if (rc != ERR_OK) {
         jobs_stop(jobs);

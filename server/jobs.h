@@ -21,9 +21,12 @@
 struct app;
 struct jobs;
 
-/* Opens the store, recovers what a process that died has left, and starts the workers. Errors as of
- * job_store_open(). */
-enum err jobs_start(struct app *app, struct jobs **out, struct error *err);
+/* Opens the store, and runs nothing yet. `app` is borrowed. Errors as of job_store_open(). */
+enum err jobs_open(struct app *app, struct jobs **out, struct error *err);
+
+/* Takes up what a process that died has left, and runs jobs from now on: what they ask of the app
+ * shall be there. Once. Errors as of job_store_open(); then jobs_stop() is all that may follow. */
+enum err jobs_begin(struct jobs *jobs, struct error *err);
 
 /* Wakes everybody who watches, now and from now on: the service is being stopped. */
 void jobs_drain(struct jobs *jobs);

@@ -9,8 +9,8 @@
 #include "core/file.h"
 #include "core/mem.h"
 
-/* No groups of numbers modulo a prime: by them a client has the service compute a hundred times
- * longer than it does itself. */
+/* No groups of numbers modulo a prime: by them a client that computes nothing has the service
+ * compute for long. */
 const char tls_priorities[] =
     "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:-RSA:-DHE-RSA:-GROUP-DH-ALL:-CIPHER-ALL:"
     "+AES-256-GCM:+CHACHA20-POLY1305:+AES-128-GCM:+AES-256-CCM:"
