@@ -29,6 +29,9 @@ REFUSALS = {500, 503}
 REST_S = 0.3
 # A fault point that left something is tried that often again: what is kept once is no leak.
 N_CONFIRM = 6
+# What libzip itself loses where it lacks memory: a source that checks a CRC is made in two blocks, and where there is
+# none for the second, the first is forgotten. One for each failure; discarding the archive does not bring it back.
+LIBZIP_FORGETS_ONE = ("libzip.so", "libzip.so", "(zip_close+")
 # The library does not see every client's end at once: with this it ends the connection itself.
 CLOSE = {"Connection": "close"}
 MORE_ERRORS = {"sqlite": (SQLITE_NOMEM, SQLITE_FULL)}
@@ -234,7 +237,8 @@ class Session:
                 rest = self.at_rest()
                 if all(self.try_point(step, kind, n, golden, error) for _ in range(N_CONFIRM)):
                     now = self.at_rest()
-                    assert now[0] - rest[0] < N_CONFIRM and now[1] - rest[1] < N_CONFIRM, f"it leaks: {rest} {now}"
+                    blocks = now[0] - rest[0] - (N_CONFIRM if is_forgotten_by_libzip(self.faults.trace()) else 0)
+                    assert blocks < N_CONFIRM and now[1] - rest[1] < N_CONFIRM, f"it leaks: {rest} {now}"
         except Exception as failure:
             self.faults.disarm()
             raise AssertionError(f"{step.name}: {kind} {n} (error {error}): {failure}\n" + "\n".join(self.faults.trace())) from failure
@@ -257,6 +261,10 @@ class Session:
         left = [name for name in tree(self.root) if name.endswith(".tmp") or "/jobs/" in name]
         assert left == []
         assert self.daemon.stop() == 0
+
+
+def is_forgotten_by_libzip(trace):
+    return len(trace) > 2 and all(part in frame for part, frame in zip(LIBZIP_FORGETS_ONE, trace))
 
 
 def check_cancelled(reply):
