@@ -229,22 +229,6 @@ static void count(struct inference *inference, bool is_success)
     }
 }
 
-/* The body is taken as it is. */
-static bool is_encoded(const struct request *request, struct reply *reply)
-{
-    const char *encoding = request_header(request, "Content-Encoding");
-    struct error err;
-
-    if (encoding == NULL || strcmp(encoding, "identity") == 0) {
-        return false;
-    }
-    (void)error_set(&err, ERR_INVALID,
-                    "a body of Content-Encoding %.40s is not taken; send it as it is", encoding);
-    respond_problem(reply, request, 415, err.text, NULL);
-    respond_header(reply, "Accept-Encoding", "identity");
-    return true;
-}
-
 void infer_post(struct app *app, const struct request *request, struct reply *reply)
 {
     struct inference inference = {.app = app, .http = request};
@@ -252,7 +236,7 @@ void infer_post(struct app *app, const struct request *request, struct reply *re
     enum err rc;
 
     inference.started = inference.marked = monotonic_seconds();
-    inference.model = is_encoded(request, reply) ? NULL : find_model(app, request, reply);
+    inference.model = find_model(app, request, reply);
     if (inference.model == NULL) {
         return;
     }

@@ -140,7 +140,7 @@ static bool is_host(const char *host, size_t size)
            (colon == NULL || colon[1 + strspn(colon + 1, "0123456789")] == '\0');
 }
 
-/* The few headers by which it is decided where the body ends, and whom the request is for. */
+/* The few headers by which it is decided where the body ends, what it is, and whom it is for. */
 static void read_one(struct reading *reading, const char *name, size_t name_size, const char *value,
                      size_t value_size)
 {
@@ -159,6 +159,9 @@ static void read_one(struct reading *reading, const char *name, size_t name_size
         reading->n_lengths++;
         framing->is_chunked = true;
         reading->has_bad_coding |= strcasecmp(value, "chunked") != 0;
+    } else if (IS_NAME(name, name_size, MHD_HTTP_HEADER_CONTENT_ENCODING) && value_size > 0 &&
+               strcasecmp(value, "identity") != 0) {
+        framing->coding = value;
     }
 }
 

@@ -186,6 +186,22 @@ static bool is_expectation_met(struct context *context, const struct framing *fr
     return false;
 }
 
+/* Bodies are taken as they are: nothing is unpacked, which could become any size, and nothing that is
+ * said to be packed is taken for what it looks like. */
+static bool is_coding_taken(struct context *context, const char *coding)
+{
+    char detail[96];
+
+    if (coding == NULL || context->route->body == BODY_NONE) {
+        return true;
+    }
+    (void)snprintf(detail, sizeof detail,
+                   "a body of Content-Encoding %.40s is not taken; send it as it is", coding);
+    refuse(context, 415, detail);
+    respond_header(&context->reply, MHD_HTTP_HEADER_ACCEPT_ENCODING, "identity");
+    return false;
+}
+
 /* Decides whether the request, which is well formed, will be carried out. False where memory is out.
  */
 static bool judge_route(struct context *context, const struct framing *framing)
@@ -200,7 +216,8 @@ static bool judge_route(struct context *context, const struct framing *framing)
     }
     if (match.route == NULL) {
         refuse_route(context, &match);
-    } else if (!guard_caller(context, match.route) || !is_expectation_met(context, framing)) {
+    } else if (!guard_caller(context, match.route) || !is_expectation_met(context, framing) ||
+               !is_coding_taken(context, framing->coding)) {
         return true;
     } else if (!is_body_taken(match.route, request_header(request, MHD_HTTP_HEADER_CONTENT_TYPE))) {
         refuse(context, 415, bodies[match.route->body].advice);

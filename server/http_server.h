@@ -126,6 +126,7 @@ struct framing {
     bool is_chunked;            /* its length shows as it comes */
     bool is_expecting;          /* the client waits for 100 Continue before it sends it */
     bool has_other_expectation; /* which nobody here can meet */
+    const char *coding;         /* that the body is said to have, as a part of the head; or NULL */
 };
 
 /* Whether the linked library lays out a head as framing_read() expects. If not, what the library

@@ -319,6 +319,35 @@ def test_other_content_types_are_415(kind, service):
     assert "application/json" in problem(reply, 415)["detail"]
 
 
+@pytest.mark.parametrize(
+    "method, path",
+    [
+        ("POST", "/v1/predict"),
+        ("PUT", "/v1/devices/Never"),
+        ("PUT", "/v1/devices/Never/measurements/nasbench201"),
+        ("POST", "/v1/jobs"),
+        ("POST", "/v1/jobs/none/cancel"),
+        ("POST", "/v2/repository/models/nasbench201/load"),
+    ],
+)
+def test_bodies_of_another_coding_are_415_whatever_they_hold(method, path, service):
+    for coding in ("gzip", "br", "gzip, gzip", "deflate", "X" * 60):
+        reply = requests.request(
+            method, service.url + path, json=GOOD, headers={"Content-Encoding": coding}, timeout=30
+        )
+        assert reply.status_code == 415 and reply.headers["Accept-Encoding"] == "identity"
+        assert f"Content-Encoding {coding[:40]} is not taken" in reply.text
+
+
+def test_a_coding_in_a_second_header_is_found_and_none_is_none(service):
+    body = json.dumps(GOOD).encode()
+    for codings, status in ((("identity", "gzip"), 415), (("gzip", "identity"), 415), (("Identity", ""), 200)):
+        lines = "".join(f"content-encoding: {coding}\r\n" for coding in codings)
+        head = f"POST /v1/predict HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {len(body)}\r\n{lines}\r\n"
+        assert statuses(service.exchange(head.encode() + body)) == [status], codings
+    assert requests.get(service.url + "/healthz", headers={"Content-Encoding": "gzip"}, timeout=30).status_code == 200
+
+
 def serve(root, settings):
     make_root(root)
     (root / "own.json").write_text(settings)
