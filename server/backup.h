@@ -16,13 +16,14 @@
 struct backup_plan {
     const char *root;
     const char *job_store;   /* as the setting has it: below the root, or absolute; "" for none */
-    const char *private_key; /* likewise: a file that is left out wherever it is */
+    const char *private_key; /* likewise: a file that is left out whatever it holds */
     const char *to;          /* a directory that is made, and must not be there yet */
 };
 
 struct backup_report {
     size_t n_files; /* the job store among them */
     size_t n_links; /* symbolic links: what they lead to is not copied */
+    size_t n_keys;  /* files that were left out, since a private key (PEM) is in them */
     int64_t n_jobs;
     uint64_t n_bytes;
 };

@@ -28,6 +28,10 @@ static enum err print(const struct options *options, const char *to,
                       "the backup\n",
                       report->n_links);
     }
+    if (report->n_keys > 0) {
+        (void)fprintf(stderr, "dgld: %zu files with a private key are not in the backup\n",
+                      report->n_keys);
+    }
     return command_print(&text, err);
 }
 

@@ -146,6 +146,33 @@ def test_backup_holds_the_tree_as_it_is(root, tmp_path_factory):
         assert (ours.st_mode, ours.st_mtime_ns) == (theirs.st_mode, theirs.st_mtime_ns)
 
 
+def test_no_private_key_is_copied_whoever_knows_of_it(root, tmp_path):
+    """Keys that the settings below the root do not name: the service has them by flags, or will have them next."""
+    line = b"-----BEGIN %sPRIVATE KEY-----\n"
+    keys = {
+        "config/key.pem.next": line % b"",
+        "config/tls/ec": b"Bag Attributes\n\tfriendlyName: x\n" + line % b"EC ",
+        "config/tls/both.pem": b"-----BEGIN CERTIFICATE-----\r\n" + b"A" * 65500 + b"\r\n  " + line % b"RSA ",
+        "data/late": b"x\n" * 131040 + line % b"ENCRYPTED ",
+        "result/short": line[:-1] % b"",
+    }
+    others = {
+        "config/cert.pem": b"-----BEGIN CERTIFICATE-----\n-----BEGIN PUBLIC KEY-----\n",
+        "config/about.json": b'{"about":\n"-----BEGIN PRIVATE KEY-----"}',
+        "config/empty": b"",
+        "data/end": b"-----END PRIVATE KEY-----\n",
+        "data/large": line % b"" + b"x" * (1 << 20),
+    }
+    for path, content in (keys | others).items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_bytes(content)
+    told = run("backup", tmp_path / "copy", root=root)
+    assert told.returncode == 0 and f"{len(keys)} files with a private key are not in the backup" in told.stderr, told
+    copied = snapshot(tmp_path / "copy")
+    assert not keys.keys() & copied.keys() and others.items() <= copied.items()
+    assert not any(path.encode() in copied["SHA256SUMS"] for path in keys)
+
+
 @pytest.mark.parametrize("setting", ["result/.jobs.sqlite", "result/deep/er/jobs", "absolute", "../jobs"])
 def test_the_store_is_copied_wherever_it_is(setting, tmp_path, start):
     root = tmp_path / "root"
