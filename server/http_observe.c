@@ -29,6 +29,8 @@ void observe_reply(struct context *context, unsigned status, uint64_t body_bytes
 
     context->observed.status = status;
     context->observed.reply_bytes = is_head ? 0 : body_bytes;
+    context->observed.why = context->reply.why;
+    context->reply.why = NULL;
 }
 
 static unsigned status_of(const struct context *context)
@@ -81,6 +83,7 @@ static void log_context(const struct context *context, unsigned status, bool is_
         .method = request->method,
         .path = request->path,
         .route = observed->route != NULL ? observed->route->path : "",
+        .detail = observed->why != NULL ? observed->why : "",
         .status = status,
         .duration_us = duration_ns / 1000,
         .bytes = observed->reply_bytes,

@@ -57,6 +57,7 @@ static void free_context(struct context *context)
 {
     drop_body(context);
     reply_close(&context->reply);
+    mem_free(context->observed.why);
     if (context->state.end != NULL) {
         context->state.end(context->state.data);
     }
@@ -190,7 +191,7 @@ static bool is_expectation_met(struct context *context, const struct framing *fr
  * said to be packed is taken for what it looks like. */
 static bool is_coding_taken(struct context *context, const char *coding)
 {
-    char detail[96];
+    char detail[128];
 
     if (coding == NULL || context->route->body == BODY_NONE) {
         return true;

@@ -67,6 +67,7 @@ struct observed {
     const struct route *route; /* the one that was asked for, carried out or refused; or NULL */
     unsigned status;           /* of the reply that was sent; 0 while there is none */
     uint64_t reply_bytes;
+    char *why;                      /* owned: what a reply of 5xx said; or NULL */
     char id[REQUEST_ID_MADE_BYTES]; /* "" where the client gave one */
 };
 

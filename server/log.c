@@ -13,9 +13,15 @@
 #include "core/utf8.h"
 #include "proto/text.h"
 
-/* Longest texts as they stand in a line, escapes counted. One message, one path and ten other
- * fields stay within LOG_LINE_BYTES, which is what a pipe takes as one piece (PIPE_BUF). */
-enum { MESSAGE_BYTES = 1400, PATH_TEXT_BYTES = 600, TEXT_BYTES = 140, MAX_FIELDS = 12 };
+/* Longest texts as they stand in a line, escapes counted. One message, one path, one detail and ten
+ * other fields stay within LOG_LINE_BYTES, which is what a pipe takes as one piece (PIPE_BUF). */
+enum {
+    MESSAGE_BYTES = 1400,
+    PATH_TEXT_BYTES = 600,
+    DETAIL_TEXT_BYTES = 280,
+    TEXT_BYTES = 140,
+    MAX_FIELDS = 12
+};
 
 static const char *const level_names[] = {"error", "warning", "info", "debug"};
 
@@ -95,14 +101,20 @@ static void begin_line(struct text *line, const struct timespec *now, enum log_l
     put_text(line, message, MESSAGE_BYTES);
 }
 
+static size_t longest_text(const char *name)
+{
+    return strcmp(name, "path") == 0     ? PATH_TEXT_BYTES
+           : strcmp(name, "detail") == 0 ? DETAIL_TEXT_BYTES
+                                         : TEXT_BYTES;
+}
+
 static void put_field(struct text *line, const struct log_field *field)
 {
     if (field->text == NULL) {
         text_printf(line, ",\"%s\":%" PRIu64, field->name, field->number);
     } else if (field->text[0] != '\0') {
         text_printf(line, ",\"%s\":", field->name);
-        put_text(line, field->text,
-                 strcmp(field->name, "path") == 0 ? PATH_TEXT_BYTES : TEXT_BYTES);
+        put_text(line, field->text, longest_text(field->name));
     }
 }
 
@@ -232,6 +244,7 @@ void log_request(const struct log_request *request)
         {"method",      request->method,    0                   },
         {"path",        request->path,      0                   },
         {"route",       request->route,     0                   },
+        {"detail",      request->detail,    0                   },
         {"status",      NULL,               request->status     },
         {"duration_us", NULL,               request->duration_us},
         {"bytes",       NULL,               request->bytes      },

@@ -42,7 +42,8 @@ struct log_request {
     const char *client; /* name of the token that was given */
     const char *address;
     const char *method, *path;
-    const char *route; /* the path's pattern in the table of routes */
+    const char *route;  /* the path's pattern in the table of routes */
+    const char *detail; /* what a 5xx told the client: which bound it was, or what failed */
     unsigned status;
     uint64_t duration_us;
     uint64_t bytes;   /* of the reply's body */

@@ -71,6 +71,9 @@ void respond_problem(struct reply *reply, const struct request *request, unsigne
         msg_problem_encode(&problem, &text);
         respond_text(reply, status, "application/problem+json", &text);
     }
+    if (status >= 500 && detail != NULL) {
+        reply->why = mem_strdup(detail); /* without memory the log does not say it */
+    }
     if (reply->status == 503) {
         reply->retry_after_s = RETRY_AFTER_S;
     } else if (reply->status == 406) { /* a cache keeps it for those who accept the same */
@@ -149,6 +152,7 @@ void reply_close(struct reply *reply)
     if (reply->stream != NULL) {
         reply->stream->close(reply->stream);
     }
+    mem_free(reply->why);
     for (size_t i = 0; i < reply->n_headers; i++) {
         mem_free(reply->headers[i].value);
     }

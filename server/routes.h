@@ -82,6 +82,7 @@ struct reply {
     uint64_t file_offset, file_size;
     const char *allow; /* the header Allow of a 405; lives as long as the request */
     int retry_after_s; /* 0: no such header */
+    char *why;         /* owned: what a 5xx says, for the log; or NULL */
     struct reply_header headers[REPLY_MAX_HEADERS];
     size_t n_headers;
     bool is_deferred; /* a handler on the spot found that this takes long: let the pool run it */

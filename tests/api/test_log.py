@@ -90,6 +90,15 @@ def test_failures_of_the_service_are_warnings(start, root):
     assert entry["request_id"] == reply.headers["X-Request-Id"]
     assert (entry["trace_id"], entry["parent_id"]) == (TRACE, PARENT)
     assert "audit" not in entry
+    assert entry["detail"] == reply.json()["detail"] and "predictor" in entry["detail"]
+
+
+def test_a_line_of_a_503_names_the_bound(start, root):
+    daemon = start(root, "--transfer-max-bytes", "5000")
+    reply = daemon.post({**GOOD, "x": "x" * 20000})
+    assert reply.status_code == 503
+    (entry,) = of_requests(daemon)
+    assert entry["detail"] == reply.json()["detail"] and "transfer_max_bytes, which is 5000" in entry["detail"]
 
 
 @pytest.mark.parametrize("level, n", [("error", 0), ("warning", 1), ("info", 1), ("debug", 2)])

@@ -93,6 +93,7 @@ static const struct log_request example = {
     .method = "PUT",
     .path = "/v1/devices/Near",
     .route = "/v1/devices/{device}",
+    .detail = "a bound",
     .status = 201,
     .duration_us = 1234,
     .bytes = 5678,
@@ -264,8 +265,9 @@ static void a_request_is_told_with_its_fields(void **state)
     log_request(&example);
     end_capture();
     log_set_level(LOG_INFO);
-    assert_int_equal(json_object_size(lines[0]), 14);
+    assert_int_equal(json_object_size(lines[0]), 15);
     assert_string_equal(text_of(0, "level"), "debug");
+    assert_string_equal(text_of(0, "detail"), "a bound");
     assert_string_equal(text_of(0, "request_id"), "id-1");
     assert_string_equal(text_of(0, "trace_id"), "0af7651916cd43dd8448eb211c80319c");
     assert_string_equal(text_of(0, "parent_id"), "b7ad6b7169203331");
