@@ -2,6 +2,7 @@
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/socket.h>
 
 #include "server/config.h"
@@ -169,13 +170,22 @@ static enum err check_tls(const struct config *config, struct error *err)
     return ERR_OK;
 }
 
+/* Whether a place that is no URI was meant to be one, or libpq's other form, "host=... password=...":
+ * as the name of a file it would be shown, with what is secret in it. */
+static bool is_mistaken_for_path(const char *place)
+{
+    return strstr(place, "://") != NULL || strstr(place, "password=") != NULL ||
+           strncasecmp(place, "postgresql:", sizeof "postgresql:" - 1) == 0 ||
+           strncasecmp(place, "postgres:", sizeof "postgres:" - 1) == 0;
+}
+
 /* What is wrong is not repeated: there may be a password in it. */
 static enum err check_job_store(const char *place, struct error *err)
 {
     enum err rc;
 
     if (!postgres_is_uri(place)) {
-        return strstr(place, "://") == NULL
+        return !is_mistaken_for_path(place)
                    ? ERR_OK
                    : error_set(err, ERR_INVALID,
                                "job_store must be the path of a file, or an address that begins "

@@ -43,6 +43,30 @@ static bool is_named(const PQconninfoOption *options, const char *keyword)
     return options->keyword != NULL && options->val != NULL;
 }
 
+/* Whether an @ within a password was not escaped: the first one ends what libpq takes for it, and the
+ * rest is the host's, or goes on into the database's name. A socket without a file begins with one. */
+static bool has_stray_at(const PQconninfoOption *options, const char *uri)
+{
+    static const char *const keywords[] = {"host", "port", "dbname"};
+    const char *first = strchr(uri, '@');
+
+    if (first == NULL || strchr(first + 1, '@') == NULL) {
+        return false;
+    }
+    for (const PQconninfoOption *o = options; o->keyword != NULL; o++) {
+        for (size_t i = 0; i < sizeof keywords / sizeof *keywords && o->val != NULL; i++) {
+            const char *at = strcmp(o->keyword, keywords[i]) == 0 ? o->val : "";
+            while ((at = strchr(at, '@')) != NULL && (at == o->val || at[-1] == ',')) {
+                at++;
+            }
+            if (at != NULL) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
 /* NULL where it cannot be read; then libpq's message may hold the whole of it, so nobody gets to
  * see that. A password with a slash that is not escaped ends what libpq takes for the host; an @
  * without a user tells. */
@@ -52,7 +76,8 @@ static PQconninfoOption *parse(const char *uri)
     PQconninfoOption *options = libpq.PQconninfoParse(uri, &message);
 
     libpq.PQfreemem(message);
-    if (options != NULL && strchr(uri, '@') != NULL && !is_named(options, "user")) {
+    if (options != NULL && strchr(uri, '@') != NULL &&
+        (!is_named(options, "user") || has_stray_at(options, uri))) {
         libpq.PQconninfoFree(options);
         options = NULL;
     }

@@ -161,10 +161,31 @@ def test_a_database_is_reached_by_tls_that_is_verified(make, postgres, tmp_path)
     assert "certificate verify failed" in wait_for_status(refusing, "degraded")["detail"]
 
 
-@pytest.mark.parametrize("uri, said", [("postgress://u:secret@h/db", "postgresql://"), ("postgres://u:s%zzecret@h/db", "libpq")])
+@pytest.mark.parametrize(
+    "uri, said",
+    [
+        ("postgress://u:secret@h/db", "postgresql://"),
+        ("postgres://u:s%zzecret@h/db", "libpq"),
+        # an @ that is not escaped, by which a part of the password is the host's or the database's
+        ("postgresql://u:s@ecret@h/db", "%40"),
+        ("postgresql://u:s@h2/ecret@h/db", "%40"),
+        ("postgresql://u:s@ecret@h1,h2/db", "%40"),
+        ("postgresql://u:s@a,ecret@h/db?connect_timeout=2", "%40"),
+        # not the name of a file
+        ("postgresql:/u:secret@h/db", "postgresql://"),
+        ("Postgres:u:secret@h/db", "postgresql://"),
+        ("host=h user=u password=secret", "postgresql://"),
+    ],
+)
 def test_an_address_that_is_none_stops_the_start(root, uri, said):
     done = run("serve", "--port", 0, "--job-store", uri, root=root)
     assert done.returncode != 0 and "job-store" in done.stderr and said in done.stderr and "ecret" not in done.stderr
+
+
+@pytest.mark.parametrize("uri", ["postgresql://u%40realm@h/d%40b", "postgresql://u@/db?host=@abstract,@other", "result/postgres:x"])
+def test_an_at_in_its_place_is_none_of_a_password(root, uri):
+    done = run("config", "--job-store", uri, root=root)
+    assert done.returncode == 0 and uri in done.stdout
 
 
 def test_a_store_of_a_newer_schema_stops_the_start(make, postgres):
