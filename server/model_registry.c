@@ -134,6 +134,18 @@ void model_registry_remove(struct model_registry *registry, const struct space *
     replace(registry, space, NULL);
 }
 
+bool model_registry_serves(struct model_registry *registry)
+{
+    bool is_any = false;
+
+    (void)pthread_mutex_lock(&registry->parts[0].lock);
+    for (size_t i = 0; i < SPACE_N_SLOTS; i++) {
+        is_any |= registry->current[i] != NULL;
+    }
+    (void)pthread_mutex_unlock(&registry->parts[0].lock);
+    return is_any;
+}
+
 const struct model *model_registry_acquire(struct model_registry *registry,
                                            const struct space *space)
 {

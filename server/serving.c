@@ -121,6 +121,7 @@ void serving_unload(struct app *app, const struct space *space)
     serving_lock(app);
     file_of(app, space)->is_unloaded = true;
     model_registry_remove(&app->models, space);
+    atomic_store(&app->is_ready, model_registry_serves(&app->models));
     serving_unlock(app);
 }
 
@@ -138,6 +139,7 @@ void serving_follow_space(void *context, const struct space *before, const struc
     if (now != NULL) {
         rc = serving_load_locked(app, now, &err);
     }
+    atomic_store(&app->is_ready, model_registry_serves(&app->models));
     if (rc != ERR_OK && rc != ERR_NOT_FOUND) { /* one that is new has no model yet */
         log_write(LOG_WARNING, "%s is not served: %s", now->name, err.text);
     }

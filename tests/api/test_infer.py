@@ -358,6 +358,27 @@ def test_unloaded_model_answers_4xx_until_it_is_loaded(root, start):
     assert "pretrainmodel.safetensors" in error_of(requests.post(order + "load"), 400)
 
 
+def test_service_is_ready_as_long_as_a_model_is_loaded(root, start):
+    daemon = start(root)
+
+    def order(space, what):
+        assert requests.post(f"{daemon.url}/v2/repository/models/{space}/{what}").status_code == 200
+
+    def check(is_ready):
+        reply = requests.get(daemon.url + "/readyz")
+        assert reply.status_code == (200 if is_ready else 503) and ("no predictor is loaded" in reply.text) != is_ready
+        reply = requests.get(daemon.url + "/v2/health/ready")
+        assert (reply.status_code, reply.json()["ready"]) == ((200, True) if is_ready else (400, False))
+        assert f"\ndgld_ready {int(is_ready)}\n" in requests.get(daemon.url + "/metrics").text
+
+    order("nasbench201", "unload")
+    check(True)
+    order("fbnetv3", "unload")
+    check(False)
+    order("nasbench201", "load")
+    check(True)
+
+
 def test_loading_anew_under_load_fails_no_request(root, start):
     daemon = start(root)
     body, headers = binary_request(CELLS)
