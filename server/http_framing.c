@@ -137,6 +137,7 @@ static bool is_host(const char *host, size_t size)
 
     return are_all(host, size, HOST) && (bracket == NULL) == (host[0] != '[') &&
            (bracket == NULL || *name_end == ':' || *name_end == '\0') &&
+           (bracket == NULL || memchr(host, ':', (size_t)(bracket - host)) != NULL) &&
            (colon == NULL || colon[1 + strspn(colon + 1, "0123456789")] == '\0');
 }
 

@@ -212,6 +212,8 @@ REFUSED = {
     "a Host with an open bracket": get(headers=b"Host: [::1\r\n"),
     "a Host with a bracket in its middle": get(headers=b"Host: x[::1]\r\n"),
     "a Host behind a bracket": get(headers=b"Host: [::1]x\r\n"),
+    "a Host of nothing in brackets": get(headers=b"Host: []\r\n"),
+    "a Host of a name in brackets": get(headers=b"Host: [x]:80\r\n"),
     "a Host whose port is none": get(headers=b"Host: x:8o\r\n"),
     "a Host with two ports": get(headers=b"Host: x:80:80\r\n"),
     # what is too long
