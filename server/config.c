@@ -57,7 +57,7 @@ const struct config_key config_keys[] = {
     WHOLE(pool_queue_max, LIVE, 1, 1000000, 1024, "requests",
           "requests that wait for the pool; one beyond them is answered 503"),
     WHOLE(batch_timeout_ms, LIVE, 1, 3600000, 30000, "ms",
-          "longest time of a request on the pool, its wait included; beyond it is answered 503"),
+          "longest wait of a request for the pool; one that waited longer is answered 503"),
     WHOLE(batch_max, LIVE, 1, 256 * MIB, 8 * MIB, "latencies",
           "latencies asked in one call, devices times architectures; more is answered 413"),
     WHOLE(body_max_bytes, LIVE, 1024, 1024 * MIB, 32 * MIB, "bytes",

@@ -414,11 +414,12 @@ static void run_job(struct pool_job *job)
     struct context *context = (struct context *)job;
     int64_t limit_ms = context->server->app->config.batch_timeout_ms;
 
-    if (clock_ms() - context->received_ms > limit_ms) {
+    if (clock_ms() - context->submitted_ms > limit_ms) {
         char detail[128];
-        (void)snprintf(detail, sizeof detail,
-                       "the request waited longer than batch_timeout_ms, which is %lld here",
-                       (long long)limit_ms);
+        (void)snprintf(
+            detail, sizeof detail,
+            "the request waited for the pool longer than batch_timeout_ms, which is %lld here",
+            (long long)limit_ms);
         refuse(context, 503, detail);
         context->is_answered = true;
         drop_body(context);
@@ -439,6 +440,7 @@ static enum MHD_Result submit(struct context *context)
 
     context->reply.is_deferred = false;
     context->request.is_on_pool = true;
+    context->submitted_ms = clock_ms();
     context->job.run = run_job;
     MHD_suspend_connection(context->request.connection);
     if (!pool_submit(server->pool, &context->job, (size_t)server->app->config.pool_queue_max)) {
@@ -468,7 +470,6 @@ static enum MHD_Result answer(struct context *context)
     context->request.is_on_pool = false;
     if (context->is_resumed) {
         context->is_resumed = false;
-        context->received_ms = clock_ms();
     } else if (route->place == ON_POOL ||
                (route->place == BY_SIZE && context->body_size > SPOT_BODY_BYTES)) {
         return submit(context);

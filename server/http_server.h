@@ -85,7 +85,8 @@ struct context {
     size_t body_size, body_capacity;
     size_t announced_bytes; /* of the body; 0 where it comes in chunks */
     size_t n_held_bytes;    /* this request's share of the server's */
-    int64_t received_ms;    /* monotonic clock, when the headers were there, or the wait was over */
+    int64_t received_ms;    /* monotonic clock, when the headers were there */
+    int64_t submitted_ms;   /* likewise, when the pool was given it */
     struct observed observed;
     bool is_closing;          /* the connection ends with the reply */
     bool is_answered_at_once; /* without waiting for the body: `reply` is a refusal */

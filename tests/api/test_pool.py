@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import re
+import socket
 import threading
 import time
 
@@ -115,6 +116,17 @@ def test_what_waited_longer_than_batch_timeout_ms_is_503(start, root):
         thread.join()
     late = [a for a in answers if a.status_code == 503]
     assert late and all("batch_timeout_ms, which is 1 here" in a.json()["detail"] for a in late)
+
+
+def test_a_body_that_took_its_time_has_not_waited_for_the_pool(start, root):
+    """What body_timeout_s lets a client take is not held against it by batch_timeout_ms."""
+    daemon = configured(root, start, batch_timeout_ms=300)
+    body = json.dumps(GOOD).encode() + b" " * 40000
+    with socket.create_connection(("127.0.0.1", daemon.port), timeout=30) as connection:
+        connection.sendall(b"POST /v1/predict HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body) + body[:-1])
+        time.sleep(1)
+        connection.sendall(body[-1:])
+        assert connection.recv(4096).startswith(b"HTTP/1.1 200 ")
 
 
 @pytest.mark.parametrize("devices, architectures", [(1, 101), (51, 2), (2, 51)])
