@@ -1,7 +1,5 @@
 #define _GNU_SOURCE /* POLLRDHUP; NOLINT(bugprone-reserved-identifier) */
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -153,35 +151,6 @@ static bool has_half_closed(const struct connection *connection)
            poll(&at, 1, 0) == 1;
 }
 
-/* The kernel counts what it received in ticks of its own, of at most 10 ms. */
-enum { TICKS_MS = 20 };
-
-/* Whether something came in since the connection waits for headers. The library says nothing of a
- * request before its headers are all there, but the kernel knows; of unix sockets it does not. */
-static bool has_begun(const struct connection *connection, int64_t now_ms)
-{
-    struct tcp_info info;
-    socklen_t size = sizeof info;
-
-    return atomic_load(&connection->waiting_for) == WAIT_HEADERS &&
-           getsockopt(connection->fd, IPPROTO_TCP, TCP_INFO, &info, &size) == 0 &&
-           now_ms - (int64_t)info.tcpi_last_data_recv >
-               atomic_load(&connection->idle_since_ms) + TICKS_MS;
-}
-
-/* A kept connection may rest, but once a request has begun its headers are waited for no longer than
- * those of the first one. */
-static void hasten(const struct http_server *server, struct connection *connection, int64_t now_ms)
-{
-    int64_t limit_ms = now_ms + server->app->config.header_timeout_s * 1000;
-    int64_t deadline_ms = atomic_load(&connection->deadline_ms);
-
-    if (deadline_ms > limit_ms && has_begun(connection, now_ms)) {
-        /* not where the thread that serves it has moved it meanwhile: then the headers are there */
-        (void)atomic_compare_exchange_strong(&connection->deadline_ms, &deadline_ms, limit_ms);
-    }
-}
-
 size_t http_reap(struct http_server *server)
 {
     int64_t now_ms = clock_ms();
@@ -190,9 +159,7 @@ size_t http_reap(struct http_server *server)
     http_recount(server);
     (void)pthread_mutex_lock(&server->lock); /* keeps the sockets open */
     for (struct connection *c = server->connections; c != NULL; c = c->next) {
-        int64_t deadline_ms;
-        hasten(server, c, now_ms);
-        deadline_ms = atomic_load(&c->deadline_ms);
+        int64_t deadline_ms = atomic_load(&c->deadline_ms);
         if (deadline_ms != DEADLINE_EXPIRED && deadline_ms <= now_ms &&
             atomic_compare_exchange_strong(&c->deadline_ms, &deadline_ms, DEADLINE_EXPIRED)) {
             expire(server, c);

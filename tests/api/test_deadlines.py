@@ -95,29 +95,6 @@ def test_a_connection_may_idle_between_requests(strict):
         assert connection.recv(4096).startswith(b"HTTP/1.1 200")
 
 
-@pytest.mark.parametrize("piece", [b"a", b""])
-def test_headers_of_a_later_request_have_the_same_time(piece, strict):
-    """Not what is left of idle_timeout_s besides, which a client that trickles would have for each request."""
-    with socket.create_connection(("127.0.0.1", strict.port), timeout=0.05) as connection:
-        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
-        time.sleep(0.5)
-        assert connection.recv(4096).startswith(b"HTTP/1.1 200")
-        began, received = time.monotonic(), b""
-        connection.sendall(b"GET /healthz HTTP/1.1\r\nX: ")
-        while time.monotonic() < began + 20:
-            try:
-                part = connection.recv(4096)
-                received += part
-                if not part:
-                    break
-            except TimeoutError:
-                connection.sendall(piece)
-            except ConnectionError:
-                break
-        assert time.monotonic() < began + 15, "it is given up"
-        assert received == b"" or received.startswith(b"HTTP/1.1 408") and b"the headers did not arrive" in received
-
-
 def test_a_batch_may_take_longer_than_the_deadlines(root, start):
     """What the service itself needs is not held against the client."""
     (root / "config").mkdir()
