@@ -71,7 +71,7 @@ const struct config_key config_keys[] = {
     WHOLE(idle_timeout_s, FIXED, 1, 3600, 60, "s",
           "time after which an idle connection is closed"),
     WHOLE(header_timeout_s, LIVE, 1, 3600, 10, "s",
-          "longest time from the first byte of a request to the end of its headers"),
+          "longest time to the end of a request's headers, from the connection on, or else from the end of idle_timeout_s on"),
     WHOLE(body_timeout_s, LIVE, 1, 86400, 60, "s",
           "longest time to receive the body of a request"),
     WHOLE(reply_timeout_s, LIVE, 1, 86400, 300, "s",
