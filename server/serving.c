@@ -124,6 +124,20 @@ void serving_unload(struct app *app, const struct space *space)
     serving_unlock(app);
 }
 
+bool serving_is_unloaded(struct app *app, const struct space *space)
+{
+    return file_of(app, space)->is_unloaded;
+}
+
+/* Field by field: is_unloaded may be read meanwhile. */
+static void forget(struct served_file *file)
+{
+    file->is_unloaded = false;
+    file->is_present = false;
+    file->is_shipped = false;
+    file->seen = (struct file_look){0};
+}
+
 void serving_follow_space(void *context, const struct space *before, const struct space *now)
 {
     struct app *app = context;
@@ -133,7 +147,7 @@ void serving_follow_space(void *context, const struct space *before, const struc
     serving_lock(app);
     if (before != NULL) {
         model_registry_remove(&app->models, before);
-        memset(file_of(app, before), 0, sizeof *file_of(app, before));
+        forget(file_of(app, before));
     }
     if (now != NULL) {
         rc = serving_load_locked(app, now, &err);

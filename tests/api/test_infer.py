@@ -343,6 +343,12 @@ def test_unloaded_model_answers_4xx_until_it_is_loaded(root, start):
     assert "nasbench201 is not loaded" in error_of(daemon.post({"inputs": json_inputs()}, INFER), 409)
     for path in ("", "/config", "/versions/mlp"):
         error_of(requests.get(f"{daemon.url}/v2/models/nasbench201{path}"), 409)
+    version = requests.get(daemon.url + "/v1/models/nasbench201").json()["versions"][0]["version"]
+    assert version.startswith("cost-")
+    asked = {"search_space": "nasbench201", "hardware": [2, 3, 1, 7.46], "architectures": ["444244"]}
+    for named in ({}, {"model": "default"}, {"model": "mlp"}, {"model": version}):
+        reply = requests.post(daemon.url + "/v1/predict", json=asked | named)
+        assert reply.status_code == 503 and "repository/models/nasbench201/load" in reply.json()["detail"], named
     assert requests.get(daemon.url + "/v2/models/fbnetv3/ready").status_code == 200
     assert [m["name"] for m in requests.post(daemon.url + "/v2/repository/index", json={"ready": True}).json()] == [
         "fbnetv3"
