@@ -487,12 +487,15 @@ def test_malformed_content_length_is_refused(length, status, service):
 
 def test_very_long_header_is_refused(service):
     raw = HEAD + b"X-Long: " + b"a" * 100_000 + b"\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}"
-    with socket.create_connection(("127.0.0.1", service.port), timeout=30) as connection:
-        try:
-            connection.sendall(raw)
-        except OSError:  # it was answered and closed before all was sent
-            pass
-        received = connection.recv(100)
+    for _ in range(20):  # a reset of the connection may lose the reply, but not every time
+        with socket.create_connection(("127.0.0.1", service.port), timeout=30) as connection:
+            try:
+                connection.sendall(raw)
+                received = connection.recv(100)
+            except OSError:
+                received = b""
+        if received:
+            break
     assert statuses(received) == [431]
     assert is_serving(service)
 
