@@ -49,7 +49,7 @@ struct app {
     struct job_keys job_keys;   /* of submissions on their way */
     struct job_totals job_totals;
     atomic_long n_event_streams; /* bounded by event_streams_max */
-    atomic_bool is_ready;        /* predictors are loaded */
+    atomic_bool is_ready;        /* a predictor is loaded */
     atomic_bool is_draining;     /* a stop was asked for, or ... */
     atomic_bool has_successor;   /* ... another process serves at the same sockets by now */
 };

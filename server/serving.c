@@ -121,6 +121,7 @@ void serving_unload(struct app *app, const struct space *space)
     serving_lock(app);
     file_of(app, space)->is_unloaded = true;
     model_registry_remove(&app->models, space);
+    atomic_store(&app->is_ready, model_registry_serves_any(&app->models));
     serving_unlock(app);
 }
 
@@ -154,6 +155,9 @@ void serving_follow_space(void *context, const struct space *before, const struc
     }
     if (rc != ERR_OK && rc != ERR_NOT_FOUND) { /* one that is new has no model yet */
         log_write(LOG_WARNING, "%s is not served: %s", now->name, err.text);
+    }
+    if (before != NULL) { /* it may have been the last one */
+        atomic_store(&app->is_ready, model_registry_serves_any(&app->models));
     }
     serving_unlock(app);
 }

@@ -333,6 +333,23 @@ def test_wrong_repository_requests(path, body, phrase, service):
 # ---- unload and load ---------------------------------------------------------------------------------
 
 
+def test_a_service_without_any_model_is_not_ready(root, start):
+    daemon = start(root)
+    order = daemon.url + "/v2/repository/models/"
+
+    def told():
+        ready = requests.get(daemon.url + "/v2/health/ready")
+        up = re.search(r"^dgld_ready (\d)$", requests.get(daemon.url + "/metrics").text, re.M)[1]
+        return requests.get(daemon.url + "/readyz").status_code, ready.status_code, ready.json()["ready"], up
+
+    requests.post(order + "nasbench201/unload")
+    assert told() == (200, 200, True, "1")
+    requests.post(order + "fbnetv3/unload")
+    assert told() == (503, 400, False, "0")
+    requests.post(order + "nasbench201/load")
+    assert told() == (200, 200, True, "1")
+
+
 def test_unloaded_model_answers_4xx_until_it_is_loaded(root, start):
     daemon = start(root)
     order = daemon.url + "/v2/repository/models/nasbench201/"
