@@ -10,6 +10,10 @@
  * four more libraries at every start. */
 static char lower_of_ours = 'U', not_unit = 'N';
 
+/* Ends the threads that OpenBLAS has started. It is in no header of OpenBLAS's, whose serial build has
+ * none: hence weak. */
+extern int blas_thread_shutdown_(void) __attribute__((weak));
+
 enum err matrix_init(struct error *err)
 {
     if (openblas_get_parallel() == OPENBLAS_SEQUENTIAL) {
@@ -18,6 +22,9 @@ enum err matrix_init(struct error *err)
                          "several threads; install libopenblas0-pthread");
     }
     openblas_set_num_threads(1);
+    if (blas_thread_shutdown_ != NULL) {
+        (void)blas_thread_shutdown_(); /* they have no work, and spin for the time of a start */
+    }
     return ERR_OK;
 }
 

@@ -9,8 +9,9 @@
 #include "core/error.h"
 
 /* To be called once, before any thread is started: every BLAS call shall run in its caller's
- * thread. ERR_INTERNAL where the OpenBLAS at hand is its serial build: that one keeps no locks, and
- * two threads that call it at once get wrong results (tests/unit/test_matrix.c shows it). */
+ * thread, and OpenBLAS has none of its own. ERR_INTERNAL where the OpenBLAS at hand is its serial
+ * build: that one keeps no locks, and two threads that call it at once get wrong results
+ * (tests/unit/test_matrix.c shows it). */
 enum err matrix_init(struct error *err);
 
 /* gram (p, p), lower triangle := transpose(x) * x, where x is (n, p). */

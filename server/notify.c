@@ -7,11 +7,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { MESSAGE_BYTES = 512 };
+enum {
+    MESSAGE_BYTES = 512,
+    WAIT_MS = 1000, /* for a supervisor that has a queue of messages to read */
+};
 
 /* "/run/x", or "@x" for a name in the abstract name space, which begins with a zero byte. */
 static bool make_address(const char *name, struct sockaddr_un *out, socklen_t *size)
@@ -31,10 +35,11 @@ static bool make_address(const char *name, struct sockaddr_un *out, socklen_t *s
     return true;
 }
 
-bool notify_send(const char *assignments)
+bool notify_send(const char *assignments, int wait_ms)
 {
     const char *name = getenv("NOTIFY_SOCKET");
     size_t length = strlen(assignments);
+    const struct timeval wait = {wait_ms / 1000, (suseconds_t)(wait_ms % 1000) * 1000};
     struct sockaddr_un address;
     socklen_t size;
     ssize_t sent;
@@ -43,9 +48,13 @@ bool notify_send(const char *assignments)
     if (name == NULL || !make_address(name, &address, &size)) {
         return false;
     }
-    fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | (wait_ms == 0 ? SOCK_NONBLOCK : 0), 0);
     if (fd < 0) {
         return false;
+    }
+    if (wait_ms > 0 && setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof wait) != 0) {
+        (void)close(fd);
+        return false; /* it could wait for ever */
     }
     sent = sendto(fd, assignments, length, MSG_NOSIGNAL, (const struct sockaddr *)&address, size);
     (void)close(fd);
@@ -57,7 +66,7 @@ void notify_ready(const char *status)
     char message[MESSAGE_BYTES];
 
     (void)snprintf(message, sizeof message, "READY=1\nSTATUS=%s", status);
-    (void)notify_send(message);
+    (void)notify_send(message, WAIT_MS);
 }
 
 void notify_main_pid(long pid, const char *status)
@@ -65,7 +74,7 @@ void notify_main_pid(long pid, const char *status)
     char message[MESSAGE_BYTES];
 
     (void)snprintf(message, sizeof message, "MAINPID=%ld\nREADY=1\nSTATUS=%s", pid, status);
-    (void)notify_send(message);
+    (void)notify_send(message, WAIT_MS);
 }
 
 void notify_reloading(void)
@@ -77,7 +86,7 @@ void notify_reloading(void)
     (void)snprintf(message, sizeof message,
                    "RELOADING=1\nMONOTONIC_USEC=%" PRIu64 "\nSTATUS=reading the settings again",
                    (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000);
-    (void)notify_send(message);
+    (void)notify_send(message, WAIT_MS);
 }
 
 void notify_stopping(const char *status, uint64_t longest_ms)
@@ -87,12 +96,12 @@ void notify_stopping(const char *status, uint64_t longest_ms)
     (void)snprintf(message, sizeof message,
                    "STOPPING=1\nEXTEND_TIMEOUT_USEC=%" PRIu64 "\nSTATUS=%s", longest_ms * 1000,
                    status);
-    (void)notify_send(message);
+    (void)notify_send(message, WAIT_MS);
 }
 
 void notify_watchdog(void)
 {
-    (void)notify_send("WATCHDOG=1");
+    (void)notify_send("WATCHDOG=1", 0); /* the next one says the same */
 }
 
 /* A whole number above 0, or 0. */

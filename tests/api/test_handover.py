@@ -1,5 +1,6 @@
 """One process takes over from another: no request fails, jobs go on, and one that cannot changes nothing."""
 
+import concurrent.futures
 import ctypes
 import json
 import os
@@ -320,6 +321,14 @@ def test_successor_that_never_serves_is_killed_at_length(line, versions):
     one.stop()
 
 
+def read_until(supervisor, beginning, told):
+    """Messages to `told`, up to the one that begins like this."""
+    deadline = time.monotonic() + 30
+    while not (told and told[-1].startswith(beginning)):
+        assert time.monotonic() < deadline, told[-5:]
+        told.append(supervisor.recv(4096).decode())
+
+
 def test_supervisor_hears_which_process_is_to_be_watched(line, tmp_path):
     name = str(tmp_path / "notify")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as supervisor:
@@ -328,10 +337,12 @@ def test_supervisor_hears_which_process_is_to_be_watched(line, tmp_path):
         own = {"NOTIFY_SOCKET": name, "WATCHDOG_USEC": "400000"}
         one = line(None, "--port", 0, environment=own)
         old = one.pid
-        one.hand_over()
         told = []
-        while not any(message.startswith(f"MAINPID={one.pid}\n") for message in told):
-            told.append(supervisor.recv(4096).decode())
+        with concurrent.futures.ThreadPoolExecutor() as threads:  # a supervisor reads all the time
+            reading = threads.submit(read_until, supervisor, "MAINPID=", told)
+            one.hand_over()
+            reading.result()
+        assert told[-1].startswith(f"MAINPID={one.pid}\n")
         supervisor.setblocking(False)
         with pytest.raises(BlockingIOError):
             while True:

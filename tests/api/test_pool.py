@@ -57,6 +57,16 @@ def test_at_rest_the_service_holds_at_most_64_mib(start, root):
     assert memory_kib(start(root), "VmRSS") < 64 * 1024
 
 
+@pytest.mark.parametrize("wanted", ["1", "2", None])
+def test_the_matrix_library_has_no_threads(wanted, start, root, monkeypatch):
+    """It begins with one a core, or as many as its variable says; every product is made in its caller's."""
+    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
+    if wanted:
+        monkeypatch.setenv("OPENBLAS_NUM_THREADS", wanted)
+    daemon = start(root, "--http-threads", 1, "--pool-threads", 1, "--job-store", "")
+    assert len(threads_niceness(daemon)) == 3, "the loop, and one thread for HTTP and for the pool each"
+
+
 def test_a_batch_on_the_pool_gives_what_single_calls_give(service):
     every = service.predict(**GOOD | {"architectures": WHOLE_SPACE})["latency_ms"]
     assert len(every) == 15625

@@ -1,4 +1,5 @@
 /* server/notify.h: datagrams to a supervisor. */
+#include <pthread.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <time.h>
@@ -44,7 +45,7 @@ static void messages_reach_a_socket_in_the_file_system(void **state)
     assert_string_equal(receive(fd), "STOPPING=1\nEXTEND_TIMEOUT_USEC=20500000\nSTATUS=done soon");
     notify_watchdog();
     assert_string_equal(receive(fd), "WATCHDOG=1");
-    assert_true(notify_send("X_OWN=1"));
+    assert_true(notify_send("X_OWN=1", 0));
     assert_string_equal(receive(fd), "X_OWN=1");
     assert_string_equal(receive(fd), "");
     (void)close(fd);
@@ -57,10 +58,10 @@ static void messages_reach_an_abstract_socket(void **state)
     (void)state;
     (void)snprintf(name, sizeof name, "@dgld-test-%ld", (long)getpid());
     fd = listen_at(name);
-    assert_true(notify_send("READY=1"));
+    assert_true(notify_send("READY=1", 0));
     assert_string_equal(receive(fd), "READY=1");
     (void)close(fd);
-    assert_false(notify_send("READY=1"));
+    assert_false(notify_send("READY=1", 0));
 }
 
 static unsigned long long microseconds(const struct timespec *time)
@@ -93,27 +94,61 @@ static void without_a_socket_nothing_is_sent(void **state)
     char too_long[300];
     (void)state;
     (void)unsetenv("NOTIFY_SOCKET");
-    assert_false(notify_send("READY=1"));
+    assert_false(notify_send("READY=1", 0));
     for (size_t i = 0; i < COUNT_OF(names); i++) {
         assert_int_equal(setenv("NOTIFY_SOCKET", names[i], 1), 0);
-        assert_false(notify_send("READY=1"));
+        assert_false(notify_send("READY=1", 0));
     }
     memset(too_long, 'x', sizeof too_long);
     too_long[0] = '/';
     too_long[sizeof too_long - 1] = '\0';
     assert_int_equal(setenv("NOTIFY_SOCKET", too_long, 1), 0);
-    assert_false(notify_send("READY=1"));
+    assert_false(notify_send("READY=1", 0));
+}
+
+/* Fills the queue of a supervisor that does not read; returns how many messages that took. */
+static size_t fill_queue(void)
+{
+    size_t n_sent = 0;
+
+    while (n_sent < 100000 && notify_send("WATCHDOG=1", 0)) {
+        n_sent++;
+    }
+    assert_in_range(n_sent, 1, 99999);
+    return n_sent;
 }
 
 static void a_supervisor_that_does_not_read_holds_nobody_up(void **state)
 {
     int fd = listen_at(own_path("notify"));
-    size_t n_sent = 0;
     (void)state;
-    while (n_sent < 100000 && notify_send("WATCHDOG=1")) {
-        n_sent++;
+    (void)fill_queue();
+    assert_false(notify_send("READY=1", 10));
+    notify_main_pid(12, "serving"); /* the test's end says that it does not wait for ever */
+    (void)close(fd);
+}
+
+static void *tell_main_pid(void *unused)
+{
+    (void)unused;
+    notify_main_pid(12, "serving");
+    return NULL;
+}
+
+static void what_is_told_once_waits_for_a_supervisor_that_is_behind(void **state)
+{
+    int fd = listen_at(own_path("notify"));
+    const struct timespec until_it_waits = {.tv_nsec = 50 * 1000 * 1000};
+    size_t n_queued = fill_queue();
+    pthread_t teller;
+    (void)state;
+    assert_int_equal(pthread_create(&teller, NULL, tell_main_pid, NULL), 0);
+    (void)nanosleep(&until_it_waits, NULL);
+    for (size_t i = 0; i < n_queued; i++) {
+        assert_string_equal(receive(fd), "WATCHDOG=1");
     }
-    assert_in_range(n_sent, 1, 99999);
+    assert_int_equal(pthread_join(teller, NULL), 0);
+    assert_string_equal(receive(fd), "MAINPID=12\nREADY=1\nSTATUS=serving");
     (void)close(fd);
 }
 
@@ -168,6 +203,7 @@ int main(void)
         directory_test(a_reload_tells_its_time),
         counted_test(without_a_socket_nothing_is_sent),
         directory_test(a_supervisor_that_does_not_read_holds_nobody_up),
+        directory_test(what_is_told_once_waits_for_a_supervisor_that_is_behind),
         directory_test(a_long_status_is_cut),
         counted_test(the_watchdog_is_fed_twice_a_period),
     };
