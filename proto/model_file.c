@@ -222,6 +222,21 @@ static bool add_extra(const struct model *model, struct extra_meta *extra,
     return extra->library != NULL;
 }
 
+enum { R_BYTES = 32 }; /* an R is from -1 to 1, or NaN */
+
+static void write_r(double r, char out[R_BYTES])
+{
+    (void)snprintf(out, R_BYTES, "%.6f", r);
+}
+
+double model_kept_r(double r)
+{
+    char text[R_BYTES];
+
+    write_r(r, text);
+    return strtod(text, NULL);
+}
+
 enum err model_encode(const struct model *model, char **bytes, size_t *size, struct error *err)
 {
     const struct model_info *info = &model->info;
@@ -231,7 +246,7 @@ enum err model_encode(const struct model *model, char **bytes, size_t *size, str
     char *devices = encode_names(info->devices, info->n_devices);
     char n_rows[24];
     char seed[24];
-    char r[32];
+    char r[R_BYTES];
     struct safetensors_meta meta[18] = {
         {(char *)"format",        (char *)format_name                  },
         {(char *)"kind",          (char *)model->predictor->kind->name },
@@ -251,7 +266,7 @@ enum err model_encode(const struct model *model, char **bytes, size_t *size, str
 
     (void)snprintf(n_rows, sizeof n_rows, "%zu", info->n_rows);
     (void)snprintf(seed, sizeof seed, "%" PRIu64, info->seed);
-    (void)snprintf(r, sizeof r, "%.6f", info->r_held_out);
+    write_r(info->r_held_out, r);
     if (declaration != NULL) {
         add_meta(meta, &n_meta, "space_sha256", declaration->digest);
     }

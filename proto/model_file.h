@@ -88,6 +88,10 @@ void model_version(const struct predictor *predictor, char version[MODEL_VERSION
 /* The same of a model: what it learned from a library counts as weights. */
 void model_version_whole(const struct model *model, char version[MODEL_VERSION_BYTES]);
 
+/* An R as a file keeps it, to six decimals: what was just trained is compared by this with what comes
+ * from a file. NaN stays so. */
+double model_kept_r(double r);
+
 /* Names of models and versions become file names: 1 to 64 of a-z, 0-9, dot, dash and underscore,
  * not beginning with a dot. ERR_INVALID. */
 enum err model_name_validate(const char *name, struct error *err);

@@ -287,17 +287,18 @@ static void read_architectures(const struct json_reader *reader, struct json_vie
          more = json_view_next(&item), i++) {
         struct error why;
         size_t bad_gene;
-        if (request->skipped.n > MOST_SKIPPED) {
+        if (msg_architecture_read(request->space, item,
+                                  request->genes + i * request->space->n_genes, &bad_gene,
+                                  &why) == ERR_OK) {
+            continue;
+        }
+        if (request->skipped.n == MOST_SKIPPED) {
             field_errors_add(reader->errors, 0, reader->pointer,
                              "more than %d architectures are bad; so many are not passed over",
                              MOST_SKIPPED);
             return;
         }
-        if (msg_architecture_read(request->space, item,
-                                  request->genes + i * request->space->n_genes, &bad_gene,
-                                  &why) != ERR_OK) {
-            note_bad(request, reader, i, bad_gene, &why);
-        }
+        note_bad(request, reader, i, bad_gene, &why);
     }
 }
 

@@ -1,7 +1,7 @@
 /* A network as an ONNX file (opset 17, IR 8): input `input`, one image of the graph's channels and
  * side (1 x 3 x 224 x 224 for the spaces that ship), output `logits`.
  *
- * The file is made while it is read, from front to back, and is never in memory: 50 to 100 MB are
+ * The file is made while it is read, from front to back, and is never in memory: up to 120 MB are
  * weights, which the graph draws as they are needed. Its size is known from the start.
  *
  * Nodes and weights keep the graph's names, so that "stages.1.block.1.expand.conv.weight" is the

@@ -17,6 +17,13 @@ const struct model *asked_model(struct app *app, const struct request *request,
     struct error err;
     enum err rc;
 
+    if (model == NULL && serving_is_unloaded(app, space)) { /* named ones are not there either */
+        (void)error_set(&err, ERR_NOT_FOUND,
+                        "the model %s is not loaded; POST /v2/repository/models/%s/load loads it",
+                        space->name, space->name);
+        respond_problem(reply, request, 503, err.text, NULL);
+        return NULL;
+    }
     if (means_served(name, model)) {
         if (model == NULL) {
             respond_problem(reply, request, 503,

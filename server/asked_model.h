@@ -8,8 +8,8 @@
 
 /* The model of a space to answer with, by the member "model" of the body: the served one for "",
  * "default" and its version, else one that is named, which may have to be loaded. To be given back
- * by model_registry_release(). Where there is none, the reply is made, and NULL given: 503, or 422
- * with an entry of `errors` for a name that nothing has. */
+ * by model_registry_release(). Where there is none, or the space was unloaded, the reply is made, and
+ * NULL given: 503, or 422 with an entry of `errors` for a name that nothing has. */
 const struct model *asked_model(struct app *app, const struct request *request,
                                 const struct space *space, const char *name,
                                 struct field_errors *errors, struct reply *reply);

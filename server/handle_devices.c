@@ -60,7 +60,8 @@ static bool is_wanted(const struct device_view *view, const struct space *only)
     for (size_t s = 0; s < view->n_spaces; s++) {
         const struct device_in_space *in = &view->spaces[s];
         if (in->space == only) {
-            return in->has_hardware || in->error[0] != '\0' || view->error[0] != '\0';
+            return in->has_hardware || in->n_measurements > 0 || in->error[0] != '\0' ||
+                   view->error[0] != '\0';
         }
     }
     return only == NULL;

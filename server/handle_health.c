@@ -33,7 +33,8 @@ void health_get_ready(struct app *app, const struct request *request, struct rep
     if (!app_is_ready(app)) {
         respond_problem(reply, request, 503,
                         atomic_load(&app->is_draining) ? "the service is stopping"
-                                                       : "no predictor is loaded; run dgld train",
+                                                       : "no predictor is loaded; run dgld train, "
+                                                         "or load what was unloaded",
                         NULL);
         return;
     }

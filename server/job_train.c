@@ -353,7 +353,7 @@ static enum err activate(struct training *t, struct error *err)
 {
     char served[MODEL_VERSION_BYTES] = "";
     double r_served = NAN;
-    double r = t->model.info.r_held_out;
+    double r = model_kept_r(t->model.info.r_held_out);
     bool has_served = note_served(t, served, &r_served);
     enum err rc;
 

@@ -134,16 +134,17 @@ void model_registry_remove(struct model_registry *registry, const struct space *
     replace(registry, space, NULL);
 }
 
-bool model_registry_serves(struct model_registry *registry)
+bool model_registry_serves_any(struct model_registry *registry)
 {
-    bool is_any = false;
+    pthread_mutex_t *lock = &registry->parts[own_part()].lock;
+    bool is_found = false;
 
-    (void)pthread_mutex_lock(&registry->parts[0].lock);
-    for (size_t i = 0; i < SPACE_N_SLOTS; i++) {
-        is_any |= registry->current[i] != NULL;
+    (void)pthread_mutex_lock(lock);
+    for (size_t i = 0; i < SPACE_N_SLOTS && !is_found; i++) {
+        is_found = registry->current[i] != NULL;
     }
-    (void)pthread_mutex_unlock(&registry->parts[0].lock);
-    return is_any;
+    (void)pthread_mutex_unlock(lock);
+    return is_found;
 }
 
 const struct model *model_registry_acquire(struct model_registry *registry,

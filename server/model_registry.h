@@ -61,8 +61,8 @@ enum err model_registry_put(struct model_registry *registry, struct model *model
 /* Serves nothing for the space; requests that hold its model keep it. */
 void model_registry_remove(struct model_registry *registry, const struct space *space);
 
-/* Whether anything is served for any space; named models do not count. */
-bool model_registry_serves(struct model_registry *registry);
+/* Whether a model of any space is served. */
+bool model_registry_serves_any(struct model_registry *registry);
 
 /* The served model of a space, to be given back by model_registry_release(); NULL where there is
  * none. It stays valid and unchanged until then. */

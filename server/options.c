@@ -92,7 +92,7 @@ struct flag {
 /* clang-format off */
 static const struct flag flags[] = {
     {"search-space", FLAG_TEXT, AT(search_space), RUNS | PREDICT | SUGGEST | COSTS | EXPORT, 0, 0, "NAME",
-     "nasbench201, fbnetv3, or one that config/spaces/NAME.json declares"},
+     "nasbench201, fbnetv3, or one that config/spaces/NAME.json declares (export knows no network of such a one)"},
     {"mode", FLAG_MODE, 0, RUNS, 0, 0, "MODE", "train, test or nas, instead of the command's name"},
     {"root", FLAG_PATH, AT(root), ROOTED, 0, 0, "DIR",
      "where data/, result/ and config/ are; default: the current directory"},

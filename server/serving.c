@@ -121,8 +121,22 @@ void serving_unload(struct app *app, const struct space *space)
     serving_lock(app);
     file_of(app, space)->is_unloaded = true;
     model_registry_remove(&app->models, space);
-    atomic_store(&app->is_ready, model_registry_serves(&app->models));
+    atomic_store(&app->is_ready, model_registry_serves_any(&app->models));
     serving_unlock(app);
+}
+
+bool serving_is_unloaded(struct app *app, const struct space *space)
+{
+    return file_of(app, space)->is_unloaded;
+}
+
+/* Field by field: is_unloaded may be read meanwhile. */
+static void forget(struct served_file *file)
+{
+    file->is_unloaded = false;
+    file->is_present = false;
+    file->is_shipped = false;
+    file->seen = (struct file_look){0};
 }
 
 void serving_follow_space(void *context, const struct space *before, const struct space *now)
@@ -134,14 +148,16 @@ void serving_follow_space(void *context, const struct space *before, const struc
     serving_lock(app);
     if (before != NULL) {
         model_registry_remove(&app->models, before);
-        memset(file_of(app, before), 0, sizeof *file_of(app, before));
+        forget(file_of(app, before));
     }
     if (now != NULL) {
         rc = serving_load_locked(app, now, &err);
     }
-    atomic_store(&app->is_ready, model_registry_serves(&app->models));
     if (rc != ERR_OK && rc != ERR_NOT_FOUND) { /* one that is new has no model yet */
         log_write(LOG_WARNING, "%s is not served: %s", now->name, err.text);
+    }
+    if (before != NULL) { /* it may have been the last one */
+        atomic_store(&app->is_ready, model_registry_serves_any(&app->models));
     }
     serving_unlock(app);
 }

@@ -20,7 +20,8 @@ struct serving {
     pthread_mutex_t
         lock; /* of what is below, and of loading: a file and what is served of it agree */
     struct served_file {
-        bool is_unloaded; /* on request: left alone until serving_load() */
+        _Atomic bool
+            is_unloaded; /* on request: left alone until serving_load(); read without lock */
         bool is_present;
         bool is_shipped;       /* it is none of the root's own */
         struct file_look seen; /* the file when it was looked at last */
@@ -50,6 +51,9 @@ void serving_version(struct app *app, const struct space *space, char version[MO
 
 /* Serves nothing for the space until serving_load(). */
 void serving_unload(struct app *app, const struct space *space);
+
+/* Whether the space was unloaded on request, and not loaded since. Waits for nothing. */
+bool serving_is_unloaded(struct app *app, const struct space *space);
 
 /* Loads the files that changed since they were looked at, and logs what came of it. A malformed file
  * is no reason to stop serving. */

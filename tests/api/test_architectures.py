@@ -1,6 +1,7 @@
 """GET /v1/spaces/{space}/architectures/{notation}: costs, and networks that are made while they are sent."""
 
 import pathlib
+import re
 import socket
 import time
 
@@ -119,6 +120,18 @@ def test_head_tells_the_size_and_sends_nothing(service):
     assert reply.status_code == 200 and reply.content == b""
     assert int(reply.headers["Content-Length"]) == 80_987_845
     assert reply.headers["Content-Type"] == "application/onnx"
+
+
+@pytest.mark.parametrize("space, ends", [("nasbench201", ([1] * 6, [4] * 6)), ("fbnetv3", None)])
+def test_sizes_are_within_what_the_contract_says(service, space, ends):
+    operation = requests.get(service.url + "/openapi.json", timeout=30).json()["paths"]["/v1/spaces/{space}/architectures/{notation}"]["get"]
+    least, most = map(float, re.search(rf"([\d.]+) to\s+([\d.]+) MB \({space}\)", operation["description"]).groups())
+    if ends is None:
+        genes = requests.get(f"{service.url}/v1/spaces/{space}", timeout=30).json()["genes"]
+        ends = [[gene["values"][at] for gene in genes] for at in (0, -1)]
+    replies = [requests.head(address(service, space, ",".join(map(str, end))), headers=ONNX, timeout=30) for end in ends]
+    smallest, largest = (int(reply.headers["Content-Length"]) / 1e6 for reply in replies)
+    assert least <= smallest < 1.2 * least and 0.9 * most < largest <= most
 
 
 # ---- clients that do not read ---------------------------------------------------------------------

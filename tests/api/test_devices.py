@@ -121,6 +121,10 @@ def test_the_list_of_a_space_has_what_can_be_predicted_there(root, start):
 
     assert "Only Here" in names("nasbench201") and "Only Here" not in names("fbnetv3")
     assert len(names("fbnetv3")) == 21
+    measured = {"architectures": ["444244"], "latency_ms": [640]}
+    assert call(service, "PUT", "/v1/devices/No Sheet/measurements/nasbench201", measured).status_code == 201
+    assert service.predict(search_space="nasbench201", device="No Sheet", architectures=["444244"])["latency_ms"] == [640]
+    assert "No Sheet" in names("nasbench201") and "No Sheet" not in names("fbnetv3")
     assert "darts" in problem(call(service, "GET", "/v1/devices?search_space=darts"), 422)["detail"]
 
 

@@ -294,7 +294,7 @@ def test_trickling_does_not_put_off_the_deadline(name, strict):
             slow.step()
             time.sleep(0.05)
         assert is_serving(strict)
-        assert all(piece.startswith(b"HTTP/1.1 4") for piece in slow.received)
+        assert slow.received and all(piece.startswith(b"HTTP/1.1 4") for piece in slow.received)
     finally:
         slow.close()
 

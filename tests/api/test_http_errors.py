@@ -505,22 +505,27 @@ def test_silent_client_is_given_up_after_the_idle_timeout(impatient):
     assert is_serving(impatient)
 
 
-@pytest.mark.parametrize("length", [b"-1", b"abc", b"5x", b"99999999999999999999999999", b"+5"])
-def test_malformed_content_length_is_refused(length, service):
+@pytest.mark.parametrize(
+    "length, status", [(b"-1", 400), (b"abc", 400), (b"5x", 400), (b"99999999999999999999999999", 413), (b"+5", 400)]
+)
+def test_malformed_content_length_is_refused(length, status, service):
     received = service.exchange(HEAD + b"Connection: close\r\nContent-Length: " + length + b"\r\n\r\n{}")
-    assert all(400 <= status < 500 for status in statuses(received))
+    assert set(statuses(received)) == {status}  # libmicrohttpd says some of them twice
     assert is_serving(service)
 
 
 def test_very_long_header_is_refused(service):
     raw = HEAD + b"X-Long: " + b"a" * 100_000 + b"\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}"
-    with socket.create_connection(("127.0.0.1", service.port), timeout=30) as connection:
-        try:
-            connection.sendall(raw)
-            received = connection.recv(100)
-        except OSError:
-            received = b""
-    assert received == b"" or 400 <= statuses(received)[0] < 500
+    for _ in range(20):  # a reset of the connection may lose the reply, but not every time
+        with socket.create_connection(("127.0.0.1", service.port), timeout=30) as connection:
+            try:
+                connection.sendall(raw)
+                received = connection.recv(100)
+            except OSError:
+                received = b""
+        if received:
+            break
+    assert statuses(received) == [431]
     assert is_serving(service)
 
 

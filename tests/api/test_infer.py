@@ -333,6 +333,23 @@ def test_wrong_repository_requests(path, body, phrase, service):
 # ---- unload and load ---------------------------------------------------------------------------------
 
 
+def test_a_service_without_any_model_is_not_ready(root, start):
+    daemon = start(root)
+    order = daemon.url + "/v2/repository/models/"
+
+    def told():
+        ready = requests.get(daemon.url + "/v2/health/ready")
+        up = re.search(r"^dgld_ready (\d)$", requests.get(daemon.url + "/metrics").text, re.M)[1]
+        return requests.get(daemon.url + "/readyz").status_code, ready.status_code, ready.json()["ready"], up
+
+    requests.post(order + "nasbench201/unload")
+    assert told() == (200, 200, True, "1")
+    requests.post(order + "fbnetv3/unload")
+    assert told() == (503, 400, False, "0")
+    requests.post(order + "nasbench201/load")
+    assert told() == (200, 200, True, "1")
+
+
 def test_unloaded_model_answers_4xx_until_it_is_loaded(root, start):
     daemon = start(root)
     order = daemon.url + "/v2/repository/models/nasbench201/"
@@ -343,6 +360,12 @@ def test_unloaded_model_answers_4xx_until_it_is_loaded(root, start):
     assert "nasbench201 is not loaded" in error_of(daemon.post({"inputs": json_inputs()}, INFER), 409)
     for path in ("", "/config", "/versions/mlp"):
         error_of(requests.get(f"{daemon.url}/v2/models/nasbench201{path}"), 409)
+    version = requests.get(daemon.url + "/v1/models/nasbench201").json()["versions"][0]["version"]
+    assert version.startswith("cost-")
+    asked = {"search_space": "nasbench201", "hardware": [2, 3, 1, 7.46], "architectures": ["444244"]}
+    for named in ({}, {"model": "default"}, {"model": "mlp"}, {"model": version}):
+        reply = requests.post(daemon.url + "/v1/predict", json=asked | named)
+        assert reply.status_code == 503 and "repository/models/nasbench201/load" in reply.json()["detail"], named
     assert requests.get(daemon.url + "/v2/models/fbnetv3/ready").status_code == 200
     assert [m["name"] for m in requests.post(daemon.url + "/v2/repository/index", json={"ready": True}).json()] == [
         "fbnetv3"

@@ -182,7 +182,9 @@ def test_a_file_comes_whole_with_its_validators(daemon):
 
 
 def test_shipped_models_come_byte_for_byte(daemon, tree):
-    for file in (tree / "result").glob("*/pretrainmodel*.safetensors"):
+    files = list((tree / "result").glob("*/pretrainmodel*.safetensors"))
+    assert len(files) == 4
+    for file in files:
         reply = get(daemon, f"/{file.parent.name}/{file.name}")
         assert reply.content == file.read_bytes()
         assert reply.headers["Content-Type"] == "application/octet-stream"

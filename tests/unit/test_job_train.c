@@ -253,6 +253,48 @@ static void a_version_is_served_where_it_is_no_worse(void **state)
                      (struct job_watch){.served = "cost-0", .r_served = 1.0}, true, 1, "");
 }
 
+/* The R of held-out A that a training with this seed tells. */
+static double told_r(const struct data_tree *tree, const char *json)
+{
+    struct job_watch watch = {0};
+    struct text result = {0};
+    struct error err = {0};
+    const char *at;
+    double r;
+
+    assert_ok(job_try(tree, json, &watch, &result, &err), &err);
+    at = strstr(result.bytes, "\"r\":");
+    assert_non_null(at);
+    r = strtod(at + strlen("\"r\":"), NULL);
+    text_close(&result);
+    return r;
+}
+
+/* A file keeps six decimals of an R, which may be a little more than it was. */
+static void an_equal_version_is_no_worse_though_what_is_served_was_rounded_up(void **state)
+{
+    struct data_tree tree;
+    bool is_tried = false;
+
+    (void)state;
+    job_make_tree(&tree);
+    for (int seed = 0; seed < 30 && !is_tried; seed++) {
+        char json[200];
+        double r, kept;
+        (void)snprintf(json, sizeof json, OF(ONE ACTIVATE ",\"seed\":%d"), seed);
+        r = told_r(&tree, json);
+        kept = model_kept_r(r);
+        is_tried = kept > r;
+        if (is_tried) {
+            check_activation(json, (struct job_watch){.served = "cost-0", .r_served = kept}, true,
+                             1, "");
+            check_activation(json, (struct job_watch){.served = "cost-0", .r_served = kept + 1e-6},
+                             false, 0, "which is served");
+        }
+    }
+    assert_true(is_tried);
+}
+
 /* One architecture alone cannot be validated on: how good the version is nobody knows. */
 static void a_version_of_unknown_worth_is_not_served_in_place_of_a_known_one(void **state)
 {
@@ -447,6 +489,7 @@ int main(void)
         directory_test(a_training_goes_on_from_its_checkpoint),
         directory_test(a_checkpoint_of_other_data_is_not_gone_on_from),
         directory_test(a_version_is_served_where_it_is_no_worse),
+        directory_test(an_equal_version_is_no_worse_though_what_is_served_was_rounded_up),
         directory_test(a_version_of_unknown_worth_is_not_served_in_place_of_a_known_one),
         directory_test(a_version_that_is_served_already_is_left_alone),
         directory_test(a_version_that_cannot_be_served_is_an_error),

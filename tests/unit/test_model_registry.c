@@ -86,7 +86,9 @@ static void models_are_swapped_under_readers_without_tear_or_leak(void **state)
     struct model model = one_row_model(100);
     (void)state;
     assert_int_equal(model_registry_init(&s.registry, NULL), ERR_OK);
+    assert_false(model_registry_serves_any(&s.registry));
     assert_int_equal(model_registry_put(&s.registry, &model, NULL), ERR_OK);
+    assert_true(model_registry_serves_any(&s.registry));
     for (size_t r = 0; r < N_READERS; r++) {
         assert_int_equal(pthread_create(&readers[r], NULL, read_often, &s), 0);
     }
@@ -99,6 +101,9 @@ static void models_are_swapped_under_readers_without_tear_or_leak(void **state)
         assert_int_equal(pthread_join(readers[r], NULL), 0);
     }
     assert_int_equal(atomic_load(&s.n_wrong), 0);
+    model_registry_remove(&s.registry, &space_fbnetv3);
+    assert_false(model_registry_serves_any(&s.registry));
+    assert_null(model_registry_acquire(&s.registry, &space_fbnetv3));
     model_registry_close(&s.registry);
 }
 

@@ -226,6 +226,32 @@ static void a_bad_architecture_is_passed_over_where_the_caller_says_so(void **st
     msg_predict_close(&request);
 }
 
+static void at_most_the_stated_number_of_bad_architectures_is_passed_over(void **state)
+{
+    enum { MOST = 65536 };
+    (void)state;
+    for (size_t n = MOST; n <= MOST + 1; n++) {
+        char *body = mem_calloc(400 + 2 * n, 1);
+        char *at = body;
+        struct predict_request request;
+
+        at += sprintf(at, "{" SPACE "," HARDWARE
+                          ",\"on_error\":\"null\",\"architectures\":[\"444244\"");
+        for (size_t i = 0; i < n; i++) {
+            at += sprintf(at, ",0");
+        }
+        (void)sprintf(at, "]}");
+        assert_int_equal(decode(body, &request, NULL), n == MOST ? ERR_OK : ERR_INVALID);
+        assert_int_equal(request.skipped.n, MOST);
+        assert_int_equal(request.errors.n, n == MOST ? 0 : 1);
+        if (n > MOST) {
+            assert_string_equal(request.errors.items[0].pointer, "/architectures");
+        }
+        msg_predict_close(&request);
+        mem_free(body);
+    }
+}
+
 static void a_call_asks_for_at_most_the_stated_number_of_devices_and_values(void **state)
 {
     enum { N_DEVICES = PREDICT_MAX_DEVICES, N_ROWS = 8193 }; /* together one row too many */
@@ -487,6 +513,7 @@ int main(void)
         counted_test(a_body_that_breaks_off_anywhere_is_a_syntax_error),
         counted_test(a_call_that_is_wrong_throughout_is_answered_shortly),
         counted_test(a_bad_architecture_is_passed_over_where_the_caller_says_so),
+        counted_test(at_most_the_stated_number_of_bad_architectures_is_passed_over),
         counted_test(a_call_asks_for_at_most_the_stated_number_of_devices_and_values),
         counted_test(running_out_of_memory_is_told_and_leaks_nothing),
         counted_test(a_parser_that_runs_out_of_memory_refuses_the_body_and_leaks_nothing),
