@@ -98,7 +98,7 @@ const struct config_key config_keys[] = {
     WHOLE(job_queue_max, LIVE, 1, 1000000, 10000, "jobs",
           "jobs that wait; one beyond them is answered 503"),
     WHOLE(job_attempts_max, LIVE, 1, 1000, 20, "attempts",
-          "times that a job is begun, which the service did not live to end, before it has failed"),
+          "times that a job is begun, stops in order included, after which it has failed where the service dies with it"),
     WHOLE(job_lease_ms, LIVE, 1000, 3600000, 10000, "ms",
           "time after which a job is taken from a runner that gives no sign of life"),
     WHOLE(job_retention_s, LIVE, 1, 315360000, 604800, "s",
