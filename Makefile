@@ -79,9 +79,9 @@ BUILD_LIBS  = $(shell pkg-config --libs $(call pc_names,$(LIBRARIES))) -lm -lpth
               $(LDFLAGS_$(MODE)) $(LDFLAGS)
 
 .DEFAULT_GOAL := build
-.PHONY: help build run deps deps-test deps-lint test test-long unit-programs fuzz-programs check-sanitizers fuzz \
-        fuzz-minimise coverage lint analyze format format-check bench bench-peers instructions capacity figures hyperparameters \
-        pretrained reproduce data install uninstall deb \
+.PHONY: help build run deps deps-test deps-lint test test-long unit-programs fuzz-programs check-sanitizers \
+        check-sanitizers-api fuzz fuzz-minimise coverage lint analyze format format-check bench bench-peers \
+        instructions capacity figures hyperparameters pretrained reproduce data install uninstall deb \
         image image-rootfs clean check-libraries check-test-libraries
 
 help: ## list the targets
@@ -239,9 +239,21 @@ check-sanitizers: deps-test ## the C tests under ASan+UBSan, then under TSan
 	$(Q)build/venv/bin/python tests/support/run_tests.py --mode asan --match "$(T)"
 	$(Q)build/venv/bin/python tests/support/run_tests.py --mode tsan --match "$(T)"
 
+# those that keep a service busy from several sides; they take half an hour
+API ?= not dashboard and (jobs_ or handover or stop or serve or postgres or own_spaces or backup or health or log or auth \
+       or contract or infer or http_ or hostile or proxy or measurements or calibration or tls or rate_limit or compression \
+       or config or cors or copies or costs or deadlines or devices or metrics or pool or results or tritonclient \
+       or unmeasured or capacity or activation or model or architectures or accuracy or library)
+
+check-sanitizers-api: deps-test ## the tests of the service under TSan; API=expression of what matches
+	$(Q)$(MAKE) --no-print-directory check-test-libraries
+	$(Q)$(MAKE) $(PARALLEL) --no-print-directory MODE=tsan build/tsan/dgld
+	$(Q)deploy/install-deps.sh python tools
+	$(Q)build/venv/bin/python tests/support/run_tests.py --mode tsan --api "$(strip $(API))"
+
 test-long: test ## what takes longer than a minute or two: many requests of the contract, the sanitizers
 	$(Q)DGLD_TEST_LONG=1 build/venv/bin/python tests/support/run_tests.py --mode release --match at_length
-	$(Q)$(MAKE) --no-print-directory check-sanitizers
+	$(Q)$(MAKE) --no-print-directory check-sanitizers check-sanitizers-api
 
 # ---- fuzzing and coverage ------------------------------------------------------------------------
 

@@ -304,10 +304,14 @@ def postgres(postgres_server):
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "long: takes minutes; make test-long runs it")
+    config.addinivalue_line("markers", "cost: about time, memory or threads, of which a sanitizer has its own")
 
 
 def pytest_collection_modifyitems(config, items):
-    """Tests that take minutes are for make test-long alone."""
-    if not os.environ.get("DGLD_TEST_LONG"):
-        config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("long")])
-        items[:] = [item for item in items if not item.get_closest_marker("long")]
+    """Tests that take minutes are for make test-long alone; what a program costs is that of no sanitizer."""
+    left_out = set() if os.environ.get("DGLD_TEST_LONG") else {"long"}
+    if BINARY.parent.name in ("asan", "tsan"):
+        left_out.add("cost")
+    dropped = [item for item in items if left_out & {mark.name for mark in item.iter_markers()}]
+    config.hook.pytest_deselected(items=dropped)
+    items[:] = [item for item in items if item not in dropped]

@@ -431,6 +431,7 @@ def high_water_mb(daemon):
     return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) / 1024
 
 
+@pytest.mark.cost
 def test_a_million_architectures_in_64_mb(root, start):
     daemon = start(root)
     generator = numpy.random.default_rng(5)

@@ -97,6 +97,7 @@ def predicts(daemon):
     return daemon.request("POST", "/v1/predict", json=ASKED).status_code == 200
 
 
+@pytest.mark.cost
 def test_a_full_disk_holds_jobs_up_and_nothing_else(faulty):
     """The job's end can be neither written nor stored; both are made up for."""
     daemon, fault = faulty

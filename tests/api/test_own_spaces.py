@@ -568,6 +568,7 @@ def check_searches_of_a_table(fbnet):
     assert front["front"][-1]["accuracy"] <= best["accuracy"]
 
 
+@pytest.mark.cost
 def test_the_library_works_end_to_end(fbnet, start):
     done = run_json("train", "--search_space", "fbnet", "--train_devices", "samsung_a50,1080ti_1,gold_6240", root=fbnet)
     assert done["train_devices"] == ["samsung_a50", "1080ti_1", "gold_6240"] and done["held_out"]["r"] > 0.92  # 0.936

@@ -58,6 +58,7 @@ def test_at_rest_the_service_holds_at_most_64_mib(start, root):
     assert memory_kib(start(root), "VmRSS") < 64 * 1024
 
 
+@pytest.mark.cost
 @pytest.mark.parametrize("wanted", ["1", "2", None])
 def test_the_matrix_library_has_no_threads(wanted, start, root, monkeypatch):
     """It begins with one a core, or as many as its variable says; every product is made in its caller's."""

@@ -457,6 +457,7 @@ def client_hello():
     return outgoing.read()
 
 
+@pytest.mark.cost
 def test_handshakes_that_break_off_leave_nothing(secure, store):
     """Descriptors and memory are as before after some thousands of broken handshakes."""
 

@@ -78,7 +78,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--mode", default="release", choices=["release", "asan", "tsan"])
     parser.add_argument("--match", default="")
-    parser.add_argument("--api", default="", help="with a sanitizer: the Python tests that match, too")
+    parser.add_argument("--api", default="", help="with a sanitizer: the Python tests that match, instead")
     arguments = parser.parse_args()
 
     environment = dict(os.environ, CMOCKA_MESSAGE_OUTPUT="TAP", OPENBLAS_NUM_THREADS="1")
@@ -89,7 +89,7 @@ def main():
         environment["DGLD_TEST_BINARY"] = str(ROOT / "build" / arguments.mode / "dgld")
     built = ROOT / "build" / arguments.mode / "tests"
     programs = sorted([*(built / "unit").glob("test_*"), *(built / "fuzz").glob("fuzz_*")])
-    programs = [p for p in programs if not p.suffix and arguments.match in p.name]
+    programs = [p for p in programs if not p.suffix and arguments.match in p.name and not arguments.api]
     with concurrent.futures.ThreadPoolExecutor(N_AT_ONCE) as threads:
         results = list(threads.map(lambda program: run_c_program(program, environment), programs))
     if arguments.mode == "release" or arguments.api:
