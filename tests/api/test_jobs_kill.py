@@ -264,6 +264,7 @@ def run_kills(small, n_kills, capsys):
     assert max(job["attempt"] for job in jobs) > 1, "no kill hit a job that ran"
 
 
+@pytest.mark.cost
 def test_no_kill_loses_or_doubles_a_job(small, capsys):
     run_kills(small, 20, capsys)
 
@@ -280,6 +281,7 @@ def trained_bytes(daemon, id, limit_s=120):
     return (daemon.root / "result" / file).read_bytes(), job
 
 
+@pytest.mark.cost
 def test_a_killed_training_of_mlp_goes_on_to_the_same_bytes(root, data, tmp_path_factory):
     """It is killed each time before it could have ended had it begun anew, so it ends by its checkpoints alone."""
     undisturbed = tmp_path_factory.mktemp("undisturbed")

@@ -210,6 +210,7 @@ def test_swaps_between_kinds_of_predictors(start, root):
     assert daemon.process.wait(timeout=30) == 0
 
 
+@pytest.mark.cost
 def test_activations_of_many_clients_agree_in_the_end(start, two):
     """Whichever comes last: the file, what is served and what is listed are the same."""
     daemon = start(two)
