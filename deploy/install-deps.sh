@@ -12,8 +12,8 @@ packages_of() {
                 "libuv1-dev nettle-dev zlib1g-dev libyaml-dev libgnutls28-dev" \
                 "libsqlite3-dev libcurl4-gnutls-dev libprotobuf-c-dev protobuf-c-compiler libonnx-dev" \
                 "libzip-dev libpq-dev libjemalloc-dev" ;;
-    test) echo "libcmocka-dev faketime python3 python3-venv python3-torch curl openssl systemd dpkg-dev man-db postgresql chromium valgrind" ;;
-    lint) echo "clang-format clang-tidy cppcheck dpkg-dev lintian" ;;
+    test) echo "libcmocka-dev git faketime python3 python3-venv python3-torch curl openssl systemd dpkg-dev man-db postgresql chromium valgrind" ;;
+    lint) echo "clang-format clang-tidy cppcheck dpkg-dev git lintian" ;;
     bench) echo "nginx-light wrk" ;;
     fuzz) echo "clang-14 libclang-rt-14-dev llvm-14 python3" ;;
     package) echo "dpkg-dev binutils" ;;
